@@ -1,0 +1,497 @@
+"""The Array: a value that behaves as NumPy's and records what is done to it.
+
+Operators and methods apply primitives; NumPy's functions and ufuncs reach the table of
+`steepest.array.functions` through NumPy's own protocols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from steepest.errors import NeedsValueError, TracedConversionError, UnsupportedError
+from steepest.graph import ArrayType, type_of
+from steepest.ops import primitive
+from steepest.ops.spec import Primitive, Trace, Traced, Value, bind
+
+__all__ = ["Array", "value_type"]
+
+NO_STATIC: dict[str, Any] = {}
+_PYTHON_NUMBERS = (bool, int, float, complex)
+_OPERANDS = (np.ndarray, np.generic, *_PYTHON_NUMBERS)
+
+_add = primitive("add")
+_subtract = primitive("subtract")
+_multiply = primitive("multiply")
+_divide = primitive("divide")
+_power = primitive("power")
+_square = primitive("square")
+_negative = primitive("negative")
+
+
+class UnsupportedAttributeError(UnsupportedError, AttributeError):
+    """An attribute of ndarray that a traced value does not have; `hasattr` says no."""
+
+
+def value_type(value: Value) -> ArrayType:
+    """Shape and dtype of any value, traced or not."""
+    while isinstance(value, Traced):
+        if value._value is None:
+            node_type: ArrayType = value._node.type
+            return node_type
+        value = value._value
+    return type_of(value)
+
+
+def _is_operand(other: object) -> bool:
+    return isinstance(other, (Traced, _OPERANDS)) or (
+        isinstance(other, (list, tuple)) and getattr(other, "__array_ufunc__", True) is not None
+    )
+
+
+def _binary(operation: Primitive) -> Callable[[Array, Value], Value]:
+    def method(self: Array, other: Value) -> Value:
+        if not isinstance(other, (Traced, _OPERANDS)):
+            if not _is_operand(other):
+                return NotImplemented
+            other = np.asarray(other)
+        return bind(operation, (self, other), NO_STATIC)
+
+    return method
+
+
+def _reflected(operation: Primitive) -> Callable[[Array, Value], Value]:
+    def method(self: Array, other: Value) -> Value:
+        if not isinstance(other, (Traced, _OPERANDS)):
+            if not _is_operand(other):
+                return NotImplemented
+            other = np.asarray(other)
+        return bind(operation, (other, self), NO_STATIC)
+
+    return method
+
+
+def _unary(operation: Primitive) -> Callable[[Array], Value]:
+    def method(self: Array) -> Value:
+        return bind(operation, (self,), NO_STATIC)
+
+    return method
+
+
+def _in_place(operator: str) -> Callable[[Array, Value], Value]:
+    def method(self: Array, other: Value) -> Value:
+        result = getattr(self, f"__{operator}__")(other)
+        return result if result is NotImplemented else self._assign(result, f"{operator}=")
+
+    return method
+
+
+def _method(name: str) -> Callable[..., Value]:
+    """Make the method that calls NumPy's function of the same name on the array."""
+    function = getattr(np, name)
+
+    def method(self: Array, *args: Any, **settings: Any) -> Value:
+        return function(self, *args, **settings)
+
+    method.__name__ = name
+    method.__doc__ = f"Call ``np.{name}`` with this array first."
+    return method
+
+
+def _axes_method(name: str) -> Callable[..., Value]:
+    """Make a method that takes a tuple or its entries: ``reshape(2, 3)``, ``transpose(1, 0)``."""
+    function = getattr(np, name)
+
+    def method(self: Array, *sizes: Any, **settings: Any) -> Value:
+        if not sizes:
+            return function(self, **settings)
+        return function(self, sizes[0] if len(sizes) == 1 else sizes, **settings)
+
+    method.__name__ = name
+    method.__doc__ = f"Call ``np.{name}`` with this array first."
+    return method
+
+
+def _refuse_value(value: Traced, asked: str) -> NoReturn:
+    raise NeedsValueError(
+        f"{asked} needs the value of an array of {value_type(value)}, of which only the shape and"
+        " dtype are known while the function is compiled",
+        instead="np.where(condition, a, b) for a choice between values; pass numbers that steer"
+        " the computation as Python ints, or do not compile this function",
+    )
+
+
+class Array(Traced):
+    """A value that belongs to a trace; users meet it as the argument of their function.
+
+    Attributes
+    ----------
+    _trace : Trace
+        Where operations on it are recorded.
+    _value : ndarray, NumPy scalar, Python number, Array or None
+        Its value: an Array of an outer trace when traces nest, None when only shape and dtype
+        are known.
+    _node : object
+        Its place in the trace.
+    _shared : bool
+        Whether memory may be shared with another Array, as between a view and its base.
+    """
+
+    __slots__ = ("_shared",)
+    __array_priority__ = 1000.0
+
+    def __init__(self, trace: Trace, value: Value, node: Any, shared: bool = False) -> None:
+        self._trace = trace
+        self._value = value
+        self._node = node
+        self._shared = shared
+
+    # What an ndarray knows of itself
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        value = self._value
+        if isinstance(value, (np.ndarray, np.generic, Array)):
+            return value.shape
+        return value_type(self).shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's dtype of the value."""
+        value = self._value
+        if isinstance(value, (np.ndarray, np.generic, Array)):
+            dtype: np.dtype[Any] = value.dtype
+            return dtype
+        return value_type(self).dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return value_type(self).size
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an entry."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all entries."""
+        return self.size * self.itemsize
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of unsized object")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Value]:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d array")
+        return (self[position] for position in range(self.shape[0]))
+
+    def __repr__(self) -> str:
+        value = self._value
+        if value is None:
+            return f"Array({value_type(self)})"
+        return f"Array({value!r})"
+
+    def __str__(self) -> str:
+        return repr(self) if self._value is None else str(self._value)
+
+    def __format__(self, specification: str) -> str:
+        return str(self) if self._value is None else format(self._value, specification)
+
+    # Operators
+
+    __add__ = _binary(_add)
+    __radd__ = _reflected(_add)
+    __sub__ = _binary(_subtract)
+    __rsub__ = _reflected(_subtract)
+    __mul__ = _binary(_multiply)
+    __rmul__ = _reflected(_multiply)
+    __truediv__ = _binary(_divide)
+    __rtruediv__ = _reflected(_divide)
+    __mod__ = _binary(primitive("remainder"))
+    __rmod__ = _reflected(primitive("remainder"))
+    __floordiv__ = _binary(primitive("floor_divide"))
+    __rfloordiv__ = _reflected(primitive("floor_divide"))
+    __matmul__ = _binary(primitive("matmul"))
+    __rmatmul__ = _reflected(primitive("matmul"))
+    __rpow__ = _reflected(_power)
+    __neg__ = _unary(_negative)
+    __pos__ = _unary(primitive("positive"))
+    __abs__ = _unary(primitive("absolute"))
+    __invert__ = _unary(primitive("invert"))
+    __lt__ = _binary(primitive("less"))
+    __le__ = _binary(primitive("less_equal"))
+    __gt__ = _binary(primitive("greater"))
+    __ge__ = _binary(primitive("greater_equal"))
+    __eq__ = _binary(primitive("equal"))  # type: ignore[assignment]  # NumPy's ==, not object's
+    __ne__ = _binary(primitive("not_equal"))  # type: ignore[assignment]  # likewise
+    __hash__ = None  # type: ignore[assignment]  # as ndarray's
+    __and__ = _binary(primitive("bitwise_and"))
+    __rand__ = _reflected(primitive("bitwise_and"))
+    __or__ = _binary(primitive("bitwise_or"))
+    __ror__ = _reflected(primitive("bitwise_or"))
+    __xor__ = _binary(primitive("bitwise_xor"))
+    __rxor__ = _reflected(primitive("bitwise_xor"))
+    __lshift__ = _binary(primitive("left_shift"))
+    __rlshift__ = _reflected(primitive("left_shift"))
+    __rshift__ = _binary(primitive("right_shift"))
+    __rrshift__ = _reflected(primitive("right_shift"))
+
+    __iadd__ = _in_place("add")
+    __isub__ = _in_place("sub")
+    __imul__ = _in_place("mul")
+    __itruediv__ = _in_place("truediv")
+    __imod__ = _in_place("mod")
+    __ifloordiv__ = _in_place("floordiv")
+    __ipow__ = _in_place("pow")
+    __imatmul__ = _in_place("matmul")
+    __iand__ = _in_place("and")
+    __ior__ = _in_place("or")
+    __ixor__ = _in_place("xor")
+
+    def __pow__(self, exponent: Value, modulo: None = None) -> Value:
+        # NumPy's own ``**`` takes these exact routes on arrays, and only there.
+        if type(exponent) in (int, float) and self._is_ndarray() and self.dtype.kind in "fc":
+            if exponent == 2:
+                return bind(_square, (self,), NO_STATIC)
+            if exponent == 0.5:
+                return bind(primitive("sqrt"), (self,), NO_STATIC)
+            if exponent == -1:
+                return bind(primitive("reciprocal"), (self,), NO_STATIC)
+        if not isinstance(exponent, (Traced, _OPERANDS)):
+            if not _is_operand(exponent):
+                return NotImplemented
+            exponent = np.asarray(exponent)
+        return bind(_power, (self, exponent), NO_STATIC)
+
+    def __divmod__(self, other: Value) -> tuple[Value, Value]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Value) -> tuple[Value, Value]:
+        return other // self, other % self
+
+    def __round__(self, digits: int | None = None) -> Value:
+        return np.round(self, digits or 0)
+
+    def _is_ndarray(self) -> bool:
+        """Whether the plain value is an ndarray, and not a scalar."""
+        value: Value = self
+        while isinstance(value, Traced):
+            if value._value is None:
+                return bool(value._node.type.shape)
+            value = value._value
+        return isinstance(value, np.ndarray)
+
+    def _assign(self, result: Value, operator: str) -> Value:
+        """Finish an in-place operation: every name of this array sees the result."""
+        if not self._is_ndarray():
+            return result
+        if self._shared:
+            raise UnsupportedError(
+                f"in-place operation ({operator}) on an array that shares its memory: an argument"
+                " of the differentiated function, a view, or an array that has a view",
+                instead="write the operation out, as in `x = x + y`, or copy the array first:"
+                " `x = x.copy()`",
+            )
+        if result.shape != self.shape:
+            raise ValueError(
+                f"non-broadcastable output operand with shape {self.shape} doesn't match the"
+                f" broadcast shape {result.shape}"
+            )
+        if result.dtype != self.dtype:
+            result = result.astype(self.dtype, casting="same_kind")
+        if not isinstance(result, Array) or result._trace is not self._trace:
+            raise UnsupportedError(
+                f"in-place operation ({operator}) between values of different gradients",
+                instead="write the operation out, as in `x = x + y`",
+            )
+        self._value, self._node = result._value, result._node
+        return self
+
+    # NumPy's protocols
+
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: Value, **settings: Any
+    ) -> Value:
+        from steepest.array.dispatch import apply_ufunc
+
+        return apply_ufunc(ufunc, method, inputs, settings)
+
+    def __array_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...],
+        settings: dict[str, Any],
+    ) -> Value:
+        from steepest.array.dispatch import apply_function
+
+        if not all(issubclass(each, (Array, np.ndarray, np.generic)) for each in types):
+            return NotImplemented
+        return apply_function(function, args, settings)
+
+    # Conversions: free where nothing is differentiated, errors elsewhere
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if not self._trace.active and self._value is not None:
+            return np.asarray(self._value, dtype)
+        self._refuse(
+            "np.asarray(…), or writing it into an ndarray,",
+            "apply NumPy functions to the value itself; build arrays with np.stack or"
+            " np.concatenate instead of writing into them; sd.stop_gradient(x) where no gradient"
+            " is wanted",
+        )
+
+    def __float__(self) -> float:
+        if not self._trace.active and self._value is not None:
+            return float(self._value)
+        self._refuse(
+            "float(…) or a function of the math module",
+            "the functions of NumPy (np.sin for math.sin), and no float(); float(sd.stop_gradient"
+            "(x)) where no gradient is wanted",
+        )
+
+    def __complex__(self) -> complex:
+        if not self._trace.active and self._value is not None:
+            return complex(self._value)
+        self._refuse("complex(…)", "x + 0j, or x.astype(complex)")
+
+    def __bool__(self) -> bool:
+        return bool(self._plain_value("a truth value (`if`, `while`, `and`, `assert`)"))
+
+    def __int__(self) -> int:
+        return int(self._plain_value("int(…)"))
+
+    def __index__(self) -> int:
+        value = self._plain_value("an index, range() or a length")
+        return value.__index__()  # type: ignore[no-any-return]
+
+    def item(self, *position: int) -> NoReturn:
+        """Refuse: a Python number carries no gradient."""
+        self._refuse("x.item()", "x[index] or x itself; sd.stop_gradient(x).item() otherwise")
+
+    def tolist(self) -> NoReturn:
+        """Refuse: Python numbers carry no gradient."""
+        self._refuse("x.tolist()", "list(x), whose entries keep their gradients")
+
+    def _plain_value(self, asked: str) -> Value:
+        """Read the value for control flow, where no gradient is lost: steps have slope 0."""
+        value: Value = self
+        while isinstance(value, Traced):
+            if value._value is None:
+                _refuse_value(value, asked)
+            value = value._value
+        return value
+
+    def _refuse(self, asked: str, instead: str) -> NoReturn:
+        if self._value is None:
+            _refuse_value(self, asked)
+        raise TracedConversionError(
+            f"{asked} would lose the gradient of a traced value of {value_type(self)}",
+            instead=instead,
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(np.ndarray, name) and not name.startswith("__"):
+            raise UnsupportedAttributeError(
+                f"ndarray.{name} is not supported on a traced value",
+                instead=f"np.{name}(x), if there is such a function; otherwise"
+                " sd.custom_gradient around the code that needs it",
+            )
+        raise AttributeError(f"'Array' object has no attribute {name!r}")
+
+    def __getitem__(self, key: Any) -> Value:
+        from steepest.array.indexing import read
+
+        return read(self, key)
+
+    def __setitem__(self, key: Any, value: Value) -> NoReturn:
+        raise UnsupportedError(
+            f"writing into a traced value of {value_type(self)}",
+            instead="np.where(mask, new, x) for a mask; np.concatenate or np.stack for parts",
+        )
+
+    def __contains__(self, item: Value) -> bool:
+        return bool((self == item).any())
+
+    def astype(
+        self,
+        dtype: Any,
+        order: str = "K",
+        casting: Any = "unsafe",
+        subok: bool = True,
+        copy: bool = True,
+    ) -> Value:
+        """Change the dtype; to integers or booleans, the result is a plain value."""
+        target = np.dtype(dtype)
+        if not np.can_cast(self.dtype, target, casting=casting):
+            raise TypeError(
+                f"Cannot cast array data from {self.dtype!r} to {target!r} according to the rule"
+                f" {casting!r}"
+            )
+        if target == self.dtype and not copy:
+            self._shared = True
+            return self
+        name = "cast" if target.kind in "fc" else "convert"
+        return bind(primitive(name), (self,), {"dtype": target})
+
+    def copy(self, order: str = "C") -> Value:
+        """Copy: in-place operations on the result leave this array alone."""
+        return np.copy(self)
+
+    def __copy__(self) -> Value:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Value:
+        return self.copy()
+
+    # Methods of the same name and arguments as NumPy's functions
+
+    all = _method("all")
+    any = _method("any")
+    argmax = _method("argmax")
+    argmin = _method("argmin")
+    clip = _method("clip")
+    cumsum = _method("cumsum")
+    diagonal = _method("diagonal")
+    dot = _method("dot")
+    max = _method("max")
+    mean = _method("mean")
+    min = _method("min")
+    prod = _method("prod")
+    ravel = _method("ravel")
+    repeat = _method("repeat")
+    round = _method("round")
+    squeeze = _method("squeeze")
+    std = _method("std")
+    sum = _method("sum")
+    swapaxes = _method("swapaxes")
+    take = _method("take")
+    trace = _method("trace")
+    var = _method("var")
+    reshape = _axes_method("reshape")
+    transpose = _axes_method("transpose")
+    conj = _unary(primitive("conjugate"))
+    conjugate = conj
+    T = property(lambda self: np.transpose(self), doc="The transpose.")
+    mT = property(
+        lambda self: np.swapaxes(self, -1, -2), doc="The transpose of the last two axes."
+    )
+    real = property(lambda self: np.real(self), doc="The real part.")
+    imag = property(lambda self: np.imag(self), doc="The imaginary part.")
+    flat = property(lambda self: iter(np.ravel(self)), doc="The entries, one by one.")
+
+    def flatten(self, order: Any = "C") -> Value:
+        """Copy into one axis."""
+        return np.copy(np.ravel(self, order))

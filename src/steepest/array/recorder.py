@@ -1,0 +1,118 @@
+"""Recording with shapes and dtypes alone: the trace of ``compile`` and ``descend``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from steepest.array.array import Array
+from steepest.errors import CapturedArrayChangedError, SourceLine, UnsupportedError, user_line
+from steepest.fingerprint import fingerprint
+from steepest.graph import ArrayType, Constant, Graph, Input, Node, type_of
+from steepest.ops.spec import ITEM, Primitive, Trace, Traced, Value
+
+__all__ = ["OuterTraceError", "Recorder"]
+
+
+class OuterTraceError(UnsupportedError):
+    """A function being recorded used a value that an outer gradient traces."""
+
+
+class Recorder(Trace):
+    """The trace that makes a graph."""
+
+    __slots__ = ("_captured", "_constants", "inputs", "nodes")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nodes: list[Node] = []
+        self.inputs: list[Node] = []
+        self._constants: dict[tuple[type, Any], Node] = {}
+        self._captured: dict[int, tuple[np.ndarray[Any, Any], int, SourceLine | None]] = {}
+
+    def input(self, kind: ArrayType) -> Array:
+        """Add an argument of the graph."""
+        node = Node(Input(len(self.inputs)), (), {}, kind)
+        self.inputs.append(node)
+        self.nodes.append(node)
+        return Array(self, None, node, shared=True)
+
+    def record(self, primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
+        """Infer the type of a result and add the node."""
+        if primitive.traced_inside:
+            return primitive.evaluate(*args, **static)
+        inputs = tuple(self.node_of(arg) for arg in args)
+        kind = primitive.infer(*(node.type for node in inputs), **static)
+        if primitive.aliases:
+            for arg in args:
+                if isinstance(arg, Array):
+                    arg._shared = True
+        node = self._add(Node(primitive, inputs, static, kind, user_line()))
+        if isinstance(kind, tuple):
+            return tuple(
+                Array(
+                    self, None, self._add(Node(ITEM, (node,), {"position": i}, each, node.line))
+                )
+                for i, each in enumerate(kind)
+            )
+        return Array(self, None, node, primitive.aliases)
+
+    def node_of(self, value: Value) -> Node:
+        """Find the node of a traced value, or add one for a constant."""
+        if isinstance(value, Traced):
+            if value._trace is not self:
+                raise OuterTraceError(
+                    "a compiled function used a value that an outer gradient traces",
+                    instead="pass the value as an argument of the compiled function",
+                )
+            node: Node = value._node
+            return node
+        if isinstance(value, np.ndarray):
+            return self._array_constant(value)
+        # Equal numbers of different types (1, 1.0, -0.0) are different constants.
+        key = (type(value), repr(value))
+        if key not in self._constants:
+            self._constants[key] = self._add(Node(Constant(value), (), {}, type_of(value)))
+        return self._constants[key]
+
+    def graph(self, outputs: Sequence[Value]) -> Graph:
+        """Finish: the graph of what the outputs need.
+
+        Raises
+        ------
+        CapturedArrayChangedError
+            When an array that was captured by reference was written into while recording, so
+            that no single reading of it can stand for all its uses.
+        """
+        for array, recorded, line in self._captured.values():
+            if fingerprint(array) != recorded:
+                raise _changed(array, line)
+        return Graph.build(self.nodes, self.inputs, [self.node_of(each) for each in outputs])
+
+    def _array_constant(self, array: np.ndarray[Any, Any]) -> Node:
+        now = fingerprint(array)
+        known = self._captured.setdefault(id(array), (array, now, user_line()))
+        if known[1] != now:
+            raise _changed(array, known[2])
+        key = (np.ndarray, id(array))
+        if key not in self._constants:
+            self._constants[key] = self._add(
+                Node(Constant(array), (), {}, type_of(array), user_line())
+            )
+        return self._constants[key]
+
+    def _add(self, node: Node) -> Node:
+        self.nodes.append(node)
+        return node
+
+
+def _changed(array: np.ndarray[Any, Any], line: SourceLine | None) -> CapturedArrayChangedError:
+    return CapturedArrayChangedError(
+        f"an ndarray of {array.dtype}{list(array.shape)} was written into while the function that"
+        " uses it was compiled",
+        instead="make the array anew each time instead of reusing it, or do not compile the"
+        " function",
+        line=line,
+    )

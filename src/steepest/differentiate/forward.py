@@ -1,0 +1,167 @@
+"""Forward mode: each value travels with its tangent.
+
+Where an entry of the op table has no forward rule, the reverse rule is transposed: it is linear
+in the cotangent, and the derivative of a linear map's transpose is the map itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from steepest.array import Array, value_type
+from steepest.differentiate.reverse import Tape, backward, fit
+from steepest.graph import ArrayType
+from steepest.ops import primitive
+from steepest.ops.spec import Linearity, Primitive, Trace, Traced, Value, bind
+
+__all__ = ["Forward"]
+
+_broadcast = primitive("broadcast")
+
+
+class Forward(Trace):
+    """The trace of one directional derivative; the node of its Arrays is the tangent."""
+
+    __slots__ = ()
+
+    def record(self, primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
+        """Apply a primitive to values and tangents."""
+        values: list[Value] = []
+        tangents: list[Value] = []
+        for arg in args:
+            mine = isinstance(arg, Traced) and arg._trace is self
+            values.append(arg._value if mine else arg)
+            tangents.append(arg._node if mine else None)
+        result = bind(primitive, values, static)
+        if not primitive.differentiable:
+            return result
+        if primitive.outputs > 1 or primitive.joint_vjp is not None:
+            results = result if primitive.outputs > 1 else (result,)
+            types = [value_type(each) for each in results]
+            directions = _transposed_several(primitive, values, tangents, static, results)
+            arrays = tuple(
+                Array(self, each, _stretch(direction, kind))
+                for each, direction, kind in zip(results, directions, types, strict=True)
+            )
+            return arrays if primitive.outputs > 1 else arrays[0]
+        tangent = _tangent(primitive, values, tangents, static, result)
+        if primitive.aliases:
+            for arg in args:
+                if isinstance(arg, Array):
+                    arg._shared = True
+        return Array(self, result, _stretch(tangent, value_type(result)), primitive.aliases)
+
+
+def _stretch(tangent: Value, kind: ArrayType) -> Value:
+    """Give a tangent the shape and dtype of the result that it belongs to."""
+    if value_type(tangent).shape != kind.shape:
+        tangent = bind(_broadcast, (tangent,), {"shape": kind.shape})
+    return fit(tangent, kind.shape, kind.dtype)
+
+
+def _tangent(
+    primitive: Primitive,
+    values: Sequence[Value],
+    tangents: Sequence[Value],
+    static: dict[str, Any],
+    result: Value,
+) -> Value:
+    with np.errstate(all="ignore"):
+        if primitive.linearity is Linearity.JOINT:
+            filled = [
+                np.zeros(value_type(value).shape, value_type(value).dtype)
+                if tangent is None
+                else tangent
+                for value, tangent in zip(values, tangents, strict=True)
+            ]
+            return bind(primitive, filled, static)
+        parts = []
+        for position, tangent in enumerate(tangents):
+            if tangent is None or primitive.vjps[0 if primitive.variadic else position] is None:
+                continue
+            if primitive.linearity is Linearity.SEPARATE:
+                replaced = [*values[:position], tangent, *values[position + 1 :]]
+                parts.append(bind(primitive, replaced, static))
+                continue
+            rule = primitive.jvps[position] if primitive.jvps else None
+            if rule is None:
+                parts.append(
+                    _transposed(primitive, values, position, tangent, static, result)
+                )
+            else:
+                parts.append(rule(tangent, result, values, static))
+        if not parts:
+            kind = value_type(result)
+            return np.zeros(kind.shape, kind.dtype)
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+
+def _transposed(
+    primitive: Primitive,
+    values: Sequence[Value],
+    position: int,
+    tangent: Value,
+    static: dict[str, Any],
+    result: Value,
+) -> Value:
+    """Differentiate the reverse rule, which is linear in its cotangent, along it."""
+    kind = value_type(result)
+    tape = Tape()
+    try:
+        cotangent = tape.watch(np.zeros(kind.shape, kind.dtype))
+        rule = primitive.vjps[0 if primitive.variadic else position]
+        assert rule is not None
+        if primitive.variadic:
+            static = {**static, "position": position}
+        pulled = rule(cotangent, result, values, static)
+        argument = value_type(values[position])
+        pulled = fit(pulled, argument.shape, argument.dtype)
+        (direction,) = backward(pulled, tangent, [cotangent])
+    finally:
+        tape.active = False
+    return np.zeros(kind.shape, kind.dtype) if direction is None else direction
+
+
+def _transposed_several(
+    primitive: Primitive,
+    values: Sequence[Value],
+    tangents: Sequence[Value],
+    static: dict[str, Any],
+    results: Sequence[Value],
+) -> list[Value]:
+    """Transpose the reverse rules of a primitive with several results, or a joint rule."""
+    kinds = [value_type(each) for each in results]
+    totals: list[Value] = [np.zeros(kind.shape, kind.dtype) for kind in kinds]
+    several = primitive.outputs > 1
+    tape = Tape()
+    try:
+        cotangents = [tape.watch(np.zeros(kind.shape, kind.dtype)) for kind in kinds]
+        g = cotangents if several else cotangents[0]
+        ans = results if several else results[0]
+        pulled: Sequence[Value]
+        if primitive.joint_vjp is not None:
+            pulled = primitive.joint_vjp(g, ans, values, static)
+        else:
+            pulled = [
+                None if tangent is None or rule is None else rule(g, ans, values, static)
+                for tangent, rule in zip(tangents, primitive.vjps, strict=True)
+            ]
+        for value, tangent, contribution in zip(values, tangents, pulled, strict=True):
+            if tangent is None or contribution is None:
+                continue
+            argument = value_type(value)
+            contribution = fit(contribution, argument.shape, argument.dtype)
+            directions = backward(contribution, tangent, cotangents)
+            totals = [
+                total if direction is None else total + direction
+                for total, direction in zip(totals, directions, strict=True)
+            ]
+    finally:
+        tape.active = False
+    return totals

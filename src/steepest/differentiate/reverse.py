@@ -1,0 +1,327 @@
+"""Reverse mode: a tape that records what the gradient needs, and the backward pass over it.
+
+An operation is evaluated as it is recorded. The backward pass goes through the records in
+reverse and applies the rules of the op table. On ndarrays the rules are evaluated at once; where
+traces nest, the values on the tape are Arrays of the outer trace, and the same rules are
+recorded there as ordinary operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from steepest.array import Array, value_type
+from steepest.differentiate.captures import Captures
+from steepest.graph import ArrayType, type_of
+from steepest.ops import primitive
+from steepest.ops.spec import Keep, Primitive, Trace, Traced, Value, bind
+
+__all__ = ["Record", "Tape", "backward", "fit"]
+
+_real = primitive("real")
+_cast = primitive("cast")
+_PYTHON_NUMBERS = (float, int, complex, bool)
+
+
+class Record:
+    """One operation on the tape, with what its derivative rules read.
+
+    Attributes
+    ----------
+    primitive : Primitive or None
+        None for an argument of the differentiated function.
+    parents : tuple of Record or None
+        For each argument its record; None for what is not differentiated here.
+    args : tuple
+        What the rules read of the arguments: values, types or None.
+    result : value or None
+        The result, where a rule reads it.
+    shape, dtype
+        Of the result; None for several results.
+    position : int
+        Which result of the parent this is, for a primitive with several; otherwise -1.
+    serial : int
+        Grows with time, so that each record comes after its parents.
+    """
+
+    __slots__ = (
+        "args",
+        "dtype",
+        "parents",
+        "position",
+        "primitive",
+        "result",
+        "serial",
+        "shape",
+        "static",
+    )
+    _serials = count()
+
+    def __init__(
+        self,
+        primitive: Primitive | None,
+        parents: tuple[Record | None, ...],
+        args: Sequence[Value],
+        static: dict[str, Any],
+        result: Value,
+        shape: Any,
+        dtype: Any,
+        position: int = -1,
+    ) -> None:
+        self.primitive = primitive
+        self.parents = parents
+        self.args = args
+        self.static = static
+        self.result = result
+        self.shape = shape
+        self.dtype = dtype
+        self.position = position
+        self.serial = next(self._serials)
+
+
+class Tape(Trace):
+    """The trace of one gradient."""
+
+    __slots__ = ("captures",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.captures = Captures()
+
+    def watch(self, value: Value) -> Array:
+        """Make an argument of the differentiated function an Array of this tape."""
+        if isinstance(value, np.ndarray):
+            value = self.captures.keep(value)
+        kind = value_type(value)
+        return Array(
+            self, value, Record(None, (), (), {}, None, kind.shape, kind.dtype), shared=True
+        )
+
+    def record(self, primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
+        """Evaluate a primitive and keep what its derivative needs."""
+        values: list[Value] = []
+        parents: list[Record | None] = []
+        nested = False
+        for arg in args:
+            if isinstance(arg, Traced):
+                if arg._trace is self:
+                    value = arg._value
+                    nested = nested or isinstance(value, Traced)
+                    values.append(value)
+                    parents.append(arg._node)
+                    continue
+                nested = True
+            values.append(arg)
+            parents.append(None)
+        result = (
+            bind(primitive, values, static) if nested else primitive.evaluate(*values, **static)
+        )
+        if not primitive.differentiable:
+            return result
+        kept = self._kept(primitive, values, parents)
+        if primitive.outputs > 1:
+            return self._several(primitive, kept, parents, static, result)
+        if isinstance(result, (np.ndarray, np.generic, Array)):
+            shape: Any = result.shape
+            dtype: Any = result.dtype
+        else:
+            kind = type_of(result)
+            shape, dtype = kind.shape, kind.dtype
+        shared = False
+        if primitive.aliases:
+            shared = True
+            for arg in args:
+                if isinstance(arg, Array):
+                    arg._shared = True
+        record = Record(
+            primitive,
+            tuple(parents),
+            kept,
+            static,
+            result if primitive.keeps_result else None,
+            shape,
+            dtype,
+        )
+        return Array(self, result, record, shared)
+
+    def _kept(
+        self, primitive: Primitive, values: list[Value], parents: list[Record | None]
+    ) -> list[Value]:
+        """What the rules of a primitive read of its arguments."""
+        keeps = primitive.keeps * len(values) if primitive.variadic else primitive.keeps
+        kept: list[Value] = []
+        for keep, value, parent in zip(keeps, values, parents, strict=False):
+            if keep is Keep.VALUE:
+                captured = parent is None and type(value) is np.ndarray
+                kept.append(self.captures.keep(value) if captured else value)
+            else:
+                kept.append(value_type(value) if keep is Keep.TYPE else None)
+        return kept
+
+    def _several(
+        self,
+        primitive: Primitive,
+        kept: list[Value],
+        parents: list[Record | None],
+        static: dict[str, Any],
+        results: Sequence[Value],
+    ) -> tuple[Array, ...]:
+        types = tuple(value_type(each) for each in results)
+        whole = Record(
+            primitive,
+            tuple(parents),
+            kept,
+            static,
+            tuple(results) if primitive.keeps_result else None,
+            types,
+            None,
+        )
+        return tuple(
+            Array(self, each, Record(None, (whole,), (), {}, None, kind.shape, kind.dtype, i))
+            for i, (each, kind) in enumerate(zip(results, types, strict=True))
+        )
+
+
+def _records_behind(start: Record) -> list[Record]:
+    """All records that one depends on, itself included, latest first."""
+    seen = {start}
+    pending = [start]
+    while pending:
+        for parent in pending.pop().parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                pending.append(parent)
+    return sorted(seen, key=_serial, reverse=True)
+
+
+def _serial(record: Record) -> int:
+    return record.serial
+
+
+def fit(value: Value, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Value:
+    """Give a cotangent the shape and dtype of what it belongs to.
+
+    Axes along which the argument was broadcast are summed over; a complex cotangent of a real
+    argument is its real part.
+    """
+    kind = value if isinstance(value, (np.ndarray, np.generic, Array)) else type_of(value)
+    if kind.shape != shape:
+        extra = len(kind.shape) - len(shape)
+        axes = tuple(range(extra)) + tuple(
+            axis + extra
+            for axis, length in enumerate(shape)
+            if length == 1 and kind.shape[axis + extra] != 1
+        )
+        value = np.add.reduce(value, axis=axes, keepdims=True) if axes else value
+        if extra:
+            value = np.reshape(value, shape)
+    if kind.dtype != dtype:
+        if kind.dtype.kind == "c" and dtype.kind != "c":
+            value = bind(_real, (value,), {})
+        value = bind(_cast, (value,), {"dtype": dtype})
+    return value
+
+
+class Accumulator:
+    """Cotangents on their way back, added up where paths meet."""
+
+    __slots__ = ("_own", "_values")
+
+    def __init__(self) -> None:
+        self._values: dict[Record, Value] = {}
+        self._own: set[Record] = set()
+
+    def add(self, record: Record, value: Value) -> None:
+        """Add a contribution."""
+        values = self._values
+        present = values.get(record)
+        if present is None:
+            values[record] = value
+        elif record in self._own and type(value) is np.ndarray:
+            # A sum made here belongs to nobody else.
+            np.add(present, value, out=present)
+        else:
+            total = values[record] = present + value
+            if type(total) is np.ndarray:
+                self._own.add(record)
+
+    def add_result(self, record: Record, value: Value) -> None:
+        """Add a contribution to one result of a primitive with several."""
+        (whole,) = record.parents
+        assert whole is not None
+        results = self._values.get(whole)
+        if results is None:
+            results = self._values[whole] = [None] * len(whole.shape)
+        present = results[record.position]
+        results[record.position] = value if present is None else present + value
+
+    def take(self, record: Record) -> Value:
+        """Remove and return what has been added up for a record; None for nothing."""
+        return self._values.pop(record, None)
+
+
+def backward(output: Array, cotangent: Value, inputs: Sequence[Array]) -> list[Value]:
+    """Propagate a cotangent from an output of a tape back to its inputs.
+
+    Parameters
+    ----------
+    output : Array
+        A value on the tape.
+    cotangent : value
+        Of the output's shape and dtype.
+    inputs : sequence of Array
+        What `Tape.watch` returned.
+
+    Returns
+    -------
+    list of value
+        For each input its cotangent, or None if the output does not depend on it.
+    """
+    tape: Tape = output._trace  # type: ignore[assignment]
+    tape.captures.verify()
+    accumulator = Accumulator()
+    accumulator.add(output._node, cotangent)
+    # What the rules meet on the branches not taken is not the user's warning.
+    with np.errstate(all="ignore"):
+        for record in _records_behind(output._node):
+            if record.primitive is not None:
+                g = accumulator.take(record)
+                if g is not None:
+                    _propagate(record, g, accumulator)
+            elif record.position >= 0:
+                g = accumulator.take(record)
+                if g is not None:
+                    accumulator.add_result(record, g)
+    return [accumulator.take(each._node) for each in inputs]
+
+
+def _propagate(record: Record, g: Value, accumulator: Accumulator) -> None:
+    """Apply the rules of one record."""
+    operation = record.primitive
+    assert operation is not None
+    if operation.outputs > 1:
+        g = [
+            np.zeros(kind.shape, kind.dtype) if each is None else each
+            for each, kind in zip(g, record.shape, strict=True)
+        ]
+    if operation.joint_vjp is not None:
+        contributions = operation.joint_vjp(g, record.result, record.args, record.static)
+        for parent, contribution in zip(record.parents, contributions, strict=True):
+            if parent is not None and contribution is not None:
+                accumulator.add(parent, fit(contribution, parent.shape, parent.dtype))
+        return
+    variadic = operation.variadic
+    for position, parent in enumerate(record.parents):
+        if parent is None:
+            continue
+        rule = operation.vjps[0 if variadic else position]
+        if rule is None:
+            continue
+        static = {**record.static, "position": position} if variadic else record.static
+        contribution = rule(g, record.result, record.args, static)
+        if contribution is not None:
+            accumulator.add(parent, fit(contribution, parent.shape, parent.dtype))

@@ -1,0 +1,675 @@
+"""The calculus: gradients, Jacobians, Hessians and products with them, of functions of pytrees."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from steepest.array import Array, value_type
+from steepest.differentiate.forward import Forward
+from steepest.differentiate.reverse import Tape, backward
+from steepest.errors import BadInputError, NotDifferentiableError
+from steepest.ops.spec import Trace, Traced, Value, released
+from steepest.shadow import ShadowTrace, compare_with_plain_run
+from steepest.tree import (
+    Structure,
+    Tree,
+    flatten,
+    is_differentiable,
+    leaf_names,
+    tree_map,
+    unflatten,
+    with_arithmetic,
+)
+
+__all__ = [
+    "elementwise_grad",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+]
+
+Function = Callable[..., Any]
+
+
+@dataclass(slots=True)
+class _Watched:
+    """An argument whose floating-point leaves are watched by a trace."""
+
+    structure: Structure
+    leaves: list[Any]
+    arrays: list[Array | None]
+
+    @property
+    def tree(self) -> Tree:
+        """What the user's function is called with."""
+        return unflatten(
+            self.structure,
+            [
+                leaf if array is None else array
+                for leaf, array in zip(self.leaves, self.arrays, strict=True)
+            ],
+        )
+
+    @property
+    def watched(self) -> list[Array]:
+        """The leaves that are differentiated."""
+        return [array for array in self.arrays if array is not None]
+
+    def collect(self, cotangents: Sequence[Value]) -> Tree:
+        """Put cotangents of the watched leaves in the place of those leaves."""
+        remaining = iter(cotangents)
+        leaves = [
+            leaf if array is None else _finished(next(remaining), leaf)
+            for leaf, array in zip(self.leaves, self.arrays, strict=True)
+        ]
+        return with_arithmetic(unflatten(self.structure, leaves))
+
+
+def _watch(tape: Tape, argument: Tree, name: str) -> _Watched:
+    leaves, structure = flatten(argument)
+    arrays = [tape.watch(leaf) if is_differentiable(leaf) else None for leaf in leaves]
+    if not any(array is not None for array in arrays):
+        raise NotDifferentiableError(
+            f"{name} has no floating-point value to differentiate by: {_describe(argument)}",
+            instead="pass floats, as in 3.0 for 3 or array.astype(float)",
+        )
+    return _Watched(structure, leaves, arrays)
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, (np.ndarray, np.generic, Traced)):
+        return f"an array of {value_type(value)}"
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) < 60 else text[:57] + '...'}"
+
+
+def _finished(cotangent: Value, leaf: Value) -> Value:
+    """Give a cotangent the type of its leaf: a Python float, or an ndarray of its own."""
+    if cotangent is None:
+        kind = value_type(leaf)
+        cotangent = np.zeros(kind.shape, kind.dtype)[()]
+    if isinstance(cotangent, Array):
+        return cotangent
+    if type(leaf) in (float, complex):
+        return type(leaf)(cotangent)
+    if isinstance(leaf, np.ndarray):
+        array = np.asarray(cotangent)
+        # Rules hand on views and shared arrays; what the user gets is theirs to write into.
+        return array.copy() if array.base is not None or not array.flags.writeable else array
+    return cotangent
+
+
+def _distinct(trees: Tree, taken: Sequence[Any] = ()) -> Tree:
+    """Copy what appears twice, so that no gradient aliases another, or a given array."""
+    seen = {id(each) for each in taken}
+
+    def once(leaf: Value) -> Value:
+        if isinstance(leaf, np.ndarray):
+            if id(leaf) in seen:
+                return leaf.copy()
+            seen.add(id(leaf))
+        return leaf
+
+    leaves, structure = flatten(trees)
+    return unflatten(structure, [once(leaf) for leaf in leaves])
+
+
+def _scalar_result(result: Any, tape: Tape, function: Function) -> None:
+    """Check that a function to be differentiated returned a real number."""
+    name = getattr(function, "__name__", "the function")
+    if isinstance(result, (Traced, np.ndarray, np.generic, int, float, complex)):
+        kind = value_type(result)
+        if kind.shape == () and kind.dtype.kind == "f":
+            return
+        if kind.shape == () and kind.dtype.kind in "iub" and not isinstance(result, Traced):
+            return
+        if kind.shape:
+            instead = "sd.jacobian for an array, or reduce it: np.sum(…), np.mean(…)"
+        elif kind.dtype.kind == "c":
+            instead = "a real loss: np.abs(z)**2, z.real"
+        else:
+            instead = "a loss that is not an integer"
+        raise NotDifferentiableError(
+            f"{name} must return a real scalar to have a gradient, and returned {kind}",
+            instead=instead,
+        )
+    raise NotDifferentiableError(
+        f"{name} must return a real scalar to have a gradient, and returned"
+        f" {_describe(result)}",
+        instead="return the loss; sd.grad(f, has_aux=True) for `return loss, anything_else`",
+    )
+
+
+def _name(function: Function) -> str:
+    return getattr(function, "__name__", type(function).__name__)
+
+
+class _Transform:
+    """A function made from a function; it pickles when the function it is made from does."""
+
+    def __init__(self, function: Function) -> None:
+        if not callable(function):
+            raise BadInputError(
+                f"{type(self).__name__} takes a function, not {_describe(function)}",
+                instead="sd.grad(f)(x): the function first, then its arguments",
+            )
+        self._function = function
+        functools.update_wrapper(self, function, updated=())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__.strip('_')}({_name(self._function)})"
+
+
+def _selected(args: Sequence[Any], argnums: int | tuple[int, ...]) -> tuple[int, ...]:
+    positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    resolved = tuple(each + len(args) if each < 0 else each for each in positions)
+    if any(not 0 <= each < len(args) for each in resolved):
+        raise BadInputError(
+            f"argnums={argnums} names an argument that is not there: {len(args)} were given",
+            instead="pass the arguments to differentiate by position, not by keyword",
+        )
+    return resolved
+
+
+class _ValueAndGrad(_Transform):
+    def __init__(
+        self,
+        function: Function,
+        argnums: int | tuple[int, ...] = 0,
+        has_aux: bool = False,
+        shadow_run: bool = False,
+    ) -> None:
+        super().__init__(function)
+        self._argnums = argnums
+        self._has_aux = has_aux
+        self._shadow_run = shadow_run
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        positions = _selected(args, self._argnums)
+        tape = Tape()
+        try:
+            watched = [
+                _watch(tape, args[position], f"argument {position} of {_name(self._function)}")
+                for position in positions
+            ]
+            changed = list(args)
+            for position, each in zip(positions, watched, strict=True):
+                changed[position] = each.tree
+            result = self._function(*changed, **keywords)
+            aux: Any = None
+            if self._has_aux:
+                if not (isinstance(result, tuple) and len(result) == 2):
+                    raise BadInputError(
+                        f"with has_aux=True, {_name(self._function)} must return a pair"
+                        f" (loss, aux), and returned {_describe(result)}"
+                    )
+                result, aux = result
+            _scalar_result(result, tape, self._function)
+            inputs = [array for each in watched for array in each.watched]
+            cotangents = _pulled_back(tape, result, inputs)
+        finally:
+            tape.active = False
+        gradients = []
+        for each in watched:
+            count = len(each.watched)
+            gradients.append(each.collect(cotangents[:count]))
+            cotangents = cotangents[count:]
+        gradient = _distinct(gradients)
+        value = released(result)
+        if self._has_aux:
+            value = (value, tree_map(released, aux))
+        if self._shadow_run:
+            self._compare(value, positions, args, keywords)
+        return value, gradient[0] if isinstance(self._argnums, int) else tuple(gradient)
+
+    def _compare(
+        self, value: Any, positions: Sequence[int], args: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> None:
+        """Compare with the untraced run, once."""
+        self._shadow_run = False
+
+        def trace_again() -> Any:
+            trace = ShadowTrace()
+            changed = [
+                tree_map(trace.watch_differentiable, arg) if position in positions else arg
+                for position, arg in enumerate(args)
+            ]
+            return self._function(*changed, **keywords)
+
+        compare_with_plain_run(self._function, value, args, keywords, trace_again)
+
+
+def _pulled_back(tape: Tape, result: Value, inputs: Sequence[Array]) -> list[Value]:
+    if not (isinstance(result, Array) and result._trace is tape):
+        return [None] * len(inputs)
+    return backward(result, np.ones((), result.dtype)[()], inputs)
+
+
+class _Grad(_ValueAndGrad):
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        value, gradient = super().__call__(*args, **keywords)
+        return (gradient, value[1]) if self._has_aux else gradient
+
+
+def value_and_grad(
+    f: Function,
+    argnums: int | tuple[int, ...] = 0,
+    has_aux: bool = False,
+    *,
+    shadow_run: bool = False,
+) -> Function:
+    """Make the function that returns a scalar function's value and its exact gradient.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a real scalar; written in NumPy.
+    argnums : int or tuple of int
+        Which positional arguments to differentiate by; a tuple gives a tuple of gradients.
+    has_aux : bool
+        Whether `f` returns ``(loss, aux)``; the value is then that pair, `aux` not
+        differentiated.
+    shadow_run : bool
+        See `grad`.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `f`, returns ``(value, gradient)``; see `grad`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+    (np.float64(5.0), array([2., 4.]))
+    """
+    return _ValueAndGrad(f, argnums, has_aux, shadow_run)
+
+
+def grad(
+    f: Function,
+    argnums: int | tuple[int, ...] = 0,
+    has_aux: bool = False,
+    *,
+    shadow_run: bool = False,
+) -> Function:
+    """Make the function that returns the exact gradient of a scalar function.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a real scalar; written in NumPy. It is run anew at each call, so that it sees
+        the current globals, closures and data.
+    argnums : int or tuple of int
+        Which positional arguments to differentiate by; a tuple gives a tuple of gradients.
+    has_aux : bool
+        Whether `f` returns ``(loss, aux)``; the result is then ``(gradient, aux)``.
+    shadow_run : bool
+        Whether the first call also runs `f` untraced and compares the values; a difference is
+        a `ShadowRunError` that says where the two runs parted.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `f`, returns the gradient: a pytree like the argument, of the
+        same shapes and dtypes, with arithmetic on its leaves. Leaves that are not floating
+        point are carried along unchanged. For complex arguments it is ∂f/∂x − i ∂f/∂y.
+
+    Raises
+    ------
+    NotDifferentiableError
+        When `f` does not return a real scalar, or an argument has nothing to differentiate by.
+    UnsupportedError
+        When `f` uses what is not differentiated; the error names the line.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> grad(np.sin)(0.0)
+    1.0
+    >>> grad(lambda w: np.sum((w["W"] @ np.ones(2) + w["b"]) ** 2))(
+    ...     {"W": np.eye(2), "b": np.zeros(2)}
+    ... )
+    {'W': array([[2., 2.],
+           [2., 2.]]), 'b': array([2., 2.])}
+    """
+    return _Grad(f, argnums, has_aux, shadow_run)
+
+
+class _Pullback:
+    """Takes a cotangent of the result back to the arguments; may be called many times."""
+
+    def __init__(
+        self, tape: Tape, outputs: list[Any], structure: Structure, watched: list[_Watched]
+    ) -> None:
+        self._tape = tape
+        self._outputs = outputs
+        self._structure = structure
+        self._watched = watched
+
+    def __call__(self, cotangent: Tree) -> tuple[Tree, ...]:
+        cotangents, structure = flatten(cotangent)
+        if structure != self._structure:
+            raise BadInputError("the cotangent must be a tree like the function's result")
+        inputs = [array for each in self._watched for array in each.watched]
+        totals: list[Value] = [None] * len(inputs)
+        for output, each in zip(self._outputs, cotangents, strict=True):
+            if not (isinstance(output, Array) and output._trace is self._tape):
+                continue
+            kind = value_type(output)
+            given = value_type(each)
+            if given.shape != kind.shape:
+                raise BadInputError(
+                    f"a cotangent of shape {given.shape} does not fit a result of shape"
+                    f" {kind.shape}"
+                )
+            if not isinstance(each, Array):
+                each = np.asarray(each).astype(kind.dtype)[()]
+            elif given.dtype != kind.dtype:
+                each = each.astype(kind.dtype)
+            parts = backward(output, each, inputs)
+            totals = [
+                part if total is None else total if part is None else total + part
+                for total, part in zip(totals, parts, strict=True)
+            ]
+        result = []
+        for watched in self._watched:
+            count = len(watched.watched)
+            result.append(watched.collect(totals[:count]))
+            totals = totals[count:]
+        return tuple(_distinct(result, cotangents))
+
+
+def vjp(f: Function, *primals: Tree) -> tuple[Tree, Function]:
+    """Evaluate a function and get the pullback of its cotangents (reverse mode).
+
+    Parameters
+    ----------
+    f : callable
+        Returns a pytree of arrays.
+    *primals : pytree
+        Its arguments.
+
+    Returns
+    -------
+    value : pytree
+        ``f(*primals)``.
+    pullback : callable
+        Takes a cotangent, a pytree like `value`, and returns a tuple with one cotangent for
+        each argument: the cotangent times the Jacobian.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, pullback = vjp(lambda x: x**2, np.array([1.0, 2.0]))
+    >>> pullback(np.array([1.0, 10.0]))
+    (array([ 2., 40.]),)
+    """
+    tape = Tape()
+    try:
+        watched = [
+            _watch(tape, primal, f"argument {position} of {_name(f)}")
+            for position, primal in enumerate(primals)
+        ]
+        outputs, structure = flatten(f(*(each.tree for each in watched)))
+    finally:
+        tape.active = False
+    value = unflatten(structure, [_own(released(each)) for each in outputs])
+    return value, _Pullback(tape, outputs, structure, watched)
+
+
+def _own(value: Value) -> Value:
+    """Copy an ndarray: what the user is given may be written into, what a tape keeps may not."""
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
+    """Evaluate a function and its derivative along a direction (forward mode).
+
+    Parameters
+    ----------
+    f : callable
+        Returns a pytree of arrays.
+    primals, tangents : sequence of pytree
+        The arguments, and a direction for each, of the same shapes.
+
+    Returns
+    -------
+    value, tangent : pytree
+        ``f(*primals)``, and the Jacobian times the direction.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> jvp(np.sin, (0.0,), (2.0,))
+    (np.float64(0.0), np.float64(2.0))
+    """
+    if len(primals) != len(tangents):
+        raise BadInputError(f"{len(primals)} arguments, but {len(tangents)} directions")
+    trace = Forward()
+    try:
+        args = [
+            tree_map(functools.partial(_with_tangent, trace), primal, tangent)
+            for primal, tangent in zip(primals, tangents, strict=True)
+        ]
+        outputs, structure = flatten(f(*args))
+    finally:
+        trace.active = False
+    directions = [
+        each._node if isinstance(each, Array) and each._trace is trace else _no_direction(each)
+        for each in outputs
+    ]
+    return (
+        unflatten(structure, [_own(released(each)) for each in outputs]),
+        with_arithmetic(unflatten(structure, directions)),
+    )
+
+
+def _no_direction(value: Value) -> Value:
+    if not is_differentiable(value):
+        return value
+    kind = value_type(value)
+    return np.zeros(kind.shape, kind.dtype)[()]
+
+
+def _with_tangent(trace: Trace, primal: Value, tangent: Value) -> Value:
+    if not is_differentiable(primal):
+        return primal
+    kind, given = value_type(primal), value_type(tangent)
+    if kind.shape != given.shape:
+        raise BadInputError(
+            f"a direction of shape {given.shape} does not fit an argument of shape {kind.shape}"
+        )
+    if not isinstance(tangent, Array):
+        tangent = np.asarray(tangent).astype(kind.dtype)[()]
+    elif given.dtype != kind.dtype:
+        tangent = tangent.astype(kind.dtype)
+    return Array(trace, _own(primal), tangent, shared=True)
+
+
+class _Jacobian(_Transform):
+    def __init__(self, function: Function, argnums: int) -> None:
+        super().__init__(function)
+        self._argnums = argnums
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        (position,) = _selected(args, self._argnums)
+
+        def of_one(argument: Tree) -> Tree:
+            changed = [*args[:position], argument, *args[position + 1 :]]
+            return self._function(*changed, **keywords)
+
+        value, pullback = vjp(of_one, args[position])
+        outputs, structure = flatten(value)
+        if not all(is_differentiable(each) for each in outputs):
+            raise NotDifferentiableError(
+                f"{_name(self._function)} must return floating-point arrays to have a Jacobian,"
+                f" and returned {_describe(value)}"
+            )
+        kinds = [value_type(each) for each in outputs]
+        blocks = []
+        for index, kind in enumerate(kinds):
+            rows = []
+            for entry in range(kind.size):
+                basis = [np.zeros(each.shape, each.dtype) for each in kinds]
+                basis[index].flat[entry] = 1
+                rows.append(pullback(unflatten(structure, basis))[0])
+            blocks.append(_stack_rows(rows, kind.shape, args[position], kind.dtype))
+        return with_arithmetic(unflatten(structure, blocks))
+
+
+def _stack_rows(
+    rows: Sequence[Tree], shape: tuple[int, ...], argument: Tree, dtype: np.dtype[Any]
+) -> Tree:
+    """Stack the cotangents of single entries into arrays of shape (*output, *argument)."""
+    if not rows:
+        return with_arithmetic(
+            tree_map(
+                lambda leaf: np.zeros((*shape, *value_type(leaf).shape), dtype)
+                if is_differentiable(leaf)
+                else leaf,
+                argument,
+            )
+        )
+    return with_arithmetic(
+        tree_map(
+            lambda leaf, *parts: np.reshape(
+                np.stack(parts), (*shape, *value_type(leaf).shape)
+            )
+            if is_differentiable(leaf)
+            else leaf,
+            argument,
+            *rows,
+        )
+    )
+
+
+def jacobian(f: Function, argnums: int = 0) -> Function:
+    """Make the function that returns the Jacobian of an array-valued function.
+
+    Parameters
+    ----------
+    f : callable
+        Returns an array, or a pytree of arrays.
+    argnums : int
+        Which positional argument to differentiate by.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `f`. For a result of shape ``r`` and an argument of shape ``a`` it
+        returns an array of shape ``r + a``; for pytrees, a tree of the result's structure whose
+        leaves are trees of the argument's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> jacobian(lambda x: x**2)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+    return _Jacobian(f, argnums)
+
+
+def hessian(f: Function, argnums: int = 0) -> Function:
+    """Make the function that returns the matrix of second derivatives of a scalar function.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `f`. For an argument of shape ``a`` it returns an array of shape
+        ``a + a``; for a pytree, a tree of trees.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> hessian(lambda x: x[0] ** 2 * x[1])(np.array([3.0, 5.0]))
+    array([[10.,  6.],
+           [ 6.,  0.]])
+    """
+    return _Jacobian(_Grad(f, argnums), argnums)
+
+
+class _ElementwiseGrad(_Transform):
+    def __init__(self, function: Function, argnums: int) -> None:
+        super().__init__(function)
+        self._argnums = argnums
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        (position,) = _selected(args, self._argnums)
+
+        def of_one(argument: Tree) -> Tree:
+            changed = [*args[:position], argument, *args[position + 1 :]]
+            return self._function(*changed, **keywords)
+
+        value, pullback = vjp(of_one, args[position])
+        kind = value_type(value)
+        return pullback(np.ones(kind.shape, kind.dtype)[()])[0]
+
+
+def elementwise_grad(f: Function, argnums: int = 0) -> Function:
+    """Make the function that returns the derivative of an element-wise function at each entry.
+
+    The result is the sum over the rows of the Jacobian, which is the derivative where the
+    Jacobian is diagonal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> elementwise_grad(np.tanh)(np.array([0.0, 100.0]))
+    array([1., 0.])
+    """
+    return _ElementwiseGrad(f, argnums)
+
+
+def hvp(f: Function, x: Tree, v: Tree) -> Tree:
+    """Multiply the Hessian of a scalar function at a point with a vector, without forming it.
+
+    Forward mode over reverse mode: a few times the cost of the gradient (Pearlmutter, "Fast
+    exact multiplication by the Hessian", Neural Computation 6, 1994).
+
+    Parameters
+    ----------
+    f : callable
+        Returns a real scalar.
+    x, v : pytree
+        The point and the vector, of the same structure and shapes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> hvp(lambda x: x[0] ** 2 * x[1], np.array([3.0, 5.0]), np.array([1.0, 0.0]))
+    array([10.,  6.])
+    """
+    return jvp(_Grad(f), (x,), (v,))[1]
+
+
+def stop_gradient(x: Tree) -> Tree:
+    """Return a pytree's values as constants: no gradient flows through them.
+
+    Examples
+    --------
+    >>> grad(lambda x: x * stop_gradient(x))(3.0)
+    3.0
+    """
+    return tree_map(_constant, x)
+
+
+def _constant(value: Value) -> Value:
+    while isinstance(value, Array) and isinstance(value._trace, (Tape, Forward)):
+        value = value._value
+        if isinstance(value, np.ndarray):
+            # What the tape has recorded must not be written into.
+            value = value.view()
+            value.flags.writeable = False
+    return value

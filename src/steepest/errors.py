@@ -1,0 +1,158 @@
+"""Every error a user can meet, and the words that go with it.
+
+An error says what happened, quotes the line of the *user's* code where it happened, gives the
+shapes and values involved, and says what to write instead.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+__all__ = [
+    "BadInputError",
+    "CapturedArrayChangedError",
+    "FileFormatError",
+    "NeedsValueError",
+    "NotDifferentiableError",
+    "NotFiniteError",
+    "ShadowRunError",
+    "SourceLine",
+    "SteepestError",
+    "TracedConversionError",
+    "UnsupportedError",
+    "WrongGradientError",
+    "user_line",
+]
+
+_PACKAGE = str(Path(__file__).parent)
+_LIBRARIES = tuple(
+    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """A line of the user's code: where it is and what it says."""
+
+    filename: str
+    number: int
+    function: str
+
+    @property
+    def text(self) -> str:
+        """The source text of the line, stripped; empty when the source is not at hand."""
+        return linecache.getline(self.filename, self.number).strip()
+
+    def __str__(self) -> str:
+        where = f"{self.filename}:{self.number}, in {self.function}"
+        return f"{where}\n    {self.text}" if self.text else where
+
+
+def is_user_code(filename: str) -> bool:
+    """Whether a file is the user's: neither steepest's own nor an installed library's."""
+    return not filename.startswith(_PACKAGE) and not filename.startswith(_LIBRARIES)
+
+
+def user_line(frame: FrameType | None = None) -> SourceLine | None:
+    """Find the innermost line of the user's code on the stack of the calling thread.
+
+    Parameters
+    ----------
+    frame : frame, optional
+        Where to start; the caller's frame by default.
+
+    Returns
+    -------
+    SourceLine or None
+        None when no frame on the stack is the user's.
+    """
+    if frame is None:
+        frame = sys._getframe(1)
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if is_user_code(filename):
+            return SourceLine(filename, frame.f_lineno, frame.f_code.co_qualname)
+        frame = frame.f_back
+    return None
+
+
+class SteepestError(Exception):
+    """Base of all errors that steepest raises.
+
+    Parameters
+    ----------
+    message : str
+        What happened, with shapes and values.
+    instead : str, optional
+        What to write instead.
+    line : SourceLine, optional
+        The user's line; found on the stack when not given.
+    """
+
+    def __init__(
+        self, message: str, *, instead: str | None = None, line: SourceLine | None = None
+    ) -> None:
+        self.message = message
+        self.instead = instead
+        self.line = line if line is not None else user_line(sys._getframe(1))
+        text = message
+        if instead:
+            text += f"\n  Instead: {instead}"
+        if self.line is not None:
+            text += f"\n  At {self.line}"
+        super().__init__(text)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.instead, self.line)
+
+
+def _rebuild(
+    kind: type[SteepestError], message: str, instead: str | None, line: SourceLine | None
+) -> SteepestError:
+    """Unpickle an error: workers of a process pool send theirs home."""
+    return kind(message, instead=instead, line=line)
+
+
+class BadInputError(SteepestError, ValueError):
+    """An argument has the wrong type, shape, dtype or value."""
+
+
+class UnsupportedError(SteepestError, TypeError):
+    """A function or idiom that steepest does not differentiate (yet)."""
+
+
+class TracedConversionError(SteepestError, TypeError):
+    """A traced value was converted to a plain number or ndarray, which would lose its gradient."""
+
+
+class NeedsValueError(TracedConversionError):
+    """A function traced with shapes alone (``compile``, ``descend``) asked for a value."""
+
+
+class NotDifferentiableError(SteepestError, TypeError):
+    """A derivative was asked of something that has none: an integer, a string, no dependence."""
+
+
+class CapturedArrayChangedError(SteepestError, RuntimeError):
+    """An array that the function used was changed before the backward pass read it."""
+
+
+class ShadowRunError(SteepestError, RuntimeError):
+    """The traced and the plain run of the same function parted."""
+
+
+class NotFiniteError(SteepestError, FloatingPointError):
+    """A loss, gradient or weight became NaN or infinite."""
+
+
+class FileFormatError(SteepestError, ValueError):
+    """A model, data set or checkpoint file is missing a part, corrupt or of another kind."""
+
+
+class WrongGradientError(SteepestError, AssertionError):
+    """A gradient check did not find the gradient correct."""

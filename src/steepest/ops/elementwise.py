@@ -1,0 +1,365 @@
+"""Element-wise primitives: one entry a ufunc, with its local derivatives.
+
+At a tie or a kink the derivative is the average of the one-sided ones: ``abs`` has 0 at 0, and
+``maximum`` gives each of two equal arguments half. What jumps (``floor``, ``sign``, comparisons)
+has derivative 0 wherever it has one, so its result is a plain value.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from steepest.graph import ArrayType
+from steepest.ops.spec import (
+    Primitive,
+    Sample,
+    Value,
+    broadcast_type,
+    elementwise,
+    elementwise_samples,
+    scale,
+)
+
+__all__ = ["PRIMITIVES", "cast", "convert", "where"]
+
+REAL = (-2.0, 2.0)
+POSITIVE = (0.2, 3.0)
+UNIT = (-0.9, 0.9)
+
+
+def _power_by_base(x: Value, y: Value) -> Value:
+    if isinstance(y, (int, float)):
+        return y * x ** (y - 1) if y else 0.0
+    return y * x ** np.where(y == 0, 1, y - 1)
+
+
+def _nonzero(x: Value) -> Value:
+    """Replace zeros by ones, where a zero numerator makes the quotient 0."""
+    return np.where(x == 0, 1, x)
+
+
+def _larger(g: Value, x: Value, y: Value) -> Value:
+    # Comparisons with NaN are false, so a NaN that the result shows keeps its gradient.
+    return np.where(x < y, 0, np.where(x == y, g * 0.5, g))
+
+
+def _smaller(g: Value, x: Value, y: Value) -> Value:
+    return np.where(x > y, 0, np.where(x == y, g * 0.5, g))
+
+
+def _larger_number(g: Value, x: Value, y: Value) -> Value:
+    return np.where(np.isnan(x), 0, _larger(g, x, y))
+
+
+def _smaller_number(g: Value, x: Value, y: Value) -> Value:
+    return np.where(np.isnan(x), 0, _smaller(g, x, y))
+
+
+def _share_of_sum(x: Value, other: Value, ans: Value) -> Value:
+    """exp(x) / (exp(x) + exp(other)), also where both are -inf."""
+    return np.where(x == other, 0.5, np.exp(x - ans))
+
+
+def _share_of_sum_base_2(x: Value, other: Value, ans: Value) -> Value:
+    return np.where(x == other, 0.5, np.exp2(x - ans))
+
+
+
+ARITHMETIC = (
+    elementwise(np.add, 1, 1, domain=[REAL, REAL], operator=operator.add),
+    elementwise(np.subtract, 1, -1, domain=[REAL, REAL], operator=operator.sub),
+    elementwise(
+        np.multiply,
+        lambda y: y,
+        lambda x: x,
+        domain=[REAL, REAL],
+        operator=operator.mul,
+    ),
+    elementwise(
+        np.divide,
+        lambda y: 1 / y,
+        lambda ans, y: -ans / y,
+        domain=[REAL, POSITIVE],
+        operator=operator.truediv,
+    ),
+    elementwise(
+        np.power,
+        _power_by_base,
+        lambda x, ans: scale(np.log(x), ans),
+        domain=[POSITIVE, REAL],
+        operator=operator.pow,
+    ),
+    elementwise(
+        np.remainder,
+        1,
+        lambda x, y: -np.floor_divide(x, y),
+        domain=[(0.1, 0.9), (1.0, 2.0)],
+        operator=operator.mod,
+    ),
+    elementwise(
+        np.fmod, 1, lambda x, y: -np.trunc(x / y), domain=[(-0.9, -0.1), (1.0, 2.0)]
+    ),
+    elementwise(np.negative, -1, domain=[REAL], operator=operator.neg),
+    elementwise(np.positive, 1, domain=[REAL], operator=operator.pos),
+    # The derivative of a complex modulus, g · conj(x) / |x|, holds for the real one too.
+    elementwise(np.absolute, lambda x: np.conj(np.sign(x)), domain=[POSITIVE], operator=abs),
+    elementwise(np.fabs, lambda x: np.sign(x), domain=[POSITIVE]),
+    elementwise(np.square, lambda x: 2 * x, domain=[REAL]),
+    elementwise(np.reciprocal, lambda ans: -ans * ans, domain=[POSITIVE]),
+    elementwise(
+        np.copysign,
+        lambda x, y: np.copysign(np.copysign(1, x), x * y),
+        None,
+        domain=[POSITIVE, POSITIVE],
+    ),
+    elementwise(np.conjugate, lambda g: np.conj(g), domain=[REAL]),
+)
+
+EXPONENTIAL = (
+    elementwise(np.exp, lambda ans: ans, domain=[REAL]),
+    elementwise(np.exp2, lambda ans: ans * math.log(2), domain=[REAL]),
+    elementwise(np.expm1, lambda x: np.exp(x), domain=[REAL]),
+    elementwise(np.log, lambda x: 1 / x, domain=[POSITIVE]),
+    elementwise(np.log2, lambda x: 1 / (x * math.log(2)), domain=[POSITIVE]),
+    elementwise(np.log10, lambda x: 1 / (x * math.log(10)), domain=[POSITIVE]),
+    elementwise(np.log1p, lambda x: 1 / (1 + x), domain=[UNIT]),
+    elementwise(np.sqrt, lambda ans: 0.5 / ans, domain=[POSITIVE]),
+    elementwise(np.cbrt, lambda ans: 1 / (3 * ans * ans), domain=[POSITIVE]),
+    elementwise(
+        np.logaddexp,
+        lambda x, y, ans: _share_of_sum(x, y, ans),
+        lambda y, x, ans: _share_of_sum(y, x, ans),
+        domain=[REAL, REAL],
+    ),
+    elementwise(
+        np.logaddexp2,
+        lambda x, y, ans: _share_of_sum_base_2(x, y, ans),
+        lambda y, x, ans: _share_of_sum_base_2(y, x, ans),
+        domain=[REAL, REAL],
+    ),
+)
+
+TRIGONOMETRIC = (
+    elementwise(np.sin, lambda x: np.cos(x), domain=[REAL]),
+    elementwise(np.cos, lambda x: -np.sin(x), domain=[REAL]),
+    elementwise(np.tan, lambda ans: 1 + ans * ans, domain=[(-1.2, 1.2)]),
+    elementwise(np.arcsin, lambda x: 1 / np.sqrt((1 - x) * (1 + x)), domain=[UNIT]),
+    elementwise(np.arccos, lambda x: -1 / np.sqrt((1 - x) * (1 + x)), domain=[UNIT]),
+    elementwise(np.arctan, lambda x: 1 / (1 + x * x), domain=[REAL]),
+    elementwise(
+        np.arctan2,
+        lambda x, y: y / _nonzero(x * x + y * y),
+        lambda x, y: -x / _nonzero(x * x + y * y),
+        domain=[REAL, POSITIVE],
+    ),
+    elementwise(
+        np.hypot,
+        lambda x, ans: x / _nonzero(ans),
+        lambda y, ans: y / _nonzero(ans),
+        domain=[POSITIVE, POSITIVE],
+    ),
+    elementwise(np.deg2rad, math.pi / 180, domain=[REAL]),
+    elementwise(np.radians, math.pi / 180, domain=[REAL]),
+    elementwise(np.rad2deg, 180 / math.pi, domain=[REAL]),
+    elementwise(np.degrees, 180 / math.pi, domain=[REAL]),
+    elementwise(np.sinh, lambda x: np.cosh(x), domain=[REAL]),
+    elementwise(np.cosh, lambda x: np.sinh(x), domain=[REAL]),
+    elementwise(np.tanh, lambda ans: (1 - ans) * (1 + ans), domain=[REAL]),
+    elementwise(np.arcsinh, lambda x: 1 / np.hypot(1, x), domain=[REAL]),
+    elementwise(np.arccosh, lambda x: 1 / np.sqrt((x - 1) * (x + 1)), domain=[(1.2, 3.0)]),
+    elementwise(np.arctanh, lambda x: 1 / ((1 - x) * (1 + x)), domain=[UNIT]),
+)
+
+EXTREMA = (
+    elementwise(
+        np.maximum,
+        lambda g, x, y: _larger(g, x, y),
+        lambda g, y, x: _larger(g, y, x),
+        domain=[REAL, REAL],
+    ),
+    elementwise(
+        np.minimum,
+        lambda g, x, y: _smaller(g, x, y),
+        lambda g, y, x: _smaller(g, y, x),
+        domain=[REAL, REAL],
+    ),
+    elementwise(
+        np.fmax,
+        lambda g, x, y: _larger_number(g, x, y),
+        lambda g, y, x: _larger_number(g, y, x),
+        domain=[REAL, REAL],
+    ),
+    elementwise(
+        np.fmin,
+        lambda g, x, y: _smaller_number(g, x, y),
+        lambda g, y, x: _smaller_number(g, y, x),
+        domain=[REAL, REAL],
+    ),
+)
+
+PIECEWISE_CONSTANT = (
+    *(
+        elementwise(ufunc, None, domain=[REAL])
+        for ufunc in (
+            np.sign,
+            np.floor,
+            np.ceil,
+            np.trunc,
+            np.rint,
+            np.isnan,
+            np.isinf,
+            np.isfinite,
+            np.signbit,
+            np.logical_not,
+            np.spacing,
+        )
+    ),
+    elementwise(np.less, None, None, domain=[REAL, REAL], operator=operator.lt),
+    elementwise(np.less_equal, None, None, domain=[REAL, REAL], operator=operator.le),
+    elementwise(np.greater, None, None, domain=[REAL, REAL], operator=operator.gt),
+    elementwise(np.greater_equal, None, None, domain=[REAL, REAL], operator=operator.ge),
+    elementwise(np.equal, None, None, domain=[REAL, REAL], operator=operator.eq),
+    elementwise(np.not_equal, None, None, domain=[REAL, REAL], operator=operator.ne),
+    elementwise(
+        np.floor_divide, None, None, domain=[REAL, POSITIVE], operator=operator.floordiv
+    ),
+    elementwise(np.logical_and, None, None, domain=[REAL, REAL]),
+    elementwise(np.logical_or, None, None, domain=[REAL, REAL]),
+    elementwise(np.logical_xor, None, None, domain=[REAL, REAL]),
+    elementwise(np.heaviside, None, None, domain=[REAL, REAL]),
+    elementwise(np.nextafter, None, None, domain=[REAL, REAL]),
+)
+
+
+def _integer_samples(rng: np.random.Generator, arguments: int) -> list[Sample]:
+    return [Sample(tuple(rng.integers(0, 8, (arguments, 3))))]
+
+
+INTEGER = tuple(
+    Primitive(
+        ufunc.__name__,
+        function,
+        infer=lambda *types, ufunc=ufunc: ArrayType(
+            broadcast_type(*types),
+            ufunc.resolve_dtypes((*(each.promotion_type for each in types), None))[-1],
+            all(each.weak for each in types),
+        ),
+        arguments="x" if ufunc.nin == 1 else "x y",
+        broadcasts=True,
+        samples=lambda rng, ufunc=ufunc: _integer_samples(rng, ufunc.nin),
+    )
+    for ufunc, function in (
+        (np.bitwise_and, operator.and_),
+        (np.bitwise_or, operator.or_),
+        (np.bitwise_xor, operator.xor),
+        (np.left_shift, operator.lshift),
+        (np.right_shift, operator.rshift),
+        (np.invert, operator.invert),
+    )
+)
+
+
+def _where_type(condition: ArrayType, x: ArrayType, y: ArrayType) -> ArrayType:
+    examples = [
+        each.promotion_type(0) if each.weak else each.dtype  # type: ignore[operator]
+        for each in (x, y)
+    ]
+    return ArrayType(broadcast_type(condition, x, y), np.result_type(*examples))
+
+
+where = Primitive(
+    "where",
+    np.where,
+    infer=_where_type,
+    arguments="condition x y",
+    vjps=(
+        None,
+        lambda g, condition: np.where(condition, g, 0),
+        lambda g, condition: np.where(condition, 0, g),
+    ),
+    jvp=(
+        None,
+        lambda t, condition: np.where(condition, t, 0),
+        lambda t, condition: np.where(condition, 0, t),
+    ),
+    broadcasts=True,
+    samples=lambda rng: (
+        Sample((rng.random(shape) < 0.5, *sample.args))
+        for shape, sample in zip(
+            [(3,), (), (3,), (2, 1), (0, 2)],
+            elementwise_samples(rng, [REAL, REAL]),
+            strict=True,
+        )
+    ),
+)
+
+
+def _evaluate_cast(x: Value, dtype: np.dtype[Any]) -> Value:
+    return np.asarray(x).astype(dtype)[()]
+
+
+cast = Primitive(
+    "cast",
+    _evaluate_cast,
+    infer=lambda x, dtype: ArrayType(x.shape, np.dtype(dtype)),
+    vjps=(lambda g: g,),
+    jvp=(lambda t: t,),
+    broadcasts=True,
+    samples=lambda rng: [
+        Sample((rng.uniform(-2, 2, (2, 3)),), {"dtype": np.dtype(np.float64)}),
+        Sample((rng.uniform(-2, 2, (2, 3)),), {"dtype": np.dtype(np.longdouble)}),
+    ],
+)
+"""Change the dtype to another one that has derivatives."""
+
+convert = Primitive(
+    "convert",
+    _evaluate_cast,
+    infer=lambda x, dtype: ArrayType(x.shape, np.dtype(dtype)),
+    samples=lambda rng: [Sample((rng.uniform(-2, 2, (2, 3)),), {"dtype": np.dtype(np.int64)})],
+)
+"""Change the dtype to one without derivatives: integers, booleans."""
+
+
+def _real_type(x: ArrayType) -> ArrayType:
+    return ArrayType(x.shape, np.empty(0, x.dtype).real.dtype)
+
+
+COMPLEX = (
+    Primitive(
+        "real",
+        np.real,
+        infer=_real_type,
+        vjps=(lambda g: g,),
+        jvp=(lambda t: np.real(t),),
+        broadcasts=True,
+        samples=lambda rng: elementwise_samples(rng, [REAL]),
+    ),
+    Primitive(
+        "imag",
+        np.imag,
+        infer=_real_type,
+        vjps=(lambda g: -1j * g,),
+        jvp=(lambda t: np.imag(t),),
+        broadcasts=True,
+        samples=lambda rng: elementwise_samples(rng, [REAL]),
+    ),
+)
+
+PRIMITIVES = (
+    *ARITHMETIC,
+    *EXPONENTIAL,
+    *TRIGONOMETRIC,
+    *EXTREMA,
+    *PIECEWISE_CONSTANT,
+    *INTEGER,
+    *COMPLEX,
+    scale,
+    where,
+    cast,
+    convert,
+)

@@ -1,0 +1,9 @@
+"""Linear algebra beyond products: factorisations, systems, determinants."""
+
+from __future__ import annotations
+
+from steepest.ops.spec import Primitive
+
+__all__ = ["PRIMITIVES"]
+
+PRIMITIVES: tuple[Primitive, ...] = ()

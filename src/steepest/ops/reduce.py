@@ -1,0 +1,221 @@
+"""Reductions and cumulative sums: primitives that run along axes.
+
+The static argument ``axis`` is always a tuple of axes counted from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from steepest.graph import ArrayType
+from steepest.ops.movement import broadcast
+from steepest.ops.spec import Linearity, Primitive, Sample, Value, scale
+
+__all__ = ["PRIMITIVES"]
+
+Axis = tuple[int, ...]
+
+
+def _reduced_shape(shape: tuple[int, ...], axis: Axis, keepdims: bool) -> tuple[int, ...]:
+    if keepdims:
+        return tuple(1 if i in axis else length for i, length in enumerate(shape))
+    return tuple(length for i, length in enumerate(shape) if i not in axis)
+
+
+def _reduction_type(
+    result_dtype: Callable[[np.dtype[Any]], np.dtype[Any]],
+) -> Callable[..., ArrayType]:
+    def infer(x: ArrayType, axis: Axis, keepdims: bool) -> ArrayType:
+        return ArrayType(_reduced_shape(x.shape, axis, keepdims), result_dtype(x.dtype))
+
+    return infer
+
+
+def _sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Small integers are added up in the platform's integer."""
+    return np.add.reduce(np.empty(0, dtype)).dtype  # type: ignore[no-any-return]
+
+
+def _spread(value: Value, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Value:
+    """Repeat a reduction's result along the axes that it lost."""
+    if not keepdims and axis:
+        value = np.reshape(value, _reduced_shape(shape, axis, keepdims=True))
+    return broadcast(value, shape=shape)
+
+
+def _samples(rng: np.random.Generator) -> Iterator[Sample]:
+    yield Sample((rng.uniform(0.5, 2, (2, 3)),), {"axis": (0, 1), "keepdims": False})
+    yield Sample((rng.uniform(0.5, 2, (2, 3)),), {"axis": (1,), "keepdims": True})
+    yield Sample((rng.uniform(0.5, 2, (2, 3, 2)),), {"axis": (0, 2), "keepdims": False})
+    yield Sample((rng.uniform(0.5, 2, ()),), {"axis": (), "keepdims": False})
+    yield Sample((rng.uniform(0.5, 2, (3, 1)),), {"axis": (0,), "keepdims": False})
+
+
+def _sum_vjp(g: Value, x_type: ArrayType, axis: Axis, keepdims: bool) -> Value:
+    return _spread(g, x_type.shape, axis, keepdims)
+
+
+def _extremum_share(x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
+    """Local derivative of an extremum: each of n tied entries has 1/n."""
+    ans = _spread(ans, np.shape(x), axis, keepdims)
+    # A NaN is the extremum of what it is in.
+    tied = (x == ans) | (np.isnan(x) & np.isnan(ans))
+    count = np.sum(tied, axis=axis, keepdims=True)
+    return np.divide(tied, count, dtype=getattr(x, "dtype", None))
+
+
+def _extremum_vjp(g: Value, x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
+    return scale(
+        _spread(g, np.shape(x), axis, keepdims), _extremum_share(x, ans, axis, keepdims)
+    )
+
+
+def _extremum_jvp(t: Value, x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
+    share = _extremum_share(x, ans, axis, keepdims)
+    return np.sum(scale(t, share), axis=axis, keepdims=keepdims)
+
+
+def _product_of_others(x: Value, axis: Axis) -> Value:
+    """For each entry the product of all others along the axes, without dividing by it.
+
+    Halves are multiplied pairwise, so that it takes log n steps of plain NumPy, which can be
+    differentiated again, and zeros need no care.
+    """
+    shape = np.shape(x)
+    rest = tuple(i for i in range(len(shape)) if i not in axis)
+    rows = np.reshape(
+        np.transpose(x, (*rest, *axis)), (*(shape[i] for i in rest), -1)
+    ) if np.size(x) else x
+    others = _others_along_last(rows)
+    moved = np.reshape(others, tuple(shape[i] for i in (*rest, *axis)))
+    return np.transpose(moved, np.argsort((*rest, *axis)).tolist())
+
+
+def _others_along_last(rows: Value) -> Value:
+    length = rows.shape[-1]
+    if length == 1:
+        return np.ones_like(rows)
+    half = length // 2
+    left, right = rows[..., :half], rows[..., half:]
+    return np.concatenate(
+        [
+            _others_along_last(left) * np.prod(right, axis=-1, keepdims=True),
+            _others_along_last(right) * np.prod(left, axis=-1, keepdims=True),
+        ],
+        axis=-1,
+    )
+
+
+def _prod_vjp(g: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
+    g = _spread(g, np.shape(x), axis, keepdims)
+    return scale(g, _product_of_others(x, axis)) if np.size(x) else g
+
+
+def _prod_jvp(t: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
+    each = scale(t, _product_of_others(x, axis)) if np.size(x) else t
+    return np.sum(each, axis=axis, keepdims=keepdims)
+
+
+def _softmax(x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
+    ans = _spread(ans, np.shape(x), axis, keepdims)
+    # -inf - (-inf): none of the terms counts more than another, and all count nothing.
+    return np.exp(np.where(np.isneginf(ans), -np.inf, x - ans))
+
+
+def _log_sum_exp_vjp(g: Value, x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
+    return scale(_spread(g, np.shape(x), axis, keepdims), _softmax(x, ans, axis, keepdims))
+
+
+def _log_sum_exp_jvp(t: Value, x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
+    return np.sum(scale(t, _softmax(x, ans, axis, keepdims)), axis=axis, keepdims=keepdims)
+
+
+def _evaluate_log_sum_exp(x: Value, axis: Axis, keepdims: bool) -> Value:
+    for each in sorted(axis, reverse=True):
+        x = np.logaddexp.reduce(x, axis=each, keepdims=keepdims)
+    return x
+
+
+def _same_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype
+
+
+def _bool_dtype(_dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(bool)
+
+
+def _cumulative_sum_type(x: ArrayType, axis: int) -> ArrayType:
+    return ArrayType(x.shape, np.cumsum(np.empty(1, x.dtype)).dtype)
+
+
+def _argument_type(x: ArrayType, axis: int | None, keepdims: bool) -> ArrayType:
+    axes = tuple(range(x.ndim)) if axis is None else (axis,)
+    return ArrayType(_reduced_shape(x.shape, axes, keepdims), np.dtype(np.intp))
+
+
+def _argument_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    yield Sample((rng.uniform(0, 1, (2, 3)),), {"axis": None, "keepdims": False})
+    yield Sample((rng.uniform(0, 1, (2, 3)),), {"axis": 1, "keepdims": True})
+
+
+PRIMITIVES = (
+    Primitive(
+        "sum",
+        np.sum,
+        infer=_reduction_type(_sum_dtype),
+        vjps=(_sum_vjp,),
+        jvp=Linearity.JOINT,
+        samples=_samples,
+    ),
+    Primitive(
+        "max",
+        np.max,
+        infer=_reduction_type(_same_dtype),
+        vjps=(_extremum_vjp,),
+        jvp=(_extremum_jvp,),
+        samples=_samples,
+    ),
+    Primitive(
+        "min",
+        np.min,
+        infer=_reduction_type(_same_dtype),
+        vjps=(_extremum_vjp,),
+        jvp=(_extremum_jvp,),
+        samples=_samples,
+    ),
+    Primitive(
+        "prod",
+        np.prod,
+        infer=_reduction_type(_sum_dtype),
+        vjps=(_prod_vjp,),
+        jvp=(_prod_jvp,),
+        samples=_samples,
+    ),
+    Primitive(
+        "log_sum_exp",
+        _evaluate_log_sum_exp,
+        infer=_reduction_type(_same_dtype),
+        vjps=(_log_sum_exp_vjp,),
+        jvp=(_log_sum_exp_jvp,),
+        samples=_samples,
+    ),
+    Primitive(
+        "cumsum",
+        np.cumsum,
+        infer=_cumulative_sum_type,
+        vjps=(lambda g, axis: np.flip(np.cumsum(np.flip(g, axis), axis), axis),),
+        jvp=Linearity.JOINT,
+        samples=lambda rng: [
+            Sample((rng.uniform(-1, 1, (4,)),), {"axis": 0}),
+            Sample((rng.uniform(-1, 1, (2, 3)),), {"axis": 1}),
+            Sample((rng.uniform(-1, 1, (2, 0)),), {"axis": 1}),
+        ],
+    ),
+    Primitive("any", np.any, infer=_reduction_type(_bool_dtype), samples=_samples),
+    Primitive("all", np.all, infer=_reduction_type(_bool_dtype), samples=_samples),
+    Primitive("argmax", np.argmax, infer=_argument_type, samples=_argument_samples),
+    Primitive("argmin", np.argmin, infer=_argument_type, samples=_argument_samples),
+)

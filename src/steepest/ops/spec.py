@@ -1,0 +1,437 @@
+"""What a primitive is: one entry with its value, its type, its derivative and its samples.
+
+A derivative rule is written in plain NumPy and the table's own primitives. Both dispatch on
+their arguments, so that the same rule runs on ndarrays, where a first derivative is evaluated
+at once, and on Arrays, where it is recorded and can be differentiated again.
+
+A rule names what it reads: ``ans`` is the primitive's result, the names in
+`Primitive.arguments` are its arguments, ``x_type`` is only the shape and dtype of the argument
+``x``, and any other name is a static argument. What no rule reads is not kept in memory.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from itertools import count
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from steepest.errors import TracedConversionError
+from steepest.graph import ArrayType, NodeType
+
+__all__ = [
+    "ITEM",
+    "Keep",
+    "Linearity",
+    "Primitive",
+    "Sample",
+    "Trace",
+    "Traced",
+    "Value",
+    "bind",
+    "broadcast_type",
+    "elementwise",
+    "released",
+    "ufunc_type",
+]
+
+Value: TypeAlias = Any
+"""An ndarray, a NumPy scalar, a Python number, or a traced value."""
+
+Rule: TypeAlias = Callable[..., Value]
+AdaptedRule: TypeAlias = Callable[[Value, Value, Sequence[Value], dict[str, Any]], Value]
+
+
+class Trace:
+    """Where operations on traced values are recorded.
+
+    Traces nest: of those alive in one operation, the one begun last is the innermost. There is
+    no global state: a traced value carries its trace, whatever thread it is used in.
+    """
+
+    __slots__ = ("active", "serial")
+    _serials: Iterator[int] = count()
+
+    def __init__(self) -> None:
+        self.serial = next(self._serials)
+        self.active = True
+
+    def record(self, primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
+        """Apply a primitive to arguments of which at least one belongs to this trace."""
+        raise NotImplementedError
+
+
+class Traced:
+    """Base of values that belong to a trace."""
+
+    __slots__ = ("_node", "_trace", "_value")
+    _trace: Trace
+    _value: Value
+    _node: Any
+
+
+def released(value: Value) -> Value:
+    """Take a value out of the traces that have ended: nothing is differentiated there any more."""
+    while isinstance(value, Traced) and not value._trace.active:
+        if value._value is None:
+            raise TracedConversionError(
+                "a value recorded while tracing with shapes alone was used after its trace ended;"
+                " it never had a value",
+                instead="return it from the function instead of storing it",
+            )
+        value = value._value
+    return value
+
+
+def bind(primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
+    """Apply a primitive: evaluate it on plain values, or have the innermost trace record it."""
+    innermost = None
+    for arg in args:
+        if isinstance(arg, Traced):
+            trace = arg._trace
+            if not trace.active:
+                return bind(primitive, [released(each) for each in args], static)
+            if innermost is None or trace.serial > innermost.serial:
+                innermost = trace
+    if innermost is None:
+        return primitive.evaluate(*args, **static)
+    return innermost.record(primitive, args, static)
+
+
+class Keep(IntEnum):
+    """How much of an argument the derivative rules of a primitive read."""
+
+    NOTHING = 0
+    TYPE = 1
+    VALUE = 2
+
+
+class Linearity(IntEnum):
+    """What forward mode can take from the primitive itself."""
+
+    NONE = 0
+    JOINT = 1
+    """Linear in all array arguments together, like ``concatenate``."""
+    SEPARATE = 2
+    """Linear in each differentiable argument with the others fixed, like ``matmul``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Arguments on which the tests try a primitive: in its domain and away from its kinks."""
+
+    args: tuple[Value, ...]
+    static: dict[str, Any] = field(default_factory=dict)
+
+
+Samples: TypeAlias = Callable[[np.random.Generator], Iterable[Sample]]
+
+
+class Primitive:
+    """One entry of the op table.
+
+    Parameters
+    ----------
+    name : str
+    evaluate : callable
+        The value, on ndarrays and numbers: a NumPy function or operator.
+    infer : callable
+        Takes an `ArrayType` for each argument, and the static arguments; returns the type of
+        the result.
+    arguments : str
+        The names of the arguments, separated by spaces; ``*xs`` alone for any number.
+    vjps : sequence of callable or None
+        For each argument the rule ``(g, …) → cotangent of the argument``; None where the result
+        does not depend on the argument in a differentiable way. For ``*xs``, a single rule that
+        takes also the ``position`` of the argument.
+    jvp : Linearity or sequence of callable
+        Either how the primitive is linear, or for each argument the rule
+        ``(t, …) → tangent of the result``. By default forward mode transposes the ``vjps``.
+    joint_vjp : callable, optional
+        In place of `vjps`, a rule that returns the cotangents of all arguments at once.
+    traced_inside : bool
+        Whether `evaluate` runs on traced values too, and is recorded as what happens inside.
+    broadcasts : bool
+        Whether the arguments broadcast, so that a cotangent is summed over the axes that its
+        argument was stretched along.
+    outputs : int
+        Number of results; more than one come as a tuple.
+    aliases : bool
+        Whether the result may share memory with the argument, as a view does.
+    samples : callable
+        Takes a generator, returns the samples.
+    """
+
+    __slots__ = (
+        "aliases",
+        "arguments",
+        "broadcasts",
+        "differentiable",
+        "evaluate",
+        "infer",
+        "joint_vjp",
+        "jvps",
+        "keeps",
+        "keeps_result",
+        "linearity",
+        "name",
+        "outputs",
+        "samples",
+        "traced_inside",
+        "variadic",
+        "vjps",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        evaluate: Callable[..., Value],
+        *,
+        infer: Callable[..., NodeType],
+        arguments: str = "x",
+        vjps: Sequence[Rule | None] = (),
+        jvp: Linearity | Sequence[Rule | None] = Linearity.NONE,
+        joint_vjp: Rule | None = None,
+        traced_inside: bool = False,
+        broadcasts: bool = False,
+        outputs: int = 1,
+        aliases: bool = False,
+        samples: Samples,
+    ) -> None:
+        self.name = name
+        self.evaluate = evaluate
+        self.infer = infer
+        self.variadic = arguments.startswith("*")
+        self.arguments = tuple(arguments.lstrip("*").split())
+        self.broadcasts = broadcasts
+        self.outputs = outputs
+        self.aliases = aliases
+        self.samples = samples
+        self.traced_inside = traced_inside
+        self.differentiable = joint_vjp is not None or any(rule is not None for rule in vjps)
+        self.linearity = jvp if isinstance(jvp, Linearity) else Linearity.NONE
+        jvp_rules = () if isinstance(jvp, Linearity) else jvp
+        self.vjps = tuple(None if rule is None else self._adapt(rule) for rule in vjps)
+        self.jvps = tuple(None if rule is None else self._adapt(rule) for rule in jvp_rules)
+        self.joint_vjp = None if joint_vjp is None else self._adapt(joint_vjp)
+        read = {name for rule in (*vjps, joint_vjp) if rule for name in _names_read(rule)}
+        self.keeps_result = "ans" in read
+        self.keeps = tuple(
+            Keep.VALUE if name in read else Keep.TYPE if f"{name}_type" in read else Keep.NOTHING
+            for name in self.arguments
+        )
+
+    def __call__(self, *args: Value, **static: Any) -> Value:
+        """Apply the primitive; see `bind`."""
+        return bind(self, args, static)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+    def _adapt(self, rule: Rule) -> AdaptedRule:
+        """Give a rule the signature ``(g, ans, args, static)`` that the engine calls."""
+        picks: list[int] = []
+        keywords: list[str] = []
+        for name in _names_read(rule):
+            if name == "ans":
+                picks.append(-1)
+            elif self.variadic and name == self.arguments[0]:
+                picks.append(-2)
+            elif name.removesuffix("_type") in self.arguments:
+                picks.append(self.arguments.index(name.removesuffix("_type")))
+            else:
+                keywords.append(name)
+        if keywords or -2 in picks:
+            return _adapt_general(rule, picks, keywords)
+        if not picks:
+            return lambda g, _ans, _args, _static: rule(g)
+        if picks == [-1]:
+            return lambda g, ans, _args, _static: rule(g, ans)
+        if len(picks) == 1:
+            (pick,) = picks
+            return lambda g, _ans, args, _static: rule(g, args[pick])
+        return _adapt_general(rule, picks, keywords)
+
+
+def _adapt_general(rule: Rule, picks: Sequence[int], keywords: Sequence[str]) -> AdaptedRule:
+    def adapted(g: Value, ans: Value, args: Sequence[Value], static: dict[str, Any]) -> Value:
+        positional = [ans if i == -1 else args if i == -2 else args[i] for i in picks]
+        return rule(g, *positional, **{name: static[name] for name in keywords})
+
+    return adapted
+
+
+def _names_read(rule: Rule) -> tuple[str, ...]:
+    """Names of what a rule reads besides the cotangent: its parameters after the first."""
+    return tuple(inspect.signature(rule).parameters)[1:]
+
+
+def broadcast_type(*types: ArrayType) -> tuple[int, ...]:
+    """Shape of the result of an element-wise operation."""
+    if len(types) == 1:
+        return types[0].shape
+    return np.broadcast_shapes(*(each.shape for each in types))
+
+
+def ufunc_type(ufunc: np.ufunc, *types: ArrayType, weak: bool = False) -> ArrayType:
+    """Type of the result of a ufunc, by NumPy's own promotion.
+
+    Parameters
+    ----------
+    weak : bool
+        Whether Python numbers alone give a Python number, as they do under an operator.
+    """
+    if len(types) == 1 and types[0].weak:
+        dtypes = (types[0].dtype,)
+    else:
+        dtypes = tuple(each.promotion_type for each in types)  # type: ignore[misc]
+    resolved = ufunc.resolve_dtypes((*dtypes, *[None] * ufunc.nout))
+    return ArrayType(
+        broadcast_type(*types), resolved[ufunc.nin], weak and all(each.weak for each in types)
+    )
+
+
+def elementwise(
+    ufunc: np.ufunc,
+    *derivatives: Callable[..., Value] | float | None,
+    domain: Sequence[tuple[float, float]],
+    name: str | None = None,
+    operator: Callable[..., Value] | None = None,
+    arguments: str | None = None,
+) -> Primitive:
+    """Make the entry of a ufunc.
+
+    Parameters
+    ----------
+    ufunc : numpy.ufunc
+    *derivatives : callable, number or None
+        For each argument the local derivative, as a function of what it reads (see the module's
+        text) or as a constant. A function whose first parameter is ``g`` is the rule itself.
+    domain : sequence of (low, high)
+        For each argument the interval that samples are drawn from.
+    operator : callable, optional
+        Python's operator for it: faster on scalars, and Python numbers stay Python numbers.
+    """
+    names = (arguments or ("x" if ufunc.nin == 1 else "x y")).split()
+    rules = [None if each is None else _scaling_rule(each) for each in derivatives]
+
+    def infer(*types: ArrayType) -> ArrayType:
+        return ufunc_type(ufunc, *types, weak=operator is not None)
+
+    return Primitive(
+        name or ufunc.__name__,
+        operator or ufunc,
+        infer=infer,
+        arguments=" ".join(names),
+        vjps=rules,
+        jvp=rules,
+        broadcasts=True,
+        samples=lambda rng: elementwise_samples(rng, domain),
+    )
+
+
+def _scaling_rule(derivative: Callable[..., Value] | float) -> Rule:
+    """Turn a local derivative into a rule; an element-wise map is its own transpose."""
+    if not callable(derivative):
+        if derivative == 1:
+            return lambda g: g
+        if derivative == -1:
+            return lambda g: -g
+        return lambda g: g * derivative
+    names = tuple(inspect.signature(derivative).parameters)
+    if names[0] == "g":
+        return derivative
+
+    def rule(g: Value, *read: Value) -> Value:
+        return scale(g, derivative(*read))
+
+    # The parameters of a rule say what it reads: those of the derivative.
+    rule.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(each, inspect.Parameter.POSITIONAL_ONLY)
+            for each in ("g", *names)
+        ]
+    )
+    return rule
+
+
+def elementwise_samples(
+    rng: np.random.Generator, domain: Sequence[tuple[float, float]]
+) -> Iterator[Sample]:
+    """Draw arguments of equal, broadcasting, 0-d, size-1 and empty shapes."""
+    shapes: list[list[tuple[int, ...]]] = (
+        [[(3,)], [()], [(2, 1, 2)], [(1,)], [(0, 2)]]
+        if len(domain) == 1
+        else [
+            [(3,)] * len(domain),
+            [()] * len(domain),
+            [(2, 1), (3,), (2, 3)][: len(domain)],
+            [(), (2,), ()][: len(domain)],
+            [(0, 2), (1, 2), ()][: len(domain)],
+        ]
+    )
+    for each in shapes:
+        yield Sample(
+            tuple(
+                rng.uniform(low, high, shape)
+                for (low, high), shape in zip(domain, each, strict=True)
+            )
+        )
+
+
+def _has_nan(value: Value) -> bool:
+    """Whether there is a NaN, in one pass: squares are never negative, so none can cancel."""
+    return math.isnan((value * np.conj(value) if value.ndim == 0 else np.vdot(value, value)).real)
+
+
+def _evaluate_scale(g: Value, derivative: Value) -> Value:
+    kind = type(derivative)
+    if kind is float or kind is int:
+        product = g * derivative
+        if derivative != 0 and abs(derivative) < np.inf:
+            return product
+    elif derivative.dtype == np.bool:
+        return np.where(derivative, g, np.zeros((), getattr(g, "dtype", np.float64)))
+    else:
+        product = g * derivative
+    product = np.asarray(product)[()]
+    if _has_nan(product):
+        zero = np.equal(g, 0) | np.equal(derivative, 0)
+        product = np.where(zero, np.zeros((), product.dtype), product)
+    return product
+
+
+scale = Primitive(
+    "scale",
+    _evaluate_scale,
+    infer=lambda g, derivative: ufunc_type(np.multiply, g, derivative)
+    if derivative.dtype != np.bool
+    else ArrayType(broadcast_type(g, derivative), g.dtype),
+    arguments="x y",
+    vjps=(lambda g, y: scale(g, y), lambda g, x: scale(g, x)),
+    jvp=(lambda t, y: scale(t, y), lambda t, x: scale(t, x)),
+    broadcasts=True,
+    samples=lambda rng: elementwise_samples(rng, [(-2, 2), (-2, 2)]),
+)
+"""A cotangent times a local derivative, with ``0 · NaN = 0`` and ``0 · inf = 0``.
+
+The one rule about NaN: what does not flow cannot poison. ``where(x > 0, log(x), 0)`` has a
+finite gradient at 0, while a genuine NaN, one that meets a cotangent that is not zero, survives.
+"""
+
+ITEM = Primitive(
+    "item",
+    lambda results, position: results[position],
+    infer=lambda results, position: results[position],
+    arguments="results",
+    samples=lambda rng: [Sample(((rng.uniform(size=2), rng.uniform(size=3)),), {"position": 1})],
+)
+"""One result of a primitive with several."""

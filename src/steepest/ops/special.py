@@ -1,0 +1,9 @@
+"""The functions of scipy.special."""
+
+from __future__ import annotations
+
+from steepest.ops.spec import Primitive
+
+__all__ = ["PRIMITIVES"]
+
+PRIMITIVES: tuple[Primitive, ...] = ()
