@@ -1,0 +1,64 @@
+# `make help` says what there is. Paths are relative: the folder's name may have spaces in it.
+
+# The first Python on the path that is new enough; `make PYTHON=/path/to/python3` takes another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo "$$python" && exit; done; echo python3)
+
+# For `make train`: options of `steepest train digits`; for `make test`: arguments of pytest.
+ARGUMENTS ?=
+
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+
+# An environment names its own folder and its Python in its files. One that was moved or copied
+# with its folder, or has lost its Python, is made anew.
+ifneq ($(shell $(BIN)/python -c '' 2>/dev/null \
+	&& [ "$$(cat .venv/.created 2>/dev/null)" = "$$(pwd -P)" ] && echo usable),usable)
+.PHONY: .venv/.created
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help train test check clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+train: .venv/.installed ## Install, then train an image classifier on hand-written digits
+	$(BIN)/steepest train digits --out runs/digits $(ARGUMENTS)
+
+# One thread for linear algebra in each test process: pytest runs one process for each core.
+test: export OMP_NUM_THREADS = 1
+test: export OPENBLAS_NUM_THREADS = 1
+test: .venv/.installed-test ## Install, then run the whole test suite
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 $(ARGUMENTS)
+
+check: .venv/.installed-development ## Install, then run the formatter, the linters and the type checker
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## Remove the virtual environment and the caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# The package is installed in editable mode: a change of its sources needs no installation.
+.venv/.installed: .venv/.created pyproject.toml
+	@echo 'Installing steepest and what it needs into .venv ...'
+	@$(INSTALL) .
+	@touch $@
+
+.venv/.installed-%: .venv/.created pyproject.toml
+	@echo 'Installing steepest[$*] and what it needs into .venv ...'
+	@$(INSTALL) '.[$*]'
+	@touch $@
+
+.venv/.created:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo 'steepest needs Python 3.11 or later, and $(PYTHON) is not. Install one, or say' >&2; \
+		echo 'where it is: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo 'This Python cannot make virtual environments. On Debian and Ubuntu:' >&2; \
+		echo '    sudo apt install python3-venv' >&2; exit 1; }
+	@"$(PYTHON)" -m venv $$([ ! -e $@ ] || echo --clear) .venv
+	@pwd -P > $@

@@ -1,0 +1,24 @@
+"""How the whole suite runs."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Figures are drawn without a screen.
+os.environ["MPLBACKEND"] = "Agg"
+
+# The same examples in every run, and no verdict that depends on the speed of the machine.
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("soak", settings.get_profile("repeatable"), max_examples=10_000)
+settings.load_profile("repeatable")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("markexpr") == "soak":
+        settings.load_profile("soak")
