@@ -15,7 +15,7 @@ import numpy as np
 from steepest.array import Array, value_type
 from steepest.array.recorder import OuterTraceError, Recorder
 from steepest.engines import Interpreter, replay
-from steepest.errors import CapturedArrayChangedError
+from steepest.errors import CapturedArrayChangedError, NotCompiledWarning, user_line
 from steepest.fingerprint import fingerprint
 from steepest.graph import Constant, Graph
 from steepest.guards import Guards
@@ -69,7 +69,9 @@ def is_dynamic(leaf: Value) -> bool:
     return isinstance(leaf, (Traced, np.ndarray, np.generic)) or type(leaf) in (float, complex)
 
 
-def record(function: Callable[..., Any], args: Sequence[Any], keywords: dict[str, Any]) -> Recording:
+def record(
+    function: Callable[..., Any], args: Sequence[Any], keywords: dict[str, Any]
+) -> Recording:
     """Trace a function with the shapes and dtypes of its arguments.
 
     Raises
@@ -81,9 +83,7 @@ def record(function: Callable[..., Any], args: Sequence[Any], keywords: dict[str
     recorder = Recorder()
     before = _random_states()
     try:
-        traced = [
-            recorder.input(value_type(leaf)) if is_dynamic(leaf) else leaf for leaf in leaves
-        ]
+        traced = [recorder.input(value_type(leaf)) if is_dynamic(leaf) else leaf for leaf in leaves]
         traced_args, traced_keywords = unflatten(structure, traced)
         result, result_structure = flatten(function(*traced_args, **traced_keywords))
         outputs = [each for each in result if isinstance(each, Array)]
@@ -101,9 +101,8 @@ def record(function: Callable[..., Any], args: Sequence[Any], keywords: dict[str
 
 
 def _random_states() -> Hashable:
-    # NumPy's name for its global generator's state.
-    name, key, position, has_gauss, gauss = np.random.get_state()
-    return name, key.tobytes(), position, has_gauss, gauss, random.getstate()  # type: ignore[union-attr]
+    # The functions of np.random draw from this generator.
+    return repr(np.random.mtrand._rand.__getstate__()), random.getstate()
 
 
 def same_recording(first: Recording, second: Recording) -> bool:
@@ -135,9 +134,7 @@ def _same_constant(a: Any, b: Any) -> bool:
     if a is b:
         return True
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return (
-            a.shape == b.shape and a.dtype == b.dtype and fingerprint(a) == fingerprint(b)
-        )
+        return a.shape == b.shape and a.dtype == b.dtype and fingerprint(a) == fingerprint(b)
     return type(a) is type(b) and repr(a) == repr(b)
 
 
@@ -164,12 +161,13 @@ class Compiled:
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """Run what the signature of the arguments was compiled to."""
         leaves, structure = flatten((args, keywords))
         signature = (
             structure,
             *(
-                (kind.shape, kind.dtype, kind.weak)
-                if is_dynamic(leaf) and (kind := value_type(leaf))
+                value_type(leaf)
+                if is_dynamic(leaf)
                 else (type(leaf), leaf if isinstance(leaf, Hashable) else id(leaf))
                 for leaf in leaves
             ),
@@ -212,10 +210,13 @@ class Compiled:
         except (_RandomStateChangedError, CapturedArrayChangedError):
             repeats = False
         if not repeats:
-            warnings.warn(
+            line = user_line()
+            warnings.warn_explicit(
                 f"{self!r} captures values that change from call to call (random numbers, a"
                 " reused buffer), so it is not compiled and runs as plain Python each time",
-                stacklevel=4,
+                NotCompiledWarning,
+                line.filename if line else "<unknown>",
+                line.number if line else 0,
             )
             return _Entry(guards, None, None, derived_constants=False)
         run = Interpreter(first.graph)
@@ -242,12 +243,12 @@ class Compiled:
 
 
 def _plain_example(leaf: Any) -> Any:
-    """A plain value of the type of a traced one, to record with."""
+    """Make a plain value of the type of a traced one, to record with."""
     if not isinstance(leaf, Traced):
         return leaf
     kind = value_type(leaf)
     if kind.weak:
-        return complex() if kind.dtype.kind == "c" else float()
+        return 0j if kind.dtype.kind == "c" else 0.0
     return np.broadcast_to(np.zeros((), kind.dtype), kind.shape)  # zeros that take no memory
 
 

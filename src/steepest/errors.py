@@ -10,6 +10,7 @@ import linecache
 import sys
 import sysconfig
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +19,7 @@ __all__ = [
     "CapturedArrayChangedError",
     "FileFormatError",
     "NeedsValueError",
+    "NotCompiledWarning",
     "NotDifferentiableError",
     "NotFiniteError",
     "ShadowRunError",
@@ -29,10 +31,11 @@ __all__ = [
     "user_line",
 ]
 
-_PACKAGE = str(Path(__file__).parent)
-_LIBRARIES = tuple(
-    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-)
+_OWN_FILES = str(Path(__file__).parent)
+_STANDARD_LIBRARY = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+_INSTALLED = ("site-packages", "dist-packages")
+_MACHINERY = ("numpy", "scipy", "tqdm", "click", "pluggy", "_pytest", "hypothesis")
+"""Installed packages that call the user's code, or are called by it, without being it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,19 @@ class SourceLine:
         return f"{where}\n    {self.text}" if self.text else where
 
 
+@cache
 def is_user_code(filename: str) -> bool:
-    """Whether a file is the user's: neither steepest's own nor an installed library's."""
-    return not filename.startswith(_PACKAGE) and not filename.startswith(_LIBRARIES)
+    """Whether a file is the user's: not of steepest, NumPy, SciPy or Python itself.
+
+    A package of the user's own may be installed beside NumPy, and is still the user's.
+    """
+    if filename.startswith((_OWN_FILES, "<frozen", "<__array_function__")):
+        return False
+    parts = Path(filename).parts
+    for installed in _INSTALLED:
+        if installed in parts:
+            return parts[parts.index(installed) + 1] not in _MACHINERY
+    return not filename.startswith(_STANDARD_LIBRARY)
 
 
 def user_line(frame: FrameType | None = None) -> SourceLine | None:
@@ -156,3 +169,7 @@ class FileFormatError(SteepestError, ValueError):
 
 class WrongGradientError(SteepestError, AssertionError):
     """A gradient check did not find the gradient correct."""
+
+
+class NotCompiledWarning(UserWarning):
+    """A function runs as plain Python each time, because what it captures keeps changing."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -19,7 +20,11 @@ from steepest.errors import ShadowRunError, SourceLine, is_user_code
 from steepest.ops.spec import Trace, Traced, Value
 from steepest.tree import Tree, flatten, is_differentiable, leaf_names, tree_map
 
-__all__ = ["compare_with_plain_run", "differences", "independent_copy"]
+__all__ = ["SHADOWING", "ShadowTrace", "compare_with_plain_run", "differences", "independent_copy"]
+
+SHADOWING: ContextVar[bool] = ContextVar("shadowing", default=False)
+"""Set while a shadow run is under way: the gradients inside it are compared too, for a run of
+``grad(f)`` is not yet one of `f` untraced."""
 
 _REMEMBERED_LINES = 200_000
 """Lines of the user's code whose variables are compared when the runs are found to part."""
@@ -93,7 +98,16 @@ def compare_with_plain_run(
     ------
     ShadowRunError
     """
-    plain = function(*independent_copy(tuple(args)), **independent_copy(keywords))
+    if any(isinstance(leaf, Traced) for leaf in flatten((tuple(args), keywords))[0]):
+        # Inside an outer gradient nothing runs untraced; the outermost one is compared.
+        return
+    token = SHADOWING.set(True)
+    try:
+        plain = function(*independent_copy(tuple(args)), **independent_copy(keywords))
+    finally:
+        SHADOWING.reset(token)
+    if any(isinstance(leaf, Traced) for leaf in flatten(plain)[0]):
+        return
     difference = differences(traced_result, plain)
     if difference is None:
         return
@@ -126,9 +140,7 @@ class _Parting:
 _Event = tuple[SourceLine, dict[str, Any]]
 
 
-def _find_parting(
-    traced: Callable[[], Any], plain: Callable[[], Any]
-) -> _Parting | None:
+def _find_parting(traced: Callable[[], Any], plain: Callable[[], Any]) -> _Parting | None:
     """Find the first line after which a variable of the user's differs between two runs."""
     for (line, traced_variables), (plain_line, plain_variables) in zip(
         _watch_variables(traced), _watch_variables(plain), strict=False
@@ -177,7 +189,7 @@ def _watch_variables(run: Callable[[], Any]) -> list[_Event]:
 
 
 def _plain(value: Any) -> Value | None:
-    """A copy of a numeric variable's plain value, whatever its traces; None for other things."""
+    """Copy a numeric variable's plain value, whatever its traces; None for other things."""
     while isinstance(value, Array):
         value = value._value
     if isinstance(value, np.ndarray) and value.dtype.kind in "fciub":

@@ -122,11 +122,11 @@ class GradientDict(TreeArithmetic, dict[Any, Any]):
     """A dict whose arithmetic acts on its leaves."""
 
 
-class GradientList(TreeArithmetic, list[Any]):  # type: ignore[misc]  # list's + is not ours
+class GradientList(TreeArithmetic, list[Any]):
     """A list whose arithmetic acts on its leaves."""
 
 
-class GradientTuple(TreeArithmetic, tuple[Any, ...]):  # type: ignore[misc]  # as above
+class GradientTuple(TreeArithmetic, tuple[Any, ...]):
     """A tuple whose arithmetic acts on its leaves."""
 
     __slots__ = ()
@@ -214,7 +214,7 @@ def with_arithmetic(tree: Tree) -> Tree:
 
 
 def _plain_type(kind: type) -> type:
-    """The user's container type behind one with arithmetic."""
+    """Return the user's container type behind one with arithmetic."""
     if issubclass(kind, TreeArithmetic):
         if kind in (GradientDict, GradientList, GradientTuple):
             return kind.__mro__[2]
@@ -266,9 +266,7 @@ def _unflatten_from(structure: Structure, leaves: Iterator[Leaf]) -> Tree:
     return _replace_fields(structure.template, kind, structure.keys, values)
 
 
-def _replace_fields(
-    template: Any, kind: type, keys: Sequence[str], values: Sequence[Any]
-) -> Any:
+def _replace_fields(template: Any, kind: type, keys: Sequence[str], values: Sequence[Any]) -> Any:
     """Copy a dataclass with other field values, without running its ``__init__`` (frozen or not)."""
     result = _empty_instance(kind, template)
     for key, value in zip(keys, values, strict=True):
@@ -278,7 +276,8 @@ def _replace_fields(
 
 def _empty_instance(kind: type, template: Any) -> Any:
     """Make an instance of `kind` with the template's own attributes and no ``__init__`` run."""
-    result = kind.__new__(kind)
+    base = object if dataclasses.is_dataclass(kind) else dict
+    result: Any = base.__new__(kind)
     if isinstance(template, defaultdict):
         result.default_factory = template.default_factory
     if hasattr(template, "__dict__"):
@@ -288,7 +287,7 @@ def _empty_instance(kind: type, template: Any) -> Any:
 
 @cache
 def _arithmetic_type(kind: type) -> type:
-    """The type with arithmetic that stands for a container type."""
+    """Return the type with arithmetic that stands for a container type."""
     if kind is dict:
         return GradientDict
     if kind is list:
@@ -328,12 +327,12 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float, complex)) or getattr(value, "shape", None) == ()
 
 
-def _combine(
-    operation: Callable[[Any, Any], Any], left: Tree, right: Tree, like: Tree
-) -> Tree:
+def _combine(operation: Callable[[Any, Any], Any], left: Tree, right: Tree, like: Tree) -> Tree:
     """Apply an operation leaf by leaf; the result has the container types of `like`."""
     if _is_number(left) or _is_number(right):
-        tree, number, number_first = (right, left, True) if _is_number(left) else (left, right, False)
+        tree, number, number_first = (
+            (right, left, True) if _is_number(left) else (left, right, False)
+        )
 
         def with_number(leaf: Leaf) -> Leaf:
             if not is_differentiable(leaf):

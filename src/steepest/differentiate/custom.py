@@ -59,9 +59,7 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     return differentiable
 
 
-def defvjp(
-    function: Callable[..., Any], *rules: Callable[..., Any] | None
-) -> Callable[..., Any]:
+def defvjp(function: Callable[..., Any], *rules: Callable[..., Any] | None) -> Callable[..., Any]:
     """Make a differentiable function from one that cannot be traced.
 
     Parameters

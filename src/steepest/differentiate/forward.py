@@ -88,9 +88,7 @@ def _tangent(
                 continue
             rule = primitive.jvps[position] if primitive.jvps else None
             if rule is None:
-                parts.append(
-                    _transposed(primitive, values, position, tangent, static, result)
-                )
+                parts.append(_transposed(primitive, values, position, tangent, static, result))
             else:
                 parts.append(rule(tangent, result, values, static))
         if not parts:
@@ -156,8 +154,8 @@ def _transposed_several(
             if tangent is None or contribution is None:
                 continue
             argument = value_type(value)
-            contribution = fit(contribution, argument.shape, argument.dtype)
-            directions = backward(contribution, tangent, cotangents)
+            fitted = fit(contribution, argument.shape, argument.dtype)
+            directions = backward(fitted, tangent, cotangents)
             totals = [
                 total if direction is None else total + direction
                 for total, direction in zip(totals, directions, strict=True)

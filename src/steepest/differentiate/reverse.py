@@ -16,7 +16,7 @@ import numpy as np
 
 from steepest.array import Array, value_type
 from steepest.differentiate.captures import Captures
-from steepest.graph import ArrayType, type_of
+from steepest.graph import type_of
 from steepest.ops import primitive
 from steepest.ops.spec import Keep, Primitive, Trace, Traced, Value, bind
 
@@ -151,7 +151,7 @@ class Tape(Trace):
     def _kept(
         self, primitive: Primitive, values: list[Value], parents: list[Record | None]
     ) -> list[Value]:
-        """What the rules of a primitive read of its arguments."""
+        """Collect what the rules of a primitive read of its arguments."""
         keeps = primitive.keeps * len(values) if primitive.variadic else primitive.keeps
         kept: list[Value] = []
         for keep, value, parent in zip(keeps, values, parents, strict=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,13 +14,12 @@ from steepest.differentiate.forward import Forward
 from steepest.differentiate.reverse import Tape, backward
 from steepest.errors import BadInputError, NotDifferentiableError
 from steepest.ops.spec import Trace, Traced, Value, released
-from steepest.shadow import ShadowTrace, compare_with_plain_run
+from steepest.shadow import SHADOWING, ShadowTrace, compare_with_plain_run
 from steepest.tree import (
     Structure,
     Tree,
     flatten,
     is_differentiable,
-    leaf_names,
     tree_map,
     unflatten,
     with_arithmetic,
@@ -144,8 +143,7 @@ def _scalar_result(result: Any, tape: Tape, function: Function) -> None:
             instead=instead,
         )
     raise NotDifferentiableError(
-        f"{name} must return a real scalar to have a gradient, and returned"
-        f" {_describe(result)}",
+        f"{name} must return a real scalar to have a gradient, and returned {_describe(result)}",
         instead="return the loss; sd.grad(f, has_aux=True) for `return loss, anything_else`",
     )
 
@@ -164,7 +162,7 @@ class _Transform:
                 instead="sd.grad(f)(x): the function first, then its arguments",
             )
         self._function = function
-        functools.update_wrapper(self, function, updated=())
+        functools.update_wrapper(cast("Function", self), function, updated=())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__.strip('_')}({_name(self._function)})"
@@ -228,25 +226,30 @@ class _ValueAndGrad(_Transform):
         value = released(result)
         if self._has_aux:
             value = (value, tree_map(released, aux))
-        if self._shadow_run:
-            self._compare(value, positions, args, keywords)
+        if self._shadow_run or SHADOWING.get():
+            self._shadow_run = False
+            _compare(self._function, value, args, keywords, positions)
         return value, gradient[0] if isinstance(self._argnums, int) else tuple(gradient)
 
-    def _compare(
-        self, value: Any, positions: Sequence[int], args: tuple[Any, ...], keywords: dict[str, Any]
-    ) -> None:
-        """Compare with the untraced run, once."""
-        self._shadow_run = False
 
-        def trace_again() -> Any:
-            trace = ShadowTrace()
-            changed = [
-                tree_map(trace.watch_differentiable, arg) if position in positions else arg
-                for position, arg in enumerate(args)
-            ]
-            return self._function(*changed, **keywords)
+def _compare(
+    function: Function,
+    value: Any,
+    args: Sequence[Any],
+    keywords: dict[str, Any],
+    positions: Sequence[int],
+) -> None:
+    """Compare a traced value with that of the function run untraced."""
 
-        compare_with_plain_run(self._function, value, args, keywords, trace_again)
+    def trace_again() -> Any:
+        trace = ShadowTrace()
+        changed = [
+            tree_map(trace.watch_differentiable, arg) if position in positions else arg
+            for position, arg in enumerate(args)
+        ]
+        return function(*changed, **keywords)
+
+    compare_with_plain_run(function, value, args, keywords, trace_again)
 
 
 def _pulled_back(tape: Tape, result: Value, inputs: Sequence[Array]) -> list[Value]:
@@ -373,11 +376,7 @@ class _Pullback:
                     f"a cotangent of shape {given.shape} does not fit a result of shape"
                     f" {kind.shape}"
                 )
-            if not isinstance(each, Array):
-                each = np.asarray(each).astype(kind.dtype)[()]
-            elif given.dtype != kind.dtype:
-                each = each.astype(kind.dtype)
-            parts = backward(output, each, inputs)
+            parts = backward(output, _with_dtype(each, kind.dtype), inputs)
             totals = [
                 part if total is None else total if part is None else total + part
                 for total, part in zip(totals, parts, strict=True)
@@ -425,6 +424,8 @@ def vjp(f: Function, *primals: Tree) -> tuple[Tree, Function]:
     finally:
         tape.active = False
     value = unflatten(structure, [_own(released(each)) for each in outputs])
+    if SHADOWING.get():
+        _compare(f, value, primals, {}, range(len(primals)))
     return value, _Pullback(tape, outputs, structure, watched)
 
 
@@ -469,10 +470,10 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
         each._node if isinstance(each, Array) and each._trace is trace else _no_direction(each)
         for each in outputs
     ]
-    return (
-        unflatten(structure, [_own(released(each)) for each in outputs]),
-        with_arithmetic(unflatten(structure, directions)),
-    )
+    value = unflatten(structure, [_own(released(each)) for each in outputs])
+    if SHADOWING.get():
+        _compare(f, value, primals, {}, range(len(primals)))
+    return value, with_arithmetic(unflatten(structure, directions))
 
 
 def _no_direction(value: Value) -> Value:
@@ -490,11 +491,12 @@ def _with_tangent(trace: Trace, primal: Value, tangent: Value) -> Value:
         raise BadInputError(
             f"a direction of shape {given.shape} does not fit an argument of shape {kind.shape}"
         )
-    if not isinstance(tangent, Array):
-        tangent = np.asarray(tangent).astype(kind.dtype)[()]
-    elif given.dtype != kind.dtype:
-        tangent = tangent.astype(kind.dtype)
-    return Array(trace, _own(primal), tangent, shared=True)
+    return Array(trace, _own(primal), _with_dtype(tangent, kind.dtype), shared=True)
+
+
+def _with_dtype(value: Value, dtype: np.dtype[Any]) -> Value:
+    array = value if isinstance(value, Array) else np.asarray(value)
+    return (array if array.dtype == dtype else array.astype(dtype))[()]
 
 
 class _Jacobian(_Transform):
@@ -535,19 +537,21 @@ def _stack_rows(
     if not rows:
         return with_arithmetic(
             tree_map(
-                lambda leaf: np.zeros((*shape, *value_type(leaf).shape), dtype)
-                if is_differentiable(leaf)
-                else leaf,
+                lambda leaf: (
+                    np.zeros((*shape, *value_type(leaf).shape), dtype)
+                    if is_differentiable(leaf)
+                    else leaf
+                ),
                 argument,
             )
         )
     return with_arithmetic(
         tree_map(
-            lambda leaf, *parts: np.reshape(
-                np.stack(parts), (*shape, *value_type(leaf).shape)
-            )
-            if is_differentiable(leaf)
-            else leaf,
+            lambda leaf, *parts: (
+                np.reshape(np.stack(parts), (*shape, *value_type(leaf).shape))
+                if is_differentiable(leaf)
+                else leaf
+            ),
             argument,
             *rows,
         )

@@ -97,7 +97,5 @@ def replay(graph: Graph, inputs: Sequence[Value]) -> list[Value]:
         if isinstance(operation, Constant):
             values[node] = operation.value
         elif isinstance(operation, Primitive):
-            values[node] = bind(
-                operation, [values[parent] for parent in node.inputs], node.static
-            )
+            values[node] = bind(operation, [values[parent] for parent in node.inputs], node.static)
     return [values[node] for node in graph.outputs]
