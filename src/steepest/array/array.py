@@ -13,7 +13,7 @@ import numpy as np
 
 from steepest.errors import NeedsValueError, TracedConversionError, UnsupportedError
 from steepest.graph import ArrayType, type_of
-from steepest.ops import primitive
+from steepest.ops import primitive, primitive_of_ufunc
 from steepest.ops.spec import Primitive, Trace, Traced, Value, bind
 
 __all__ = ["Array", "value_type"]
@@ -49,6 +49,23 @@ def _is_operand(other: object) -> bool:
     return isinstance(other, (Traced, _OPERANDS)) or (
         isinstance(other, (list, tuple)) and getattr(other, "__array_ufunc__", True) is not None
     )
+
+
+def _are_arrays(inputs: Sequence[Value]) -> bool:
+    """Whether a ufunc can take its inputs as they are, because one is an array or NumPy scalar.
+
+    Among Python numbers alone a ufunc has dtype rules of its own.
+    """
+    strong = False
+    for each in inputs:
+        kind = type(each)
+        if kind is Array:
+            strong = strong or isinstance(each._value, (np.ndarray, np.generic))
+        elif kind is np.ndarray or isinstance(each, np.generic):
+            strong = True
+        elif kind not in _PYTHON_NUMBERS:
+            return False
+    return strong
 
 
 def _binary(operation: Primitive) -> Callable[[Array, Value], Value]:
@@ -88,6 +105,9 @@ def _in_place(operator: str) -> Callable[[Array, Value], Value]:
     return method
 
 
+_times = _binary(_multiply)
+
+
 def _method(name: str) -> Callable[..., Value]:
     """Make the method that calls NumPy's function of the same name on the array."""
     function = getattr(np, name)
@@ -114,8 +134,8 @@ def _axes_method(name: str) -> Callable[..., Value]:
     return method
 
 
-def _refuse_value(value: Traced, asked: str) -> NoReturn:
-    raise NeedsValueError(
+def _value_refusal(value: Traced, asked: str) -> NeedsValueError:
+    return NeedsValueError(
         f"{asked} needs the value of an array of {value_type(value)}, of which only the shape and"
         " dtype are known while the function is compiled",
         instead="np.where(condition, a, b) for a choice between values; pass numbers that steer"
@@ -215,7 +235,6 @@ class Array(Traced):
     __radd__ = _reflected(_add)
     __sub__ = _binary(_subtract)
     __rsub__ = _reflected(_subtract)
-    __mul__ = _binary(_multiply)
     __rmul__ = _reflected(_multiply)
     __truediv__ = _binary(_divide)
     __rtruediv__ = _reflected(_divide)
@@ -234,8 +253,8 @@ class Array(Traced):
     __le__ = _binary(primitive("less_equal"))
     __gt__ = _binary(primitive("greater"))
     __ge__ = _binary(primitive("greater_equal"))
-    __eq__ = _binary(primitive("equal"))  # type: ignore[assignment]  # NumPy's ==, not object's
-    __ne__ = _binary(primitive("not_equal"))  # type: ignore[assignment]  # likewise
+    __eq__ = _binary(primitive("equal"))
+    __ne__ = _binary(primitive("not_equal"))
     __hash__ = None  # type: ignore[assignment]  # as ndarray's
     __and__ = _binary(primitive("bitwise_and"))
     __rand__ = _reflected(primitive("bitwise_and"))
@@ -259,6 +278,10 @@ class Array(Traced):
     __iand__ = _in_place("and")
     __ior__ = _in_place("or")
     __ixor__ = _in_place("xor")
+
+    def __mul__(self, other: Value) -> Value:
+        # One gradient in place of two; the bits are the same.
+        return bind(_square, (self,), NO_STATIC) if other is self else _times(self, other)
 
     def __pow__(self, exponent: Value, modulo: None = None) -> Value:
         # NumPy's own ``**`` takes these exact routes on arrays, and only there.
@@ -324,6 +347,10 @@ class Array(Traced):
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Value, **settings: Any
     ) -> Value:
+        if method == "__call__" and not settings and _are_arrays(inputs):
+            entry = primitive_of_ufunc(ufunc)
+            if entry is not None:
+                return bind(entry, inputs, NO_STATIC)
         from steepest.array.dispatch import apply_ufunc
 
         return apply_ufunc(ufunc, method, inputs, settings)
@@ -346,7 +373,7 @@ class Array(Traced):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if not self._trace.active and self._value is not None:
             return np.asarray(self._value, dtype)
-        self._refuse(
+        raise self._refusal(
             "np.asarray(…), or writing it into an ndarray,",
             "apply NumPy functions to the value itself; build arrays with np.stack or"
             " np.concatenate instead of writing into them; sd.stop_gradient(x) where no gradient"
@@ -356,7 +383,7 @@ class Array(Traced):
     def __float__(self) -> float:
         if not self._trace.active and self._value is not None:
             return float(self._value)
-        self._refuse(
+        raise self._refusal(
             "float(…) or a function of the math module",
             "the functions of NumPy (np.sin for math.sin), and no float(); float(sd.stop_gradient"
             "(x)) where no gradient is wanted",
@@ -365,7 +392,7 @@ class Array(Traced):
     def __complex__(self) -> complex:
         if not self._trace.active and self._value is not None:
             return complex(self._value)
-        self._refuse("complex(…)", "x + 0j, or x.astype(complex)")
+        raise self._refusal("complex(…)", "x + 0j, or x.astype(complex)")
 
     def __bool__(self) -> bool:
         return bool(self._plain_value("a truth value (`if`, `while`, `and`, `assert`)"))
@@ -379,25 +406,27 @@ class Array(Traced):
 
     def item(self, *position: int) -> NoReturn:
         """Refuse: a Python number carries no gradient."""
-        self._refuse("x.item()", "x[index] or x itself; sd.stop_gradient(x).item() otherwise")
+        raise self._refusal(
+            "x.item()", "x[index] or x itself; sd.stop_gradient(x).item() otherwise"
+        )
 
     def tolist(self) -> NoReturn:
         """Refuse: Python numbers carry no gradient."""
-        self._refuse("x.tolist()", "list(x), whose entries keep their gradients")
+        raise self._refusal("x.tolist()", "list(x), whose entries keep their gradients")
 
     def _plain_value(self, asked: str) -> Value:
         """Read the value for control flow, where no gradient is lost: steps have slope 0."""
         value: Value = self
         while isinstance(value, Traced):
             if value._value is None:
-                _refuse_value(value, asked)
+                raise _value_refusal(value, asked)
             value = value._value
         return value
 
-    def _refuse(self, asked: str, instead: str) -> NoReturn:
+    def _refusal(self, asked: str, instead: str) -> TracedConversionError:
         if self._value is None:
-            _refuse_value(self, asked)
-        raise TracedConversionError(
+            return _value_refusal(self, asked)
+        return TracedConversionError(
             f"{asked} would lose the gradient of a traced value of {value_type(self)}",
             instead=instead,
         )
@@ -485,9 +514,7 @@ class Array(Traced):
     conj = _unary(primitive("conjugate"))
     conjugate = conj
     T = property(lambda self: np.transpose(self), doc="The transpose.")
-    mT = property(
-        lambda self: np.swapaxes(self, -1, -2), doc="The transpose of the last two axes."
-    )
+    mT = property(lambda self: np.swapaxes(self, -1, -2), doc="The transpose of the last two axes.")
     real = property(lambda self: np.real(self), doc="The real part.")
     imag = property(lambda self: np.imag(self), doc="The imaginary part.")
     flat = property(lambda self: iter(np.ravel(self)), doc="The entries, one by one.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from steepest.array import elementwise, linalg, movement, products, reductions
+from steepest.array import creation, elementwise, linalg, movement, products, reductions
 from steepest.ops.spec import Value
 
 __all__ = ["FUNCTIONS", "INSTEAD", "PLAIN_FUNCTIONS"]
@@ -16,6 +16,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     **elementwise.FUNCTIONS,
     **reductions.FUNCTIONS,
     **movement.FUNCTIONS,
+    **creation.FUNCTIONS,
     **products.FUNCTIONS,
     **linalg.FUNCTIONS,
 }

@@ -2,63 +2,780 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from steepest.array.array import Array, value_type
+from steepest.array.plain import plain_value
+from steepest.errors import UnsupportedError
 from steepest.ops import primitive
-from steepest.ops.spec import Value, bind
+from steepest.ops.spec import Traced, Value, bind
 
 __all__ = ["FUNCTIONS"]
 
+_NO_VALUE: Any = np._NoValue
 _reshape = primitive("reshape")
 _transpose = primitive("transpose")
 _broadcast = primitive("broadcast")
+_concatenate = primitive("concatenate")
+_pad = primitive("pad")
+_scatter_add = primitive("scatter_add")
 
 
-def reshape(
-    a: Value, /, shape: Any, order: str = "C", *, copy: bool | None = None
-) -> Value:
-    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(map(int, shape))
+def _as_array(value: Value) -> Value:
+    """Take what NumPy takes for an array: also lists, of traced values too."""
+    if isinstance(value, Array):
+        # A Python number is an array to NumPy's functions.
+        return value.astype(value.dtype) if value_type(value).weak else value
+    if isinstance(value, (list, tuple)) and _holds_traced(value):
+        return np.stack([_as_array(each) for each in value])
+    return np.asarray(value)
+
+
+def _holds_traced(value: Sequence[Any]) -> bool:
+    return any(
+        isinstance(each, Traced) or (isinstance(each, (list, tuple)) and _holds_traced(each))
+        for each in value
+    )
+
+
+def _stand_in(value: Value) -> np.ndarray[Any, Any]:
+    """Make an ndarray of a value's shape, without memory, to ask NumPy about shapes."""
+    return np.broadcast_to(False, value_type(value).shape)
+
+
+def _refuse_out(out: Any, name: str) -> None:
+    if out is not None:
+        raise UnsupportedError(
+            f"np.{name} with out= is not supported on a traced value",
+            instead=f"use the result: y = np.{name}(…)",
+        )
+
+
+def _at(axis: int, item: Any) -> tuple[Any, ...]:
+    """Key that reads along one axis."""
+    return (*[slice(None)] * axis, item)
+
+
+# Shape
+
+
+def reshape(a: Value, /, shape: Any, order: Any = "C", *, copy: bool | None = None) -> Value:
     # NumPy finds the length that -1 stands for, and the words for a shape that does not fit.
-    shape = np.reshape(np.broadcast_to(0, value_type(a).shape), shape).shape
-    return bind(_reshape, (a,), {"shape": shape})
+    target = np.reshape(_stand_in(a), shape).shape
+    if order not in ("C", "A", "F"):
+        raise ValueError(f"order must be one of 'C', 'F' or 'A' (got '{order}')")
+    if order == "F":
+        # Fortran's order is C's with the axes reversed.
+        reversed_result = bind(_reshape, (np.transpose(a),), {"shape": target[::-1]})
+        return np.transpose(reversed_result)
+    result = bind(_reshape, (a,), {"shape": target})
+    return np.copy(result) if copy else result
+
+
+def ravel(a: Value, order: Any = "C") -> Value:
+    return np.reshape(a, (-1,), "C" if order == "K" else order)
+
+
+def squeeze(a: Value, axis: Any = None) -> Value:
+    return bind(_reshape, (a,), {"shape": np.squeeze(_stand_in(a), axis).shape})
+
+
+def expand_dims(a: Value, axis: Any) -> Value:
+    return bind(_reshape, (a,), {"shape": np.expand_dims(_stand_in(a), axis).shape})
+
+
+def _at_least(minimal: Callable[..., Any]) -> Callable[..., Value]:
+    def at_least(*arys: Value) -> Value:
+        results = []
+        for each in map(_as_array, arys):
+            shape = minimal(_stand_in(each)).shape
+            results.append(
+                each if shape == value_type(each).shape else np.reshape(each, shape)
+            )
+        return results[0] if len(results) == 1 else tuple(results)
+
+    return at_least
+
+
+def copy(a: Value, order: Any = "K", subok: bool = False) -> Value:
+    a = _as_array(a)
+    # A new Array over the same recorded value, which nothing writes into.
+    return Array(a._trace, a._value, a._node) if isinstance(a, Array) else a.copy()
+
+
+# Order of axes
 
 
 def transpose(a: Value, axes: Any = None) -> Value:
     ndim = value_type(a).ndim
     if axes is None:
-        axes = tuple(range(ndim))[::-1]
-    axes = tuple(axis % ndim for axis in axes)
-    return bind(_transpose, (a,), {"axes": axes})
-
-
-def expand_dims(a: Value, axis: Any) -> Value:
-    return np.reshape(a, np.expand_dims(np.broadcast_to(0, value_type(a).shape), axis).shape)
+        axes = range(ndim)[::-1]
+    elif len(axes) != ndim:
+        raise ValueError("axes don't match array")
+    else:
+        axes = normalize_axis_tuple(tuple(axes), ndim)
+    return bind(_transpose, (a,), {"axes": tuple(axes)})
 
 
 def swapaxes(a: Value, axis1: int, axis2: int) -> Value:
-    axes = list(range(value_type(a).ndim))
-    axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
+    ndim = value_type(a).ndim
+    axes = list(range(ndim))
+    first, second = normalize_axis_index(axis1, ndim), normalize_axis_index(axis2, ndim)
+    axes[first], axes[second] = second, first
+    return bind(_transpose, (a,), {"axes": tuple(axes)})
+
+
+def moveaxis(a: Value, source: Any, destination: Any) -> Value:
+    ndim = value_type(a).ndim
+    sources = normalize_axis_tuple(source, ndim, "source")
+    destinations = normalize_axis_tuple(destination, ndim, "destination")
+    if len(sources) != len(destinations):
+        raise ValueError(
+            "`source` and `destination` arguments must have the same number of elements"
+        )
+    axes = [axis for axis in range(ndim) if axis not in sources]
+    for place, axis in sorted(zip(destinations, sources, strict=True)):
+        axes.insert(place, axis)
     return np.transpose(a, axes)
 
 
-def copy(a: Value, order: str = "K", subok: bool = False) -> Value:
-    # A new Array over the same recorded value, which nothing writes into.
-    return Array(a._trace, a._value, a._node) if isinstance(a, Array) else a.copy()
+def rollaxis(a: Value, axis: int, start: int = 0) -> Value:
+    ndim = value_type(a).ndim
+    axis = normalize_axis_index(axis, ndim)
+    start = start + ndim if start < 0 else start
+    if not 0 <= start <= ndim:
+        raise np.exceptions.AxisError(start, ndim + 1, "start")
+    axes = list(range(ndim))
+    axes.insert(start - (axis < start), axes.pop(axis))
+    return np.transpose(a, axes)
+
+
+def matrix_transpose(x: Value, /) -> Value:
+    if value_type(x).ndim < 2:
+        raise ValueError(
+            f"Input array must be at least 2-dimensional, but it is {value_type(x).ndim}"
+        )
+    return np.swapaxes(x, -1, -2)
+
+
+def flip(m: Value, axis: Any = None) -> Value:
+    ndim = value_type(m).ndim
+    axes = range(ndim) if axis is None else normalize_axis_tuple(axis, ndim)
+    return m[tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(ndim))]
+
+
+def fliplr(m: Value) -> Value:
+    if value_type(m).ndim < 2:
+        raise ValueError("Input must be >= 2-d.")
+    return m[:, ::-1]
+
+
+def flipud(m: Value) -> Value:
+    if value_type(m).ndim < 1:
+        raise ValueError("Input must be >= 1-d.")
+    return m[::-1]
+
+
+def rot90(m: Value, k: int = 1, axes: Any = (0, 1)) -> Value:
+    # NumPy's checks, on an array without memory.
+    np.rot90(_stand_in(m), k, axes)
+    k %= 4
+    if k == 0:
+        return m[:]
+    if k == 2:
+        return np.flip(m, tuple(axes))
+    if k == 1:
+        return np.swapaxes(np.flip(m, axes[1]), *axes)
+    return np.flip(np.swapaxes(m, *axes), axes[1])
+
+
+def roll(a: Value, shift: Any, axis: Any = None) -> Value:
+    if axis is None:
+        return np.reshape(np.roll(np.ravel(a), shift, 0), value_type(a).shape)
+    axes = normalize_axis_tuple(axis, value_type(a).ndim, allow_duplicate=True)
+    shifts, places = np.broadcast_arrays(shift, axes)
+    if shifts.ndim > 1:
+        raise ValueError("'shift' and 'axis' should be scalars or 1D sequences")
+    result = a
+    for each, place in zip(shifts.ravel().tolist(), places.ravel().tolist(), strict=True):
+        length = value_type(a).shape[place]
+        each %= max(length, 1)
+        if each:
+            result = np.concatenate(
+                [
+                    result[_at(place, slice(length - each, None))],
+                    result[_at(place, slice(length - each))],
+                ],
+                axis=place,
+            )
+    return np.copy(result) if result is a else result
+
+
+# Repetition
 
 
 def broadcast_to(array: Value, shape: Any, subok: bool = False) -> Value:
-    return bind(_broadcast, (array,), {"shape": tuple(shape)})
+    shape = np.broadcast_to(_stand_in(array), shape).shape
+    return bind(_broadcast, (array,), {"shape": shape})
+
+
+def broadcast_arrays(*args: Value, subok: bool = False) -> tuple[Value, ...]:
+    arrays = [_as_array(each) for each in args]
+    shape = np.broadcast_shapes(*(value_type(each).shape for each in arrays))
+    return tuple(
+        each if value_type(each).shape == shape else np.broadcast_to(each, shape)
+        for each in arrays
+    )
+
+
+def meshgrid(
+    *xi: Value, copy: bool = True, sparse: bool = False, indexing: Any = "xy"
+) -> tuple[Value, ...]:
+    if indexing not in ("xy", "ij"):
+        raise ValueError("Valid values for `indexing` are 'xy' and 'ij'.")
+    count = len(xi)
+    places = list(range(count))
+    if indexing == "xy" and count > 1:
+        places[:2] = 1, 0
+    grid: tuple[Value, ...] = tuple(
+        np.reshape(_as_array(each), tuple(-1 if i == place else 1 for i in range(count)))
+        for each, place in zip(xi, places, strict=True)
+    )
+    if not sparse:
+        grid = np.broadcast_arrays(*grid)
+    return tuple(np.copy(each) for each in grid) if copy else grid
+
+
+def tile(A: Value, reps: Any) -> Value:  # noqa: N803  # NumPy's name
+    counts = tuple(map(operator.index, np.atleast_1d(reps).tolist()))
+    shape = value_type(A).shape
+    ndim = max(len(counts), len(shape))
+    counts = (1,) * (ndim - len(counts)) + counts
+    shape = (1,) * (ndim - len(shape)) + shape
+    # Each axis is preceded by one along which it repeats.
+    spread = tuple(length for each in zip(counts, shape, strict=True) for length in each)
+    apart = tuple(length for each in shape for length in (1, each))
+    repeated = np.broadcast_to(np.reshape(A, apart), spread)
+    together = tuple(count * length for count, length in zip(counts, shape, strict=True))
+    return np.copy(np.reshape(repeated, together))
+
+
+def repeat(a: Value, repeats: Any, axis: int | None = None) -> Value:
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    shape = value_type(a).shape
+    axis = normalize_axis_index(operator.index(axis), len(shape))
+    count = np.asarray(repeats)
+    if count.size == 1 and count.dtype.kind in "iu" and count.item() >= 0:
+        after = np.expand_dims(a, axis + 1)
+        spread = (*shape[: axis + 1], count.item(), *shape[axis + 1 :])
+        together = (*shape[:axis], shape[axis] * count.item(), *shape[axis + 1 :])
+        return np.copy(np.reshape(np.broadcast_to(after, spread), together))
+    return a[_at(axis, np.repeat(np.arange(shape[axis]), repeats))]
+
+
+# Joining
+
+
+def concatenate(
+    arrays: Sequence[Value],
+    /,
+    axis: int | None = 0,
+    out: None = None,
+    *,
+    dtype: Any = None,
+    casting: Any = "same_kind",
+) -> Value:
+    _refuse_out(out, "concatenate")
+    parts = [_as_array(each) for each in arrays]
+    if not parts:
+        raise ValueError("need at least one array to concatenate")
+    if axis is None:
+        parts, axis = [np.ravel(each) for each in parts], 0
+    types = [value_type(each) for each in parts]
+    if not types[0].ndim:
+        raise ValueError("zero-dimensional arrays cannot be concatenated")
+    axis = normalize_axis_index(operator.index(axis), types[0].ndim)
+    for position, kind in enumerate(types):
+        if kind.ndim != types[0].ndim:
+            raise ValueError(
+                "all the input arrays must have same number of dimensions, but the array at"
+                f" index 0 has {types[0].ndim} dimension(s) and the array at index {position} has"
+                f" {kind.ndim} dimension(s)"
+            )
+    if dtype is not None:
+        parts = [each.astype(dtype, casting=casting) for each in parts]
+    lengths = tuple(kind.shape[axis] for kind in types)
+    return bind(_concatenate, tuple(parts), {"axis": axis, "lengths": lengths})
+
+
+def stack(
+    arrays: Sequence[Value],
+    axis: int = 0,
+    out: None = None,
+    *,
+    dtype: Any = None,
+    casting: Any = "same_kind",
+) -> Value:
+    _refuse_out(out, "stack")
+    parts = [_as_array(each) for each in arrays]
+    if not parts:
+        raise ValueError("need at least one array to stack")
+    shapes = {value_type(each).shape for each in parts}
+    if len(shapes) != 1:
+        raise ValueError(
+            f"all input arrays must have the same shape; the shapes are {sorted(shapes)}"
+        )
+    axis = normalize_axis_index(operator.index(axis), len(shapes.pop()) + 1)
+    return np.concatenate(
+        [np.expand_dims(each, axis) for each in parts], axis=axis, dtype=dtype, casting=casting
+    )
+
+
+def _many(at_least: Callable[..., Any], arrays: Sequence[Value]) -> list[Value]:
+    parts = at_least(*(_as_array(each) for each in arrays))
+    return list(parts) if isinstance(parts, tuple) else [parts]
+
+
+def hstack(
+    tup: Sequence[Value], *, dtype: Any = None, casting: Any = "same_kind"
+) -> Value:
+    parts = _many(np.atleast_1d, tup)
+    axis = 0 if parts and value_type(parts[0]).ndim == 1 else 1
+    return np.concatenate(parts, axis, dtype=dtype, casting=casting)
+
+
+def vstack(
+    tup: Sequence[Value], *, dtype: Any = None, casting: Any = "same_kind"
+) -> Value:
+    return np.concatenate(_many(np.atleast_2d, tup), 0, dtype=dtype, casting=casting)
+
+
+def dstack(tup: Sequence[Value]) -> Value:
+    return np.concatenate(_many(np.atleast_3d, tup), 2)
+
+
+def column_stack(tup: Sequence[Value]) -> Value:
+    return np.concatenate(
+        [
+            each if value_type(each).ndim >= 2 else np.reshape(each, (-1, 1))
+            for each in map(_as_array, tup)
+        ],
+        1,
+    )
+
+
+def append(arr: Value, values: Value, axis: int | None = None) -> Value:
+    if axis is None:
+        # NumPy joins flat arrays along their last axis.
+        return np.concatenate([np.ravel(_as_array(arr)), np.ravel(_as_array(values))])
+    return np.concatenate([arr, values], axis=axis)
+
+
+def block(arrays: Any) -> Value:
+    depth = _block_depth(arrays)
+    leaves = list(_block_leaves(arrays))
+    ndim = max(depth, *(value_type(each).ndim for each in leaves))
+    return np.copy(_joined_block(arrays, depth, ndim))
+
+
+def _block_depth(arrays: Any) -> int:
+    if isinstance(arrays, tuple):
+        raise TypeError("block() takes nested lists of arrays, not tuples")
+    if not isinstance(arrays, list):
+        return 0
+    depths = {_block_depth(each) for each in arrays}
+    if len(depths) != 1:
+        raise ValueError(
+            "List depths are mismatched, or a list is empty, in the nested lists of arrays that"
+            " block() takes"
+        )
+    return 1 + depths.pop()
+
+
+def _block_leaves(arrays: Any) -> Any:
+    if not isinstance(arrays, list):
+        yield _as_array(arrays)
+        return
+    for each in arrays:
+        yield from _block_leaves(each)
+
+
+def _joined_block(arrays: Any, depth: int, ndim: int) -> Value:
+    if depth == 0:
+        leaf = _as_array(arrays)
+        shape = value_type(leaf).shape
+        return np.reshape(leaf, (1,) * (ndim - len(shape)) + shape)
+    return np.concatenate([_joined_block(each, depth - 1, ndim) for each in arrays], axis=-depth)
+
+
+# Splitting
+
+
+def array_split(ary: Value, indices_or_sections: Any, axis: int = 0) -> list[Value]:
+    length = value_type(ary).shape[axis]
+    axis = normalize_axis_index(axis, value_type(ary).ndim)
+    # NumPy says where the parts begin and end.
+    places = np.array_split(np.arange(length), indices_or_sections)
+    parts = []
+    for place in places:
+        start = int(place[0]) if len(place) else 0
+        parts.append(ary[_at(axis, slice(start, start + len(place)))])
+    return parts
+
+
+def split(ary: Value, indices_or_sections: Any, axis: int = 0) -> list[Value]:
+    if np.ndim(indices_or_sections) == 0 and value_type(ary).shape[axis] % indices_or_sections:
+        raise ValueError("array split does not result in an equal division")
+    return np.array_split(ary, indices_or_sections, axis)
+
+
+def hsplit(ary: Value, indices_or_sections: Any) -> list[Value]:
+    ndim = value_type(ary).ndim
+    if ndim == 0:
+        raise ValueError("hsplit only works on arrays of 1 or more dimensions")
+    return np.split(ary, indices_or_sections, 1 if ndim > 1 else 0)
+
+
+def vsplit(ary: Value, indices_or_sections: Any) -> list[Value]:
+    if value_type(ary).ndim < 2:
+        raise ValueError("vsplit only works on arrays of 2 or more dimensions")
+    return np.split(ary, indices_or_sections, 0)
+
+
+def dsplit(ary: Value, indices_or_sections: Any) -> list[Value]:
+    if value_type(ary).ndim < 3:
+        raise ValueError("dsplit only works on arrays of 3 or more dimensions")
+    return np.split(ary, indices_or_sections, 2)
+
+
+def unstack(x: Value, /, *, axis: int = 0) -> tuple[Value, ...]:
+    if value_type(x).ndim == 0:
+        raise ValueError("Input array must be at least 1-d.")
+    axis = normalize_axis_index(axis, value_type(x).ndim)
+    return tuple(x[(*_at(axis, i), ...)] for i in range(value_type(x).shape[axis]))
+
+
+# Diagonals and triangles
+
+
+def diagonal(a: Value, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Value:
+    ndim = value_type(a).ndim
+    # NumPy's checks, and the length.
+    shape = np.diagonal(_stand_in(a), offset, axis1, axis2).shape
+    axis1, axis2 = normalize_axis_index(axis1, ndim), normalize_axis_index(axis2, ndim)
+    rest = [axis for axis in range(ndim) if axis not in {axis1, axis2}]
+    moved = np.transpose(a, (*rest, axis1, axis2))
+    columns = value_type(a).shape[axis2]
+    flat = np.reshape(moved, (*shape[:-1], value_type(a).shape[axis1] * columns))
+    return flat[(..., _diagonal_of(columns, offset, shape[-1]))]
+
+
+def _diagonal_of(columns: int, offset: int, length: int) -> slice:
+    """Find a diagonal in a flattened matrix: each entry is one row and one column further."""
+    start = offset if offset >= 0 else -offset * columns
+    return slice(start, start + length * (columns + 1), columns + 1) if length else slice(0)
+
+
+def diag(v: Value, k: int = 0) -> Value:
+    shape = value_type(v).shape
+    if len(shape) == 2:
+        return np.diagonal(v, k)
+    if len(shape) != 1:
+        raise ValueError("Input must be 1- or 2-d.")
+    side = shape[0] + abs(k)
+    static = {"key": (_diagonal_of(side, k, shape[0]),), "shape": (side * side,)}
+    return np.copy(np.reshape(bind(_scatter_add, (v,), static), (side, side)))
+
+
+def diagflat(v: Value, k: int = 0) -> Value:
+    return np.diag(np.ravel(v), k)
+
+
+def trace(
+    a: Value, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
+) -> Value:
+    _refuse_out(out, "trace")
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
+
+
+def tril(m: Value, k: int = 0) -> Value:
+    kind = value_type(m)
+    return np.where(np.tri(*kind.shape[-2:], k=k, dtype=bool), m, np.zeros(1, kind.dtype))
+
+
+def triu(m: Value, k: int = 0) -> Value:
+    kind = value_type(m)
+    return np.where(np.tri(*kind.shape[-2:], k=k - 1, dtype=bool), np.zeros(1, kind.dtype), m)
+
+
+# Padding
+
+_INDEX_MODES = ("edge", "reflect", "symmetric", "wrap")
+
+
+def pad(array: Value, pad_width: Any, mode: Any = "constant", **settings: Any) -> Value:
+    array = _as_array(array)
+    shape = value_type(array).shape
+    widths = _padding_widths(pad_width, len(shape))
+    if mode == "constant":
+        constants = settings.pop("constant_values", 0)
+        if settings:
+            raise ValueError(f"unsupported keyword arguments for mode '{mode}': {set(settings)}")
+        return _pad_constant(array, widths, constants)
+    if mode not in _INDEX_MODES or settings.get("reflect_type", "even") != "even":
+        raise UnsupportedError(
+            f"np.pad with mode {mode!r} {settings or ''} is not differentiated",
+            instead=f"one of the modes {', '.join(('constant', *_INDEX_MODES))}, or np.concatenate"
+            " with the border written out",
+        )
+    for axis, (before, after) in enumerate(widths):
+        # NumPy pads the positions; reading there pads the entries.
+        positions = np.pad(np.arange(shape[axis]), (before, after), mode, **settings)
+        if before or after:
+            array = np.take(array, positions, axis)
+    return array
+
+
+def _padding_widths(pad_width: Any, ndim: int) -> tuple[tuple[int, int], ...]:
+    if isinstance(pad_width, dict):
+        by_axis: list[Any] = [(0, 0)] * ndim
+        for axes, width in pad_width.items():
+            for axis in np.atleast_1d(axes).tolist():
+                by_axis[axis] = (width, width) if isinstance(width, int) else width
+        pad_width = by_axis
+    widths = np.asarray(pad_width)
+    if widths.dtype.kind not in "iu":
+        raise TypeError("`pad_width` must be of integral type.")
+    if (widths < 0).any():
+        raise ValueError("index can't contain negative values")
+    pairs = np.broadcast_to(widths, (ndim, 2)) if ndim else np.empty((0, 2), int)
+    return tuple((int(before), int(after)) for before, after in pairs)
+
+
+def _pad_constant(
+    array: Value, widths: tuple[tuple[int, int], ...], constants: Any
+) -> Value:
+    kind = value_type(array)
+    constants = _as_array(constants)
+    if not isinstance(constants, Array) and not constants.any() and not np.signbit(
+        constants.real
+    ).any():
+        return bind(_pad, (array,), {"widths": widths})
+    pairs = np.broadcast_to(constants, (kind.ndim, 2)).astype(kind.dtype)
+    for axis, (before, after) in enumerate(widths):
+        shape = value_type(array).shape
+        parts = [
+            np.broadcast_to(pairs[axis, 0], (*shape[:axis], before, *shape[axis + 1 :])),
+            array,
+            np.broadcast_to(pairs[axis, 1], (*shape[:axis], after, *shape[axis + 1 :])),
+        ]
+        array = np.concatenate(parts, axis)
+    return array
+
+
+# Selection
+
+
+def take(
+    a: Value, indices: Value, axis: int | None = None, out: None = None, mode: Any = "raise"
+) -> Value:
+    _refuse_out(out, "take")
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    kind = value_type(a)
+    axis = normalize_axis_index(operator.index(axis), kind.ndim)
+    index = _as_array(indices)
+    if value_type(index).dtype.kind not in "iub":
+        index = index.astype(np.intp, casting="safe") if np.size(index) else np.empty(
+            np.shape(index), np.intp
+        )
+    if value_type(index).dtype.kind == "b":
+        index = index.astype(np.intp)
+    length = kind.shape[axis]
+    if mode == "wrap":
+        index = index % length
+    elif mode == "clip":
+        index = np.clip(index, 0, length - 1)
+    elif mode != "raise":
+        raise ValueError(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
+    if isinstance(a, Array):
+        return np.copy(a[_at(axis, index)])
+    # Entries of a plain array, chosen by a traced index.
+    from steepest.array.indexing import gather
+
+    return gather(a, _at(axis, index))
+
+
+def take_along_axis(arr: Value, indices: Value, axis: int | None = -1) -> Value:
+    if axis is None:
+        if np.ndim(indices) != 1:
+            raise ValueError("when axis=None, `indices` must have a single dimension.")
+        return np.ravel(arr)[indices]
+    shape = value_type(arr).shape
+    axis = normalize_axis_index(axis, len(shape))
+    if np.ndim(indices) != len(shape):
+        raise ValueError("`indices` and `arr` must have the same number of dimensions")
+    return arr[
+        tuple(
+            indices
+            if i == axis
+            else np.reshape(np.arange(length), tuple(-1 if i == j else 1 for j in range(len(shape))))
+            for i, length in enumerate(shape)
+        )
+    ]
+
+
+def compress(condition: Value, a: Value, axis: int | None = None, out: None = None) -> Value:
+    _refuse_out(out, "compress")
+    mask = np.asarray(plain_value(condition, "np.compress"))
+    if mask.ndim != 1:
+        raise ValueError("condition must be a 1-d array")
+    return np.take(a, np.flatnonzero(mask), axis)
+
+
+def extract(condition: Value, arr: Value) -> Value:
+    mask = np.asarray(plain_value(condition, "np.extract"))
+    return np.take(arr, np.flatnonzero(mask))
+
+
+def select(
+    condlist: Sequence[Value], choicelist: Sequence[Value], default: Value = 0
+) -> Value:
+    if len(condlist) != len(choicelist):
+        raise ValueError("list of cases must be same length as list of conditions")
+    if not condlist:
+        raise ValueError("select with an empty condition list is not possible")
+    result = default
+    for condition, choice in zip(condlist[::-1], choicelist[::-1], strict=True):
+        result = np.where(condition, choice, result)
+    return result
+
+
+def delete(arr: Value, obj: Any, axis: int | None = None) -> Value:
+    if axis is None:
+        arr, axis = np.ravel(arr), 0
+    kept = np.delete(np.arange(value_type(arr).shape[axis]), obj)
+    return np.take(arr, kept, axis)
+
+
+def insert(arr: Value, obj: Any, values: Value, axis: int | None = None) -> Value:
+    arr, values = _as_array(arr), _as_array(values)
+    if axis is None:
+        arr, axis = np.ravel(arr), 0
+    shape = value_type(arr).shape
+    axis = normalize_axis_index(axis, len(shape))
+    length = shape[axis]
+    # NumPy inserts positions of the new entries among those of the old ones.
+    given = value_type(values)
+    scalar = np.ndim(obj) == 0 and not isinstance(obj, slice)
+    if given.ndim < len(shape):
+        values = np.reshape(values, (1,) * (len(shape) - given.ndim) + given.shape)
+    if scalar:
+        values = np.moveaxis(values, 0, axis)
+    count = value_type(values).shape[axis]
+    places = np.insert(np.arange(length), obj, 0).size - length
+    count = max(count, places)
+    order = np.insert(
+        np.arange(length), [obj] * count if scalar else obj, np.arange(length, length + count)
+    )
+    together = (*shape[:axis], count, *shape[axis + 1 :])
+    new = np.broadcast_to(values, together).astype(value_type(arr).dtype)
+    return np.take(np.concatenate([arr, new], axis), order, axis)
+
+
+def diff(
+    a: Value, n: int = 1, axis: int = -1, prepend: Any = _NO_VALUE, append: Any = _NO_VALUE
+) -> Value:
+    if n == 0:
+        return a
+    if n < 0:
+        raise ValueError(f"order must be non-negative but got {n!r}")
+    a = _as_array(a)
+    shape = value_type(a).shape
+    if not shape:
+        raise ValueError("diff requires input that is at least one dimensional")
+    axis = normalize_axis_index(axis, len(shape))
+    parts = []
+    for each in (prepend, a, append):
+        if each is _NO_VALUE:
+            continue
+        part = _as_array(each)
+        if np.ndim(part) == 0:
+            part = np.broadcast_to(part, (*shape[:axis], 1, *shape[axis + 1 :]))
+        parts.append(part)
+    if len(parts) > 1:
+        a = np.concatenate(parts, axis)
+    after, before = _at(axis, slice(1, None)), _at(axis, slice(None, -1))
+    operation = np.not_equal if value_type(a).dtype == bool else np.subtract
+    for _ in range(n):
+        a = operation(a[after], a[before])
+    return a
 
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.reshape: reshape,
-    np.transpose: transpose,
+    np.ravel: ravel,
+    np.squeeze: squeeze,
     np.expand_dims: expand_dims,
-    np.swapaxes: swapaxes,
+    np.atleast_1d: _at_least(np.atleast_1d),
+    np.atleast_2d: _at_least(np.atleast_2d),
+    np.atleast_3d: _at_least(np.atleast_3d),
     np.copy: copy,
+    np.transpose: transpose,
+    np.permute_dims: transpose,
+    np.swapaxes: swapaxes,
+    np.moveaxis: moveaxis,
+    np.rollaxis: rollaxis,
+    np.matrix_transpose: matrix_transpose,
+    np.flip: flip,
+    np.fliplr: fliplr,
+    np.flipud: flipud,
+    np.rot90: rot90,
+    np.roll: roll,
     np.broadcast_to: broadcast_to,
+    np.broadcast_arrays: broadcast_arrays,
+    np.meshgrid: meshgrid,
+    np.tile: tile,
+    np.repeat: repeat,
+    np.concatenate: concatenate,
+    np.concat: concatenate,
+    np.stack: stack,
+    np.hstack: hstack,
+    np.vstack: vstack,
+    np.dstack: dstack,
+    np.column_stack: column_stack,
+    np.append: append,
+    np.block: block,
+    np.array_split: array_split,
+    np.split: split,
+    np.hsplit: hsplit,
+    np.vsplit: vsplit,
+    np.dsplit: dsplit,
+    np.diagonal: diagonal,
+    np.linalg.diagonal: lambda x, /, *, offset=0: np.diagonal(x, offset, -2, -1),
+    np.diag: diag,
+    np.diagflat: diagflat,
+    np.trace: trace,
+    np.linalg.trace: lambda x, /, *, offset=0, dtype=None: np.trace(x, offset, -2, -1, dtype),
+    np.linalg.matrix_transpose: matrix_transpose,
+    np.tril: tril,
+    np.triu: triu,
+    np.pad: pad,
+    np.take: take,
+    np.take_along_axis: take_along_axis,
+    np.compress: compress,
+    np.extract: extract,
+    np.select: select,
+    np.delete: delete,
+    np.insert: insert,
+    np.diff: diff,
 }
+# NumPy 2.1's.
+if hasattr(np, "unstack"):
+    FUNCTIONS[np.unstack] = unstack

@@ -1,12 +1,469 @@
-"""NumPy's functions of this family on Arrays."""
+"""NumPy's products of arrays: everything that multiplies entries and adds the products up.
+
+All of them arrange their arguments for one matrix product, so that the derivative of each is
+matrix products too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+import numpy as np
+
+from steepest.array.array import Array, value_type
+from steepest.array.reductions import _refuse_out
+from steepest.errors import UnsupportedError
 from steepest.ops.spec import Value
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["FUNCTIONS", "as_array"]
 
-FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {}
+Labels = tuple[Hashable, ...]
+"""A name for each axis of an operand."""
+
+
+def as_array(value: Value) -> Value:
+    """Take a value as NumPy's functions do: a Python number is an array of its dtype."""
+    if not isinstance(value, Array):
+        return np.asarray(value)
+    kind = value_type(value)
+    return value.astype(kind.dtype) if kind.weak else value
+
+
+def _rank(value: Value) -> int:
+    return value_type(value).ndim
+
+
+def dot(a: Value, b: Value, out: None = None) -> Value:
+    _refuse_out(out, "dot")
+    a, b = as_array(a), as_array(b)
+    if not a.ndim or not b.ndim:
+        return np.multiply(a, b)
+    if a.ndim <= 2 and b.ndim <= 2:
+        return a @ b
+    return np.tensordot(a, b, (-1, -2 if b.ndim > 1 else 0))
+
+
+def inner(a: Value, b: Value, /) -> Value:
+    a, b = as_array(a), as_array(b)
+    if not a.ndim or not b.ndim:
+        return np.multiply(a, b)
+    return np.tensordot(a, b, (-1, -1))
+
+
+def vdot(a: Value, b: Value, /) -> Value:
+    return np.ravel(_conjugate(as_array(a))) @ np.ravel(as_array(b))
+
+
+def _conjugate(x: Value) -> Value:
+    return np.conjugate(x) if x.dtype.kind == "c" else x
+
+
+def outer(a: Value, b: Value, out: None = None) -> Value:
+    _refuse_out(out, "outer")
+    return np.multiply(np.reshape(as_array(a), (-1, 1)), np.reshape(as_array(b), (1, -1)))
+
+
+def linalg_outer(x1: Value, x2: Value, /) -> Value:
+    if _rank(x1) != 1 or _rank(x2) != 1:
+        raise ValueError(
+            "Input arrays must be one-dimensional, but they are"
+            f" x1.ndim={_rank(x1)} and x2.ndim={_rank(x2)}."
+        )
+    return np.outer(x1, x2)
+
+
+def linalg_matmul(x1: Value, x2: Value, /) -> Value:
+    return np.matmul(x1, x2)
+
+
+def tensordot(a: Value, b: Value, axes: Any = 2) -> Value:
+    a, b = as_array(a), as_array(b)
+    axes_a, axes_b = _paired_axes(axes, a.ndim, b.ndim)
+    if len(axes_a) != len(axes_b) or any(
+        a.shape[i] != b.shape[j] for i, j in zip(axes_a, axes_b, strict=True)
+    ):
+        raise ValueError(
+            f"shape-mismatch for sum: shapes {a.shape} and {b.shape} along axes {axes_a} and"
+            f" {axes_b}"
+        )
+    labels_a = list(range(a.ndim))
+    labels_b = list(range(a.ndim, a.ndim + b.ndim))
+    for i, j in zip(axes_a, axes_b, strict=True):
+        labels_b[j] = labels_a[i]
+    kept = set(labels_a) ^ set(labels_b)
+    return _contract(a, tuple(labels_a), b, tuple(labels_b), kept)[0]
+
+
+def _paired_axes(axes: Any, ndim_a: int, ndim_b: int) -> tuple[list[int], list[int]]:
+    if not np.iterable(axes):
+        count = int(axes)
+        axes = (range(-count, 0), range(count))
+    first, second = ([each] if isinstance(each, (int, np.integer)) else each for each in axes)
+    return (
+        list(np.lib.array_utils.normalize_axis_tuple(tuple(first), ndim_a)),
+        list(np.lib.array_utils.normalize_axis_tuple(tuple(second), ndim_b)),
+    )
+
+
+def linalg_tensordot(x1: Value, x2: Value, /, *, axes: Any = 2) -> Value:
+    return np.tensordot(x1, x2, axes=axes)
+
+
+def kron(a: Value, b: Value) -> Value:
+    a, b = as_array(a), as_array(b)
+    ndim = max(a.ndim, b.ndim)
+    left = (1,) * (ndim - a.ndim) + a.shape
+    right = (1,) * (ndim - b.ndim) + b.shape
+    product = np.multiply(
+        np.reshape(a, tuple(each for length in left for each in (length, 1))),
+        np.reshape(b, tuple(each for length in right for each in (1, length))),
+    )
+    return np.reshape(product, tuple(m * n for m, n in zip(left, right, strict=True)))
+
+
+def cross(
+    a: Value,
+    b: Value,
+    axisa: int = -1,
+    axisb: int = -1,
+    axisc: int = -1,
+    axis: int | None = None,
+) -> Value:
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = as_array(a), as_array(b)
+    if not a.ndim or not b.ndim:
+        raise ValueError("At least one array has zero dimension")
+    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    lengths = {a.shape[-1], b.shape[-1]}
+    if not lengths <= {2, 3}:
+        raise ValueError(
+            "incompatible dimensions for cross product\n(dimension must be 2 or 3):"
+            f" {a.shape[-1]} and {b.shape[-1]}"
+        )
+    a0, a1, b0, b1 = a[..., 0], a[..., 1], b[..., 0], b[..., 1]
+    last = a0 * b1 - a1 * b0
+    if 2 in lengths:
+        warnings.warn(
+            "Arrays of 2-dimensional vectors are deprecated. Use arrays of 3-dimensional vectors"
+            " instead. (deprecated in NumPy 2.0)",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        if lengths == {2}:
+            return last
+    if a.shape[-1] == 2:
+        b2 = b[..., 2]
+        entries = [a1 * b2, -(a0 * b2), last]
+    elif b.shape[-1] == 2:
+        a2 = a[..., 2]
+        entries = [-(a2 * b1), a2 * b0, last]
+    else:
+        a2, b2 = a[..., 2], b[..., 2]
+        entries = [a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, last]
+    return np.moveaxis(np.stack(entries, axis=-1), -1, axisc)
+
+
+def linalg_cross(x1: Value, x2: Value, /, *, axis: int = -1) -> Value:
+    x1, x2 = as_array(x1), as_array(x2)
+    if x1.shape[axis] != 3 or x2.shape[axis] != 3:
+        raise ValueError(
+            "Both input arrays must be (arrays of) 3-dimensional vectors, but they are"
+            f" {x1.shape[axis]} and {x2.shape[axis]} dimensional instead."
+        )
+    return np.cross(x1, x2, axis=axis)
+
+
+def vecdot(x1: Value, x2: Value, /, *, axis: int = -1, keepdims: bool = False) -> Value:
+    x1, x2 = _conjugate(as_array(x1)), as_array(x2)
+    if x1.ndim == x2.ndim == 1 and axis in (0, -1):
+        product = x1 @ x2
+    else:
+        x1, x2 = np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)
+        product = (np.expand_dims(x1, -2) @ np.expand_dims(x2, -1))[..., 0, 0]
+    return np.expand_dims(product, axis) if keepdims else product
+
+
+def linalg_vecdot(x1: Value, x2: Value, /, *, axis: int = -1) -> Value:
+    return vecdot(x1, x2, axis=axis)
+
+
+def matvec(x1: Value, x2: Value, /) -> Value:
+    x1, x2 = as_array(x1), as_array(x2)
+    if x2.ndim == 1:
+        return x1 @ x2
+    return np.squeeze(x1 @ np.expand_dims(x2, -1), -1)
+
+
+def vecmat(x1: Value, x2: Value, /) -> Value:
+    x1, x2 = _conjugate(as_array(x1)), as_array(x2)
+    if x1.ndim == 1:
+        return x1 @ x2
+    return np.squeeze(np.expand_dims(x1, -2) @ x2, -2)
+
+
+def _strict(name: str, composite: Callable[..., Value], known: Sequence[str] = ()) -> Any:
+    """Make a ufunc's composite refuse the keywords that it does not take."""
+
+    def strict(*args: Value, **settings: Any) -> Value:
+        for key in settings:
+            if key not in known:
+                raise UnsupportedError(
+                    f"np.{name} with {key}= is not supported on a traced value",
+                    instead="np.moveaxis before it for axes=; astype before it for dtype=",
+                )
+        return composite(*args, **settings)
+
+    return strict
+
+
+# Einstein sums
+
+
+def einsum(
+    *operands: Any,
+    out: None = None,
+    dtype: Any = None,
+    order: str = "K",
+    casting: Any = "safe",
+    optimize: Any = False,
+) -> Value:
+    _refuse_out(out, "einsum")
+    terms, output, arrays = _parse(operands)
+    arrays = [as_array(each) for each in arrays]
+    terms, output = _without_ellipsis(terms, output, [each.ndim for each in arrays])
+    kind = np.result_type(*(each.dtype for each in arrays)) if dtype is None else np.dtype(dtype)
+    if dtype is not None:
+        arrays = [each.astype(kind, casting=casting) for each in arrays]
+    arrays = [each if each.dtype == kind else each.astype(kind) for each in arrays]
+    operands_left = _matched(arrays, terms, output)
+    for positions in _contraction_order(operands_left, output, optimize):
+        chosen = [operands_left[i] for i in positions]
+        operands_left = [
+            each for i, each in enumerate(operands_left) if i not in positions
+        ]
+        kept = set(output).union(*(labels for _, labels in operands_left))
+        (x, x_labels), *others = chosen
+        for i, (y, y_labels) in enumerate(others, 1):
+            needed = kept.union(*(labels for _, labels in chosen[i + 1 :]))
+            x, x_labels = _contract(x, x_labels, y, y_labels, needed)
+        operands_left.append((x, x_labels))
+    ((x, x_labels),) = operands_left
+    x, x_labels = _summed_out(x, x_labels, set(output))
+    x = _arranged(x, x_labels, output)
+    # Truth values were counted.
+    return x if x.dtype == kind else x.astype(kind)
+
+
+def _parse(operands: Sequence[Any]) -> tuple[list[Labels], Labels | None, list[Value]]:
+    """Read either format of subscripts: a string first, or a list after each operand."""
+    if not operands:
+        raise ValueError("must specify the einstein sum subscripts string and at least one operand")
+    if not isinstance(operands[0], str):
+        arrays = list(operands[: len(operands) // 2 * 2 : 2])
+        given = [tuple(each) for each in operands[1::2]]
+        last = tuple(operands[-1]) if len(operands) % 2 else None
+        return given, last, arrays
+    text = operands[0].replace(" ", "")
+    left, arrow, right = text.partition("->")
+    terms = [_letters(each) for each in left.split(",")]
+    arrays = list(operands[1:])
+    if len(terms) != len(arrays):
+        raise ValueError(
+            f"the einsum subscripts {operands[0]!r} are for {len(terms)} operands, and there are"
+            f" {len(arrays)}"
+        )
+    return terms, _letters(right) if arrow else None, arrays
+
+
+def _letters(term: str) -> Labels:
+    before, dots, after = term.partition("...")
+    if not all(each.isalpha() and each.isascii() for each in before + after):
+        raise ValueError(
+            f"invalid einsum subscripts {term!r}: there may be letters of the alphabet, and '...'"
+            " once"
+        )
+    return (*before, *([Ellipsis] if dots else []), *after)
+
+
+def _without_ellipsis(
+    terms: list[Labels], output: Labels | None, ranks: list[int]
+) -> tuple[list[Labels], Labels]:
+    """Give each axis that an ellipsis stands for a label, counted from the last."""
+    widest = 0
+    expanded: list[Labels] = []
+    for term, ndim in zip(terms, ranks, strict=True):
+        named = len(term) - (Ellipsis in term)
+        if ndim < named or (ndim > named and Ellipsis not in term):
+            raise ValueError(
+                f"the einsum subscripts {_text(term)!r} do not fit an operand of {ndim} axes"
+            )
+        widest = max(widest, ndim - named)
+        expanded.append(_expanded(term, ndim - named))
+    if output is None:
+        names = [label for term in terms for label in term if label is not Ellipsis]
+        once: list[Any] = [label for label in set(names) if names.count(label) == 1]
+        output = (Ellipsis, *sorted(once))
+    elif widest and Ellipsis not in output:
+        raise ValueError(
+            f"the einsum output {_text(output)!r} has no '...' for the axes that '...' stands for"
+        )
+    output = _expanded(output, widest)
+    known = {label for term in expanded for label in term}
+    for label in output:
+        if label not in known or output.count(label) > 1:
+            raise ValueError(
+                f"einsum output label {label!r} must be in an operand, and once in the output"
+            )
+    return expanded, output
+
+
+def _expanded(term: Labels, count: int) -> Labels:
+    result: list[Hashable] = []
+    for label in term:
+        if label is Ellipsis:
+            result.extend((Ellipsis, i) for i in range(-count, 0))
+        else:
+            result.append(label)
+    return tuple(result)
+
+
+def _text(labels: Labels) -> str:
+    return "".join("..." if each is Ellipsis else str(each) for each in labels)
+
+
+def _matched(
+    arrays: Sequence[Value], terms: Sequence[Labels], output: Labels
+) -> list[tuple[Value, Labels]]:
+    """Take diagonals where a label repeats, and drop axes of length 1 that broadcast."""
+    operands = []
+    for x, labels in zip(arrays, terms, strict=True):
+        while len(set(labels)) < len(labels):
+            second = next(i for i, each in enumerate(labels) if each in labels[:i])
+            first = labels.index(labels[second])
+            if x.shape[first] != x.shape[second]:
+                raise ValueError(
+                    f"einsum label {labels[second]!r} stands for axes of lengths"
+                    f" {x.shape[first]} and {x.shape[second]} of one operand"
+                )
+            x = np.diagonal(x, axis1=first, axis2=second)
+            rest = tuple(each for i, each in enumerate(labels) if i not in (first, second))
+            labels = (*rest, labels[second])
+        operands.append((x, labels))
+    lengths: dict[Hashable, int] = {}
+    for x, labels in operands:
+        for label, length in zip(labels, x.shape, strict=True):
+            known = lengths.get(label, 1)
+            if 1 not in (known, length) and known != length:
+                raise ValueError(
+                    f"einsum label {label!r} stands for axes of lengths {known} and {length}"
+                )
+            lengths[label] = length if known == 1 else known
+    return [_without_stretched(x, labels, lengths) for x, labels in operands]
+
+
+def _without_stretched(
+    x: Value, labels: Labels, lengths: dict[Hashable, int]
+) -> tuple[Value, Labels]:
+    kept = [i for i, label in enumerate(labels) if x.shape[i] == lengths[label]]
+    if len(kept) == len(labels):
+        return x, labels
+    return np.reshape(x, tuple(x.shape[i] for i in kept)), tuple(labels[i] for i in kept)
+
+
+def _contraction_order(
+    operands: Sequence[tuple[Value, Labels]], output: Labels, optimize: Any
+) -> list[tuple[int, ...]]:
+    """Which operands to contract with each other, one step after the other."""
+    if len(operands) <= 2:
+        return [tuple(range(len(operands)))]
+    names = {label: i for i, label in enumerate({each for _, term in operands for each in term})}
+    stand_ins: list[Any] = []
+    for x, labels in operands:
+        stand_ins.append(np.broadcast_to(np.zeros(()), x.shape))
+        stand_ins.append([names[label] for label in labels])
+    output_names = [names[label] for label in output]
+    path = np.einsum_path(*stand_ins, output_names, optimize=optimize or "greedy")[0]
+    return [tuple(step) for step in path[1:]]
+
+
+def _contract(
+    x: Value, x_labels: Labels, y: Value, y_labels: Labels, kept: set[Any]
+) -> tuple[Value, Labels]:
+    """Multiply two operands and sum over the labels that are not to be kept."""
+    x, x_labels = _summed_out(x, x_labels, kept.union(y_labels))
+    y, y_labels = _summed_out(y, y_labels, kept.union(x_labels))
+    shared = [label for label in x_labels if label in y_labels]
+    batch = [label for label in shared if label in kept]
+    summed = [label for label in shared if label not in kept]
+    rows = [label for label in x_labels if label not in y_labels]
+    columns = [label for label in y_labels if label not in x_labels]
+    lengths = dict(zip(x_labels + y_labels, x.shape + y.shape, strict=True))
+
+    def shape(*groups: Sequence[Hashable]) -> tuple[int, ...]:
+        return tuple(lengths[label] for group in groups for label in group)
+
+    def size(group: Sequence[Hashable]) -> int:
+        return int(np.prod(shape(group), dtype=int))
+
+    labels = (*batch, *rows, *columns)
+    if not summed:
+        x = _arranged(x, x_labels, (*batch, *rows))
+        y = _arranged(y, y_labels, (*batch, *columns))
+        if columns:
+            x = _shaped(x, shape(batch, rows) + (1,) * len(columns))
+        if rows and batch:
+            y = _shaped(y, shape(batch) + (1,) * len(rows) + shape(columns))
+        return np.multiply(x, y), labels
+    x = _arranged(x, x_labels, (*batch, *rows, *summed))
+    y = _arranged(y, y_labels, (*batch, *summed, *columns))
+    if rows or batch:
+        x = _shaped(x, (*shape(batch), size(rows), size(summed)))
+    else:
+        x = _shaped(x, (size(summed),))
+    if columns or batch:
+        y = _shaped(y, (*shape(batch), size(summed), size(columns)))
+    else:
+        y = _shaped(y, (size(summed),))
+    return _shaped(x @ y, shape(batch, rows, columns)), labels
+
+
+def _summed_out(x: Value, labels: Labels, kept: set[Any]) -> tuple[Value, Labels]:
+    axes = tuple(i for i, label in enumerate(labels) if label not in kept)
+    if not axes:
+        return x, labels
+    return np.sum(x, axis=axes), tuple(label for label in labels if label in kept)
+
+
+def _arranged(x: Value, labels: Labels, order: Labels) -> Value:
+    return x if labels == order else np.transpose(x, [labels.index(each) for each in order])
+
+
+def _shaped(x: Value, shape: tuple[int, ...]) -> Value:
+    return x if x.shape == shape else np.reshape(x, shape)
+
+
+FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
+    np.dot: dot,
+    np.inner: inner,
+    np.vdot: vdot,
+    np.outer: outer,
+    np.tensordot: tensordot,
+    np.kron: kron,
+    np.cross: cross,
+    np.einsum: einsum,
+    np.vecdot: _strict("vecdot", vecdot, ["axis", "keepdims"]),
+    np.linalg.matmul: linalg_matmul,
+    np.linalg.outer: linalg_outer,
+    np.linalg.tensordot: linalg_tensordot,
+    np.linalg.vecdot: linalg_vecdot,
+    np.linalg.cross: linalg_cross,
+    # Since NumPy 2.2.
+    **{
+        getattr(np, name): _strict(name, composite)
+        for name, composite in {"matvec": matvec, "vecmat": vecmat}.items()
+        if hasattr(np, name)
+    },
+}

@@ -52,9 +52,7 @@ class Recorder(Trace):
         node = self._add(Node(primitive, inputs, static, kind, user_line()))
         if isinstance(kind, tuple):
             return tuple(
-                Array(
-                    self, None, self._add(Node(ITEM, (node,), {"position": i}, each, node.line))
-                )
+                Array(self, None, self._add(Node(ITEM, (node,), {"position": i}, each, node.line)))
                 for i, each in enumerate(kind)
             )
         return Array(self, None, node, primitive.aliases)

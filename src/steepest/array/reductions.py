@@ -90,9 +90,7 @@ def prod(
     return product if initial is _NO_VALUE else product * initial
 
 
-def _extremum(
-    operation: Primitive, combine: np.ufunc, name: str
-) -> Callable[..., Value]:
+def _extremum(operation: Primitive, combine: np.ufunc, name: str) -> Callable[..., Value]:
     def extremum(
         a: Value,
         axis: Any = None,
@@ -146,7 +144,7 @@ def mean(
 
 
 def _count(a: Value, axis: Any, keepdims: Any, where: Any) -> Any:
-    """Number of entries that a mean runs over: an int, or an array under a mask."""
+    """Count the entries that a mean runs over: an int, or an array under a mask."""
     kind = value_type(a)
     if where is _NO_VALUE or where is True:
         return int(np.prod([kind.shape[each] for each in normalized_axes(axis, kind.ndim)]))
@@ -179,9 +177,7 @@ def var(
             dtype, target = np.float32, np.float16
     if dtype is not None and isinstance(a, Array):
         a = a.astype(dtype)
-    center = (
-        np.mean(a, axis=axis, keepdims=True, where=where) if mean is _NO_VALUE else mean
-    )
+    center = np.mean(a, axis=axis, keepdims=True, where=where) if mean is _NO_VALUE else mean
     deviation = a - center
     square = (
         np.real(deviation * np.conj(deviation))

@@ -80,17 +80,17 @@ def _tangent(
             return bind(primitive, filled, static)
         parts = []
         for position, tangent in enumerate(tangents):
-            if tangent is None or primitive.vjps[0 if primitive.variadic else position] is None:
+            if tangent is None or primitive.rule_at(primitive.vjps, position, static)[0] is None:
                 continue
             if primitive.linearity is Linearity.SEPARATE:
                 replaced = [*values[:position], tangent, *values[position + 1 :]]
                 parts.append(bind(primitive, replaced, static))
                 continue
-            rule = primitive.jvps[position] if primitive.jvps else None
+            rule, keywords = primitive.rule_at(primitive.jvps, position, static)
             if rule is None:
                 parts.append(_transposed(primitive, values, position, tangent, static, result))
             else:
-                parts.append(rule(tangent, result, values, static))
+                parts.append(rule(tangent, result, values, keywords))
         if not parts:
             kind = value_type(result)
             return np.zeros(kind.shape, kind.dtype)
@@ -113,10 +113,8 @@ def _transposed(
     tape = Tape()
     try:
         cotangent = tape.watch(np.zeros(kind.shape, kind.dtype))
-        rule = primitive.vjps[0 if primitive.variadic else position]
+        rule, static = primitive.rule_at(primitive.vjps, position, static)
         assert rule is not None
-        if primitive.variadic:
-            static = {**static, "position": position}
         pulled = rule(cotangent, result, values, static)
         argument = value_type(values[position])
         pulled = fit(pulled, argument.shape, argument.dtype)

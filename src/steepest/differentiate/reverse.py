@@ -18,7 +18,7 @@ from steepest.array import Array, value_type
 from steepest.differentiate.captures import Captures
 from steepest.graph import type_of
 from steepest.ops import primitive
-from steepest.ops.spec import Keep, Primitive, Trace, Traced, Value, bind
+from steepest.ops.spec import NAN_CHECKS, Keep, Primitive, Trace, Traced, Value, bind, has_nan
 
 __all__ = ["Record", "Tape", "backward", "fit"]
 
@@ -34,7 +34,7 @@ class Record:
     ----------
     primitive : Primitive or None
         None for an argument of the differentiated function.
-    parents : tuple of Record or None
+    parents : sequence of Record or None
         For each argument its record; None for what is not differentiated here.
     args : tuple
         What the rules read of the arguments: values, types or None.
@@ -64,7 +64,7 @@ class Record:
     def __init__(
         self,
         primitive: Primitive | None,
-        parents: tuple[Record | None, ...],
+        parents: Sequence[Record | None],
         args: Sequence[Value],
         static: dict[str, Any],
         result: Value,
@@ -110,7 +110,8 @@ class Tape(Trace):
             if isinstance(arg, Traced):
                 if arg._trace is self:
                     value = arg._value
-                    nested = nested or isinstance(value, Traced)
+                    if isinstance(value, Traced):
+                        nested = True
                     values.append(value)
                     parents.append(arg._node)
                     continue
@@ -122,29 +123,23 @@ class Tape(Trace):
         )
         if not primitive.differentiable:
             return result
-        kept = self._kept(primitive, values, parents)
+        kept = self._kept(primitive, values, parents) if primitive.reads_arguments else ()
         if primitive.outputs > 1:
             return self._several(primitive, kept, parents, static, result)
-        if isinstance(result, (np.ndarray, np.generic, Array)):
-            shape: Any = result.shape
-            dtype: Any = result.dtype
-        else:
-            kind = type_of(result)
-            shape, dtype = kind.shape, kind.dtype
-        shared = False
-        if primitive.aliases:
-            shared = True
+        shared = primitive.aliases
+        if shared:
             for arg in args:
                 if isinstance(arg, Array):
                     arg._shared = True
+        kind = result if isinstance(result, (np.ndarray, np.generic, Array)) else type_of(result)
         record = Record(
             primitive,
-            tuple(parents),
+            parents,
             kept,
             static,
             result if primitive.keeps_result else None,
-            shape,
-            dtype,
+            kind.shape,
+            kind.dtype,
         )
         return Array(self, result, record, shared)
 
@@ -152,7 +147,9 @@ class Tape(Trace):
         self, primitive: Primitive, values: list[Value], parents: list[Record | None]
     ) -> list[Value]:
         """Collect what the rules of a primitive read of its arguments."""
-        keeps = primitive.keeps * len(values) if primitive.variadic else primitive.keeps
+        keeps = primitive.keeps
+        if primitive.tail is not None:
+            keeps += keeps[-1:] * (len(values) - len(keeps))
         kept: list[Value] = []
         for keep, value, parent in zip(keeps, values, parents, strict=False):
             if keep is Keep.VALUE:
@@ -165,7 +162,7 @@ class Tape(Trace):
     def _several(
         self,
         primitive: Primitive,
-        kept: list[Value],
+        kept: Sequence[Value],
         parents: list[Record | None],
         static: dict[str, Any],
         results: Sequence[Value],
@@ -173,7 +170,7 @@ class Tape(Trace):
         types = tuple(value_type(each) for each in results)
         whole = Record(
             primitive,
-            tuple(parents),
+            parents,
             kept,
             static,
             tuple(results) if primitive.keeps_result else None,
@@ -283,15 +280,28 @@ def backward(output: Array, cotangent: Value, inputs: Sequence[Array]) -> list[V
     """
     tape: Tape = output._trace  # type: ignore[assignment]
     tape.captures.verify()
+    if isinstance(output._value, Traced) or isinstance(cotangent, Traced):
+        return _backward_pass(output._node, cotangent, inputs)
+    token = NAN_CHECKS.set(False)
+    try:
+        cotangents = _backward_pass(output._node, cotangent, inputs)
+    finally:
+        NAN_CHECKS.reset(token)
+    if any(each is not None and has_nan(each) for each in cotangents):
+        cotangents = _backward_pass(output._node, cotangent, inputs)
+    return cotangents
+
+
+def _backward_pass(start: Record, cotangent: Value, inputs: Sequence[Array]) -> list[Value]:
     accumulator = Accumulator()
-    accumulator.add(output._node, cotangent)
+    accumulator.add(start, cotangent)
     # What the rules meet on the branches not taken is not the user's warning.
     with np.errstate(all="ignore"):
-        for record in _records_behind(output._node):
+        for record in _records_behind(start):
             if record.primitive is not None:
                 g = accumulator.take(record)
                 if g is not None:
-                    _propagate(record, g, accumulator)
+                    _propagate(record, record.primitive, g, accumulator)
             elif record.position >= 0:
                 g = accumulator.take(record)
                 if g is not None:
@@ -299,29 +309,25 @@ def backward(output: Array, cotangent: Value, inputs: Sequence[Array]) -> list[V
     return [accumulator.take(each._node) for each in inputs]
 
 
-def _propagate(record: Record, g: Value, accumulator: Accumulator) -> None:
+def _propagate(record: Record, operation: Primitive, g: Value, accumulator: Accumulator) -> None:
     """Apply the rules of one record."""
-    operation = record.primitive
-    assert operation is not None
     if operation.outputs > 1:
         g = [
             np.zeros(kind.shape, kind.dtype) if each is None else each
             for each, kind in zip(g, record.shape, strict=True)
         ]
+    joint = None
     if operation.joint_vjp is not None:
-        contributions = operation.joint_vjp(g, record.result, record.args, record.static)
-        for parent, contribution in zip(record.parents, contributions, strict=True):
-            if parent is not None and contribution is not None:
-                accumulator.add(parent, fit(contribution, parent.shape, parent.dtype))
-        return
-    variadic = operation.variadic
+        joint = operation.joint_vjp(g, record.result, record.args, record.static)
     for position, parent in enumerate(record.parents):
         if parent is None:
             continue
-        rule = operation.vjps[0 if variadic else position]
-        if rule is None:
-            continue
-        static = {**record.static, "position": position} if variadic else record.static
-        contribution = rule(g, record.result, record.args, static)
+        if joint is not None:
+            contribution = joint[position]
+        else:
+            rule, static = operation.rule_at(operation.vjps, position, record.static)
+            if rule is None:
+                continue
+            contribution = rule(g, record.result, record.args, static)
         if contribution is not None:
             accumulator.add(parent, fit(contribution, parent.shape, parent.dtype))

@@ -28,7 +28,7 @@ def primitive(name: str) -> Primitive:
 
 
 def all_primitives() -> dict[str, Primitive]:
-    """The whole table, SciPy's functions included."""
+    """Return the whole table, SciPy's functions included."""
     return PRIMITIVES | _special()
 
 
@@ -39,6 +39,7 @@ def _special() -> dict[str, Primitive]:
     return {entry.name: entry for entry in special.PRIMITIVES}
 
 
+@cache
 def primitive_of_ufunc(ufunc: np.ufunc) -> Primitive | None:
     """Find the primitive that stands for a ufunc of NumPy or SciPy."""
     name = ufunc.__name__

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import operator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from steepest.graph import ArrayType
 from steepest.ops.spec import (
+    SCALE,
     Primitive,
     Sample,
     Value,
@@ -22,6 +24,7 @@ from steepest.ops.spec import (
     elementwise,
     elementwise_samples,
     scale,
+    ufunc_type,
 )
 
 __all__ = ["PRIMITIVES", "cast", "convert", "where"]
@@ -68,7 +71,6 @@ def _share_of_sum_base_2(x: Value, other: Value, ans: Value) -> Value:
     return np.where(x == other, 0.5, np.exp2(x - ans))
 
 
-
 ARITHMETIC = (
     elementwise(np.add, 1, 1, domain=[REAL, REAL], operator=operator.add),
     elementwise(np.subtract, 1, -1, domain=[REAL, REAL], operator=operator.sub),
@@ -100,9 +102,7 @@ ARITHMETIC = (
         domain=[(0.1, 0.9), (1.0, 2.0)],
         operator=operator.mod,
     ),
-    elementwise(
-        np.fmod, 1, lambda x, y: -np.trunc(x / y), domain=[(-0.9, -0.1), (1.0, 2.0)]
-    ),
+    elementwise(np.fmod, 1, lambda x, y: -np.trunc(x / y), domain=[(-0.9, -0.1), (1.0, 2.0)]),
     elementwise(np.negative, -1, domain=[REAL], operator=operator.neg),
     elementwise(np.positive, 1, domain=[REAL], operator=operator.pos),
     # The derivative of a complex modulus, g · conj(x) / |x|, holds for the real one too.
@@ -224,9 +224,7 @@ PIECEWISE_CONSTANT = (
     elementwise(np.greater_equal, None, None, domain=[REAL, REAL], operator=operator.ge),
     elementwise(np.equal, None, None, domain=[REAL, REAL], operator=operator.eq),
     elementwise(np.not_equal, None, None, domain=[REAL, REAL], operator=operator.ne),
-    elementwise(
-        np.floor_divide, None, None, domain=[REAL, POSITIVE], operator=operator.floordiv
-    ),
+    elementwise(np.floor_divide, None, None, domain=[REAL, POSITIVE], operator=operator.floordiv),
     elementwise(np.logical_and, None, None, domain=[REAL, REAL]),
     elementwise(np.logical_or, None, None, domain=[REAL, REAL]),
     elementwise(np.logical_xor, None, None, domain=[REAL, REAL]),
@@ -243,14 +241,10 @@ INTEGER = tuple(
     Primitive(
         ufunc.__name__,
         function,
-        infer=lambda *types, ufunc=ufunc: ArrayType(
-            broadcast_type(*types),
-            ufunc.resolve_dtypes((*(each.promotion_type for each in types), None))[-1],
-            all(each.weak for each in types),
-        ),
+        infer=partial(ufunc_type, ufunc, weak=True),
         arguments="x" if ufunc.nin == 1 else "x y",
         broadcasts=True,
-        samples=lambda rng, ufunc=ufunc: _integer_samples(rng, ufunc.nin),
+        samples=partial(_integer_samples, arguments=ufunc.nin),
     )
     for ufunc, function in (
         (np.bitwise_and, operator.and_),
@@ -358,7 +352,7 @@ PRIMITIVES = (
     *PIECEWISE_CONSTANT,
     *INTEGER,
     *COMPLEX,
-    scale,
+    SCALE,
     where,
     cast,
     convert,

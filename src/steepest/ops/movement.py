@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ broadcast = Primitive(
     vjps=(lambda g: g,),
     jvp=Linearity.JOINT,
     broadcasts=True,
+    aliases=True,
     samples=lambda rng: [
         Sample((rng.uniform(-1, 1, (3,)),), {"shape": (2, 3)}),
         Sample((rng.uniform(-1, 1, (2, 1)),), {"shape": (2, 3)}),
@@ -58,8 +60,93 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(inverse)
 
 
+def _evaluate_concatenate(*xs: Value, axis: int, lengths: tuple[int, ...]) -> Value:
+    return np.concatenate(xs, axis)
+
+
+def _concatenate_type(*xs: ArrayType, axis: int, lengths: tuple[int, ...]) -> ArrayType:
+    shape = xs[0].shape
+    if any(
+        x.ndim != len(shape)
+        or x.shape[:axis] != shape[:axis]
+        or x.shape[axis + 1 :] != shape[axis + 1 :]
+        for x in xs
+    ):
+        raise ValueError(
+            "all the input array dimensions except for the concatenation axis must match exactly:"
+            f" the shapes along axis {axis} are {', '.join(str(x.shape) for x in xs)}"
+        )
+    return ArrayType(
+        (*shape[:axis], sum(lengths), *shape[axis + 1 :]),
+        np.result_type(*(x.dtype for x in xs)),
+    )
+
+
+def _concatenate_vjp(
+    g: Value, axis: int, lengths: tuple[int, ...], position: int
+) -> Value:
+    start = sum(lengths[:position])
+    return g[(*[slice(None)] * axis, slice(start, start + lengths[position]))]
+
+
+def _evaluate_pad(x: Value, widths: tuple[tuple[int, int], ...]) -> Value:
+    x = np.asarray(x)
+    result = np.zeros(_padded_shape(x.shape, widths), x.dtype)
+    result[_inside(x.shape, widths)] = x
+    return result
+
+
+def _padded_shape(shape: tuple[int, ...], widths: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+    return tuple(
+        length + before + after for length, (before, after) in zip(shape, widths, strict=True)
+    )
+
+
+def _inside(shape: tuple[int, ...], widths: tuple[tuple[int, int], ...]) -> tuple[slice, ...]:
+    """Where the entries of an array lie after padding."""
+    return tuple(
+        slice(before, before + length)
+        for length, (before, _) in zip(shape, widths, strict=True)
+    )
+
+
+def _concatenate_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shapes, axis in (
+        ([(2,), (3,)], 0),
+        ([(2, 1), (2, 3), (2, 0)], 1),
+        ([(1, 2)], 0),
+        ([(0, 2), (0, 2)], 0),
+    ):
+        yield Sample(
+            tuple(rng.uniform(-1, 1, shape) for shape in shapes),
+            {"axis": axis, "lengths": tuple(shape[axis] for shape in shapes)},
+        )
+
+
 PRIMITIVES = (
     broadcast,
+    Primitive(
+        "concatenate",
+        _evaluate_concatenate,
+        infer=_concatenate_type,
+        arguments="*xs",
+        vjps=(_concatenate_vjp,),
+        jvp=Linearity.JOINT,
+        samples=_concatenate_samples,
+    ),
+    Primitive(
+        "pad",
+        _evaluate_pad,
+        infer=lambda x, widths: ArrayType(_padded_shape(x.shape, widths), x.dtype),
+        vjps=(lambda g, x_type, widths: g[_inside(x_type.shape, widths)],),
+        jvp=Linearity.JOINT,
+        samples=lambda rng: [
+            Sample((rng.uniform(-1, 1, (3,)),), {"widths": ((1, 2),)}),
+            Sample((rng.uniform(-1, 1, (2, 1)),), {"widths": ((0, 0), (2, 0))}),
+            Sample((rng.uniform(-1, 1, ()),), {"widths": ()}),
+            Sample((rng.uniform(-1, 1, (0,)),), {"widths": ((0, 1),)}),
+        ],
+    ),
     Primitive(
         "reshape",
         np.reshape,

@@ -68,9 +68,7 @@ def _extremum_share(x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
 
 
 def _extremum_vjp(g: Value, x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
-    return scale(
-        _spread(g, np.shape(x), axis, keepdims), _extremum_share(x, ans, axis, keepdims)
-    )
+    return scale(_spread(g, np.shape(x), axis, keepdims), _extremum_share(x, ans, axis, keepdims))
 
 
 def _extremum_jvp(t: Value, x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
@@ -86,9 +84,11 @@ def _product_of_others(x: Value, axis: Axis) -> Value:
     """
     shape = np.shape(x)
     rest = tuple(i for i in range(len(shape)) if i not in axis)
-    rows = np.reshape(
-        np.transpose(x, (*rest, *axis)), (*(shape[i] for i in rest), -1)
-    ) if np.size(x) else x
+    rows = (
+        np.reshape(np.transpose(x, (*rest, *axis)), (*(shape[i] for i in rest), -1))
+        if np.size(x)
+        else x
+    )
     others = _others_along_last(rows)
     moved = np.reshape(others, tuple(shape[i] for i in (*rest, *axis)))
     return np.transpose(moved, np.argsort((*rest, *axis)).tolist())
@@ -135,7 +135,8 @@ def _log_sum_exp_jvp(t: Value, x: Value, ans: Value, axis: Axis, keepdims: bool)
 
 def _evaluate_log_sum_exp(x: Value, axis: Axis, keepdims: bool) -> Value:
     for each in sorted(axis, reverse=True):
-        x = np.logaddexp.reduce(x, axis=each, keepdims=keepdims)
+        reduced: Value = np.logaddexp.reduce(x, axis=each, keepdims=False)
+        x = np.expand_dims(reduced, each) if keepdims else reduced
     return x
 
 

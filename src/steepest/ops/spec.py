@@ -11,9 +11,11 @@ A rule names what it reads: ``ans`` is the primitive's result, the names in
 
 from __future__ import annotations
 
+import cmath
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import count
@@ -26,6 +28,8 @@ from steepest.graph import ArrayType, NodeType
 
 __all__ = [
     "ITEM",
+    "NAN_CHECKS",
+    "SCALE",
     "Keep",
     "Linearity",
     "Primitive",
@@ -36,7 +40,10 @@ __all__ = [
     "bind",
     "broadcast_type",
     "elementwise",
+    "has_nan",
+    "needs_care",
     "released",
+    "scale",
     "ufunc_type",
 ]
 
@@ -144,11 +151,12 @@ class Primitive:
         Takes an `ArrayType` for each argument, and the static arguments; returns the type of
         the result.
     arguments : str
-        The names of the arguments, separated by spaces; ``*xs`` alone for any number.
+        The names of the arguments, separated by spaces; the last may be ``*xs``, for any number
+        of further ones. A rule that names ``xs`` reads them all, in a list.
     vjps : sequence of callable or None
         For each argument the rule ``(g, …) → cotangent of the argument``; None where the result
-        does not depend on the argument in a differentiable way. For ``*xs``, a single rule that
-        takes also the ``position`` of the argument.
+        does not depend on the argument in a differentiable way, or shorter than `arguments`. For
+        ``*xs``, a single rule that may also read the ``position`` of its argument among them.
     jvp : Linearity or sequence of callable
         Either how the primitive is linear, or for each argument the rule
         ``(t, …) → tangent of the result``. By default forward mode transposes the ``vjps``.
@@ -181,9 +189,10 @@ class Primitive:
         "linearity",
         "name",
         "outputs",
+        "reads_arguments",
         "samples",
+        "tail",
         "traced_inside",
-        "variadic",
         "vjps",
     )
 
@@ -206,8 +215,8 @@ class Primitive:
         self.name = name
         self.evaluate = evaluate
         self.infer = infer
-        self.variadic = arguments.startswith("*")
-        self.arguments = tuple(arguments.lstrip("*").split())
+        self.arguments = tuple(arguments.replace("*", "").split())
+        self.tail = len(self.arguments) - 1 if "*" in arguments else None
         self.broadcasts = broadcasts
         self.outputs = outputs
         self.aliases = aliases
@@ -221,6 +230,9 @@ class Primitive:
         self.joint_vjp = None if joint_vjp is None else self._adapt(joint_vjp)
         read = {name for rule in (*vjps, joint_vjp) if rule for name in _names_read(rule)}
         self.keeps_result = "ans" in read
+        self.reads_arguments = any(
+            name in read or f"{name}_type" in read for name in self.arguments
+        )
         self.keeps = tuple(
             Keep.VALUE if name in read else Keep.TYPE if f"{name}_type" in read else Keep.NOTHING
             for name in self.arguments
@@ -243,14 +255,16 @@ class Primitive:
         for name in _names_read(rule):
             if name == "ans":
                 picks.append(-1)
-            elif self.variadic and name == self.arguments[0]:
-                picks.append(-2)
+            elif self.tail is not None and name == self.arguments[self.tail]:
+                picks.append(_TAIL)
             elif name.removesuffix("_type") in self.arguments:
                 picks.append(self.arguments.index(name.removesuffix("_type")))
             else:
                 keywords.append(name)
-        if keywords or -2 in picks:
-            return _adapt_general(rule, picks, keywords)
+        if keywords or _TAIL in picks:
+            return _adapt_general(rule, picks, keywords, self.tail)
+        if isinstance(rule, Scaling) and len(picks) == 1:
+            return _adapt_scaling(rule.derivative, picks[0])
         if not picks:
             return lambda g, _ans, _args, _static: rule(g)
         if picks == [-1]:
@@ -258,19 +272,43 @@ class Primitive:
         if len(picks) == 1:
             (pick,) = picks
             return lambda g, _ans, args, _static: rule(g, args[pick])
-        return _adapt_general(rule, picks, keywords)
+        return _adapt_general(rule, picks, keywords, self.tail)
+
+    def rule_at(
+        self, rules: Sequence[AdaptedRule | None], position: int, static: dict[str, Any]
+    ) -> tuple[AdaptedRule | None, dict[str, Any]]:
+        """Find the rule for an argument, and the static arguments to call it with."""
+        tail = self.tail
+        if tail is None or position < tail:
+            return (rules[position] if position < len(rules) else None), static
+        if tail >= len(rules):
+            return None, static
+        return rules[tail], {**static, "position": position - tail}
 
 
-def _adapt_general(rule: Rule, picks: Sequence[int], keywords: Sequence[str]) -> AdaptedRule:
+_TAIL = -2
+
+
+def _adapt_general(
+    rule: Rule, picks: Sequence[int], keywords: Sequence[str], tail: int | None
+) -> AdaptedRule:
     def adapted(g: Value, ans: Value, args: Sequence[Value], static: dict[str, Any]) -> Value:
-        positional = [ans if i == -1 else args if i == -2 else args[i] for i in picks]
+        positional = [ans if i == -1 else args[tail:] if i == _TAIL else args[i] for i in picks]
         return rule(g, *positional, **{name: static[name] for name in keywords})
 
     return adapted
 
 
+def _adapt_scaling(derivative: Callable[[Value], Value], pick: int) -> AdaptedRule:
+    if pick == -1:
+        return lambda g, ans, _args, _static: scale(g, derivative(ans))
+    return lambda g, _ans, args, _static: scale(g, derivative(args[pick]))
+
+
 def _names_read(rule: Rule) -> tuple[str, ...]:
     """Names of what a rule reads besides the cotangent: its parameters after the first."""
+    if isinstance(rule, Scaling):
+        return tuple(inspect.signature(rule.derivative).parameters)
     return tuple(inspect.signature(rule).parameters)[1:]
 
 
@@ -289,10 +327,9 @@ def ufunc_type(ufunc: np.ufunc, *types: ArrayType, weak: bool = False) -> ArrayT
     weak : bool
         Whether Python numbers alone give a Python number, as they do under an operator.
     """
-    if len(types) == 1 and types[0].weak:
+    dtypes: tuple[Any, ...] = tuple(each.promotion_type for each in types)
+    if len(types) == 1:
         dtypes = (types[0].dtype,)
-    else:
-        dtypes = tuple(each.promotion_type for each in types)  # type: ignore[misc]
     resolved = ufunc.resolve_dtypes((*dtypes, *[None] * ufunc.nout))
     return ArrayType(
         broadcast_type(*types), resolved[ufunc.nin], weak and all(each.weak for each in types)
@@ -346,21 +383,20 @@ def _scaling_rule(derivative: Callable[..., Value] | float) -> Rule:
         if derivative == -1:
             return lambda g: -g
         return lambda g: g * derivative
-    names = tuple(inspect.signature(derivative).parameters)
-    if names[0] == "g":
+    if next(iter(inspect.signature(derivative).parameters)) == "g":
         return derivative
+    return Scaling(derivative)
 
-    def rule(g: Value, *read: Value) -> Value:
-        return scale(g, derivative(*read))
 
-    # The parameters of a rule say what it reads: those of the derivative.
-    rule.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(each, inspect.Parameter.POSITIONAL_ONLY)
-            for each in ("g", *names)
-        ]
-    )
-    return rule
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """The rule that multiplies a cotangent by a local derivative."""
+
+    derivative: Callable[..., Value]
+
+    def __call__(self, g: Value, *read: Value) -> Value:
+        """Apply the rule."""
+        return scale(g, self.derivative(*read))
 
 
 def elementwise_samples(
@@ -387,45 +423,67 @@ def elementwise_samples(
         )
 
 
-def _has_nan(value: Value) -> bool:
+NAN_CHECKS: ContextVar[bool] = ContextVar("nan_checks", default=True)
+"""Whether `scale` and its like look for NaN at once.
+
+A backward pass on ndarrays first goes without: a NaN that `scale` would have removed either
+reaches the end, and the pass is made again with checks, or meets a mask that drops it.
+"""
+
+
+def has_nan(value: Value) -> bool:
     """Whether there is a NaN, in one pass: squares are never negative, so none can cancel."""
-    return math.isnan((value * np.conj(value) if value.ndim == 0 else np.vdot(value, value)).real)
+    if type(value) is np.ndarray:
+        return math.isnan(np.vdot(value, value).real)
+    return cmath.isnan(value)
+
+
+def needs_care(product: Value) -> bool:
+    """Whether a product of a cotangent must be made again, with zeros that win over NaN."""
+    return NAN_CHECKS.get() and has_nan(product)
 
 
 def _evaluate_scale(g: Value, derivative: Value) -> Value:
     kind = type(derivative)
+    product = g * derivative
     if kind is float or kind is int:
-        product = g * derivative
         if derivative != 0 and abs(derivative) < np.inf:
             return product
     elif derivative.dtype == np.bool:
-        return np.where(derivative, g, np.zeros((), getattr(g, "dtype", np.float64)))
-    else:
-        product = g * derivative
-    product = np.asarray(product)[()]
-    if _has_nan(product):
+        return np.where(derivative, g, np.zeros((), product.dtype))
+    if needs_care(product):
         zero = np.equal(g, 0) | np.equal(derivative, 0)
-        product = np.where(zero, np.zeros((), product.dtype), product)
+        product = np.where(zero, product.dtype.type(0), product)[()]
     return product
 
 
-scale = Primitive(
+def scale(g: Value, derivative: Value) -> Value:
+    """Multiply a cotangent by a local derivative, with ``0 · NaN = 0`` and ``0 · inf = 0``.
+
+    The one rule about NaN: what does not flow cannot poison. ``where(x > 0, log(x), 0)`` has a
+    finite gradient at 0, while a genuine NaN, one that meets a cotangent that is not zero,
+    survives.
+    """
+    if isinstance(g, Traced) or isinstance(derivative, Traced):
+        return bind(SCALE, (g, derivative), {})
+    return _evaluate_scale(g, derivative)
+
+
+SCALE = Primitive(
     "scale",
     _evaluate_scale,
-    infer=lambda g, derivative: ufunc_type(np.multiply, g, derivative)
-    if derivative.dtype != np.bool
-    else ArrayType(broadcast_type(g, derivative), g.dtype),
+    infer=lambda g, derivative: (
+        ufunc_type(np.multiply, g, derivative)
+        if derivative.dtype != np.bool
+        else ArrayType(broadcast_type(g, derivative), g.dtype)
+    ),
     arguments="x y",
     vjps=(lambda g, y: scale(g, y), lambda g, x: scale(g, x)),
     jvp=(lambda t, y: scale(t, y), lambda t, x: scale(t, x)),
     broadcasts=True,
     samples=lambda rng: elementwise_samples(rng, [(-2, 2), (-2, 2)]),
 )
-"""A cotangent times a local derivative, with ``0 · NaN = 0`` and ``0 · inf = 0``.
-
-The one rule about NaN: what does not flow cannot poison. ``where(x > 0, log(x), 0)`` has a
-finite gradient at 0, while a genuine NaN, one that meets a cotangent that is not zero, survives.
-"""
+"""The primitive behind `scale`."""
 
 ITEM = Primitive(
     "item",
