@@ -1,0 +1,366 @@
+"""Compare the analytic with the numerical derivative in one direction.
+
+A few evaluations where all is well; more of them, then a higher precision, before anything but
+agreement is said.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steepest.check.analytic import AnalyticGradient, Projection
+from steepest.check.verdict import CERTAIN_EXCESS, Comparison, Finding, judge
+from steepest.numeric.directions import exact_direction
+from steepest.numeric.evaluate import Function, Parameter
+from steepest.numeric.noise import Noise, ladder_noise
+from steepest.numeric.precision import NATIVE, Precision
+from steepest.numeric.smoothness import diverges, jump, one_sided_slopes, step_height
+from steepest.numeric.stencils import (
+    BEYOND_STAGE,
+    FINE_STAGE,
+    FINEST_STAGE,
+    RATIO,
+    Ladder,
+    SlopeEstimate,
+    estimate_slope,
+    is_settled,
+    stages,
+)
+
+__all__ = ["Comparer"]
+
+Floats: TypeAlias = NDArray[np.float64]
+
+# Agreement to this part of the gradient needs no further evaluation.
+EARLY_POWER = 1e-6
+# A slope that is zero is compared with the rest of its parameter, or with f.
+EARLY_ZERO = 1e-8
+# What small entries may be uncertain by, beside the rest of their parameter.
+NEGLIGIBLE = 1e-9
+NEGLIGIBLE_AT_LAST = 1e-4
+NEGLIGIBLE_UNDER_NOISE = 1e-4
+# Disagreement so many times beyond the errors needs no further evaluation.
+GROSS_EXCESS = 1e3
+# A one-sided slope outside of both by this part of the jump is no subgradient.
+OUTSIDE_JUMP = 1e-3
+# Below this relative size, a discrepancy may be grain of the analytic gradient.
+GRAIN_RELATIVE = 1e-4
+GRAIN_ROUNDINGS = 1e3
+LOST_PRECISION = "the gradient is coarsely grained: it is computed in a lower precision"
+# Native rounding that leaves less than a digit is no agreement, however right the formula.
+HOPELESS = 0.1
+
+
+class Comparer:
+    """Compares derivatives of one function with one gradient.
+
+    Parameters
+    ----------
+    function : Function
+    gradient : AnalyticGradient
+    noise : Noise
+    tolerance : float
+        Relative error that the user accepts.
+    """
+
+    def __init__(
+        self, function: Function, gradient: AnalyticGradient, noise: Noise, tolerance: float
+    ) -> None:
+        self._function = function
+        self._gradient = gradient
+        self._noise = noise
+        self._tolerance = tolerance
+        self._grain_probed: set[str] = set()
+
+    def compare(
+        self,
+        parameter: Parameter,
+        direction: Floats,
+        reference: float = 0.0,
+        *,
+        raise_precision: bool = True,
+    ) -> Comparison:
+        """Compare along a direction in one parameter.
+
+        Parameters
+        ----------
+        direction : ndarray, shape (coordinates,)
+            Rounded here, so that steps are exact.
+        reference : float
+            Size of the derivative along such a direction in the rest of the parameter: what a
+            derivative of zero is measured by.
+        raise_precision : bool
+            Evaluate the function in a higher precision where the working one does not decide.
+        """
+        function = self._function
+        working = function.working
+        direction = exact_direction(parameter, direction, working)
+        formula = working
+        projection = self._gradient.project(parameter, direction, formula)
+        if projection is None:
+            formula = NATIVE
+            projection = self._native(parameter, direction)
+        higher = function.higher if raise_precision else None
+        last = higher is None
+        result = self._along(parameter, direction, projection, working, reference, last=last)
+        if result.finding == "agree":
+            return result
+        if higher is not None:
+            raised = self._gradient.project(parameter, direction, higher)
+            if self._is_gross(result):
+                # The function's slope is beyond doubt; the rounding of the gradient may not be.
+                if raised is not None:
+                    result = self._judged_again(result, raised)
+            else:
+                result = self._along(
+                    parameter, direction, raised or projection, higher, reference, last=True
+                )
+                result = replace(result, raised=True)
+            if raised is not None and result.finding == "agree":
+                return self._with_native_rounding(parameter, result)
+        if result.finding == "disagree" and self._is_slight(result):
+            return self._with_grain(parameter, result, formula)
+        return result
+
+    # -- one precision --------------------------------------------------------------------------
+
+    def _along(
+        self,
+        parameter: Parameter,
+        direction: Floats,
+        projection: Projection,
+        precision: Precision,
+        reference: float,
+        *,
+        last: bool,
+    ) -> Comparison:
+        def sample(_: int, step: float) -> NDArray[np.floating[Any]]:
+            return self._function.near(parameter, direction, step, precision)
+
+        ladder = Ladder(sample, self._function.centre(precision))
+        floor = self._noise.level(precision)
+        plan = stages(precision.bits(parameter.dtype), precision.deepest_exponent(parameter.dtype))
+        magnitude = abs(float(ladder.centre))
+        result: Comparison | None = None
+        settled = False
+        for number, exponents in enumerate(plan):
+            if number == FINEST_STAGE and settled:
+                continue
+            if number >= BEYOND_STAGE and self._noise.is_random:
+                break
+            ladder.extend(exponents)
+            steps, forward, backward = ladder.steps, ladder.forward, ladder.backward
+            noise = np.broadcast_to(floor, (1,))
+            if number >= FINE_STAGE:
+                noise = ladder_noise(steps, forward, backward, noise, np.array([magnitude]))
+            elif not self._noise.is_measured:
+                continue
+            estimate = estimate_slope(steps, forward, backward, noise)
+            finding: Finding | None = self._roughness(ladder, floor, noise)
+            settled = bool(is_settled(steps, forward, backward, noise)[0])
+            if finding is None:
+                finding = self._judge(projection, estimate, _natural(ladder), reference, last)
+            if projection.size == 0 and not forward.any() and not backward.any():
+                # The function does not move at all, and the gradient says so.
+                finding = "agree"
+            if finding == "disagree" and not settled:
+                finding = "unresolved"
+            result = self._comparison(direction, projection, estimate, finding, ladder, noise)
+            if finding == "agree" and self._is_certain(result, reference, magnitude):
+                return result
+            if number >= FINE_STAGE and finding == "agree" and self._is_precise(result):
+                return result
+            if number > 0 and self._is_gross(result):
+                return result
+            # Larger steps serve only estimates that noise limits.
+            if number > FINEST_STAGE and not float(estimate.step[0]) * RATIO**2 >= steps[-1]:
+                break
+        assert result is not None
+        return result
+
+    def _roughness(self, ladder: Ladder, floor: Floats, noise: Floats) -> Finding | None:
+        """Name what makes the function not differentiable at x, if something does."""
+        steps, forward, backward = ladder.steps, ladder.forward, ladder.backward
+        fine = slice(0, 3)
+        defined = [bool(np.isfinite(side[fine]).all()) for side in (forward, backward)]
+        if len(steps) >= 4 and np.any(step_height(steps, forward, backward, floor) != 0):
+            return "step"
+        if np.any(diverges(steps, forward, backward, noise)):
+            return "singularity"
+        if not any(defined):
+            return "singularity"
+        if not all(defined):
+            return "domain edge"
+        if np.any(jump(steps, forward, backward, noise) != 0):
+            return "kink"
+        return None
+
+    def _judge(
+        self,
+        projection: Projection,
+        estimate: SlopeEstimate,
+        natural: float,
+        reference: float,
+        last: bool,
+    ) -> Finding:
+        # A higher precision may resolve more: be content with less only when there is none.
+        negligible = NEGLIGIBLE_AT_LAST if last else NEGLIGIBLE
+        if self._noise.is_random or self._gradient.is_random:
+            negligible = NEGLIGIBLE_UNDER_NOISE
+        return judge(
+            analytic=projection.value,
+            numerical=float(estimate.value[0]),
+            bound=float(estimate.bound[0]),
+            rounding=projection.rounding,
+            size=projection.size,
+            natural=natural,
+            negligible=reference * negligible,
+            tolerance=self._tolerance,
+        )
+
+    def _comparison(
+        self,
+        direction: Floats,
+        projection: Projection,
+        estimate: SlopeEstimate,
+        finding: Finding,
+        ladder: Ladder,
+        noise: Floats,
+    ) -> Comparison:
+        left = right = math.nan
+        note = ""
+        if finding in ("kink", "domain edge"):
+            slopes = one_sided_slopes(
+                ladder.steps, ladder.forward[:, 0], ladder.backward[:, 0], float(noise[0])
+            )
+            left, right = slopes.left, slopes.right
+            room = slopes.error + projection.rounding + OUTSIDE_JUMP * abs(right - left)
+            low, high = min(left, right) - room, max(left, right) + room
+            outside = not low <= projection.value <= high and math.isfinite(projection.value)
+            if finding == "kink" and outside and np.count_nonzero(direction) == 1:
+                # Not even a subgradient.
+                finding = "disagree"
+                note = "the function has a kink here, and the gradient lies outside of both slopes"
+        bound = float(estimate.bound[0])
+        if finding == "kink":
+            bound = max(bound, abs(right - left) / 2)
+        return Comparison(
+            direction=direction,
+            analytic=projection.value,
+            numerical=float(estimate.value[0]),
+            bound=bound,
+            rounding=projection.rounding,
+            size=projection.size,
+            finding=finding,
+            left=left,
+            right=right,
+            note=note,
+        )
+
+    def _judged_again(self, result: Comparison, projection: Projection) -> Comparison:
+        """Judge another analytic value against the same numerical one."""
+        finding = judge(
+            analytic=projection.value,
+            numerical=result.numerical,
+            bound=result.bound,
+            rounding=projection.rounding,
+            size=projection.size,
+            natural=0.0,
+            negligible=0.0,
+            tolerance=self._tolerance,
+        )
+        return replace(
+            result,
+            analytic=projection.value,
+            rounding=projection.rounding,
+            size=projection.size,
+            finding=finding,
+        )
+
+    # -- rules ----------------------------------------------------------------------------------
+
+    def _is_precise(self, result: Comparison) -> bool:
+        scale = max(abs(result.analytic), result.size)
+        return result.bound <= max(EARLY_POWER * scale, result.rounding / 10)
+
+    def _is_certain(self, result: Comparison, reference: float, magnitude: float) -> bool:
+        """Whether agreement on few evaluations is enough."""
+        if self._is_precise(result):
+            return True
+        if result.analytic != 0 or result.size != 0:
+            return False
+        return result.numerical == 0 and result.bound <= EARLY_ZERO * max(reference, magnitude)
+
+    def _is_gross(self, result: Comparison) -> bool:
+        if result.finding != "disagree":
+            return False
+        return result.excess > GROSS_EXCESS and not result.note
+
+    def _is_slight(self, result: Comparison) -> bool:
+        scale = max(abs(result.analytic), abs(result.numerical), result.size)
+        return abs(result.analytic - result.numerical) <= GRAIN_RELATIVE * scale
+
+    # -- rounding of the analytic gradient ------------------------------------------------------
+
+    def _native(self, parameter: Parameter, direction: Floats) -> Projection:
+        projection = self._gradient.project(parameter, direction, NATIVE)
+        assert projection is not None
+        return projection
+
+    def _with_native_rounding(self, parameter: Parameter, result: Comparison) -> Comparison:
+        """Accept a formula that is right in a higher precision, and say what rounding costs."""
+        native = self._native(parameter, result.direction)
+        loss = abs(native.value - result.analytic)
+        scale = max(abs(result.analytic), result.size)
+        if loss <= CERTAIN_EXCESS * (native.rounding + result.bound):
+            return result
+        finding: Finding = "agree" if loss <= HOPELESS * scale else "unresolved"
+        lost = loss / scale if scale > 0 else math.inf
+        return replace(
+            result,
+            finding=finding,
+            note=(
+                f"the formula is right, but rounding in {parameter.dtype} costs it {lost:.1e} of"
+                " its size"
+            ),
+        )
+
+    def _with_grain(
+        self, parameter: Parameter, result: Comparison, precision: Precision
+    ) -> Comparison:
+        """Widen what rounding may do by the grain of the analytic gradient, and judge again."""
+        if precision.name not in self._grain_probed:
+            self._grain_probed.add(precision.name)
+            self._gradient.probe_grain(precision)
+        projection = self._gradient.project(parameter, result.direction, precision)
+        assert projection is not None
+        difference = abs(result.analytic - result.numerical)
+        if difference > CERTAIN_EXCESS * (result.bound + projection.rounding):
+            return result
+        # Grain far above the rounding of f is no rounding: the gradient lost its precision.
+        magnitude = abs(float(self._function.centre(NATIVE)))
+        epsilon = 2.0 ** (1 - precision.bits(parameter.dtype))
+        if projection.rounding > GRAIN_ROUNDINGS * epsilon * magnitude:
+            return replace(result, note=LOST_PRECISION)
+        scale = max(abs(result.analytic), abs(result.numerical), result.size)
+        finding: Finding = (
+            "agree" if result.bound + projection.rounding <= EARLY_POWER * scale else "unresolved"
+        )
+        return replace(
+            result,
+            finding=finding,
+            note="the analytic gradient has a grain of about this size",
+            rounding=projection.rounding,
+        )
+
+
+def _natural(ladder: Ladder) -> float:
+    """Return the size of the function, and of its changes when x changes by its own size."""
+    inside = ladder.steps <= 1
+    moves = np.abs(np.concatenate([ladder.forward[inside], ladder.backward[inside]]))
+    return max(abs(float(ladder.centre)), float(np.max(moves[np.isfinite(moves)], initial=0.0)))

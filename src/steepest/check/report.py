@@ -1,0 +1,180 @@
+"""The report of a gradient check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from steepest.check.verdict import Verdict
+from steepest.errors import WrongGradientError
+
+__all__ = ["GradientCheck", "ParameterCheck"]
+
+Index: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterCheck:
+    """What was found for one parameter.
+
+    Attributes
+    ----------
+    name : str
+        Its way through the pytree; ``"x"`` for a lone array.
+    shape : tuple of int
+    dtype : str
+    verdict : {"correct", "wrong", "kink", "noisy", "undecided"}
+    reason : str
+        Why, in words; empty for a plain "correct".
+    error : float
+        How far the analytic derivative is from the numerical one where that is most beyond what is
+        allowed: at `worst_index`, or, when that is None, along a unit vector.
+    bound : float
+        On the error of that comparison, rounding included: what differs by less agrees.
+    resolution : float
+        An error of this size in any one entry would have been seen (not counting rounding of the
+        entry itself); infinite when nothing is known.
+    worst_index : tuple of int or None
+        The entry that is wrong, or at a kink; None when no entry stands out.
+    analytic, numerical : float
+        The two derivatives compared.
+    diagnosis : str
+        The mistake that explains the discrepancy; empty when none does.
+    entries, directions : int
+        How many entries were examined one by one, and how many random directions.
+    """
+
+    name: str
+    shape: Index
+    dtype: str
+    verdict: Verdict
+    reason: str = ""
+    error: float = np.nan
+    bound: float = np.nan
+    resolution: float = np.inf
+    worst_index: Index | None = None
+    analytic: float = np.nan
+    numerical: float = np.nan
+    diagnosis: str = ""
+    entries: int = 0
+    directions: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the verdict is "correct"."""
+        return self.verdict == "correct"
+
+    def __repr__(self) -> str:
+        return f"<ParameterCheck {self.name}: {self.verdict}>"
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.verdict}"]
+        if self.reason:
+            lines.append(f"  {self.reason}")
+        if self.verdict != "kink" and (np.isfinite(self.analytic) or np.isfinite(self.numerical)):
+            where = "in a random direction"
+            if self.worst_index is not None:
+                where = f"at {_entry(self.name, self.worst_index)}"
+            lines.append(
+                f"  {where}: analytic {self.analytic:.9g}, numerical {self.numerical:.9g}"
+                f" ± {self.bound:.1g}"
+            )
+        if self.diagnosis:
+            lines.append(f"  diagnosis: {self.diagnosis}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class GradientCheck:
+    """The result of `check_gradient`: a verdict, and one for each parameter.
+
+    Attributes
+    ----------
+    verdict : {"correct", "wrong", "kink", "noisy", "undecided"}
+        The worst of the parameters' verdicts.
+    parameters : dict of str to ParameterCheck
+    evaluations : int
+        Calls of the function.
+    gradient_evaluations : int
+        Calls of the gradient.
+    """
+
+    verdict: Verdict
+    parameters: dict[str, ParameterCheck] = field(repr=False)
+    evaluations: int
+    gradient_evaluations: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether the gradient of every parameter is correct."""
+        return self.verdict == "correct"
+
+    def raise_if_wrong(self) -> None:
+        """Raise unless the gradient was found correct.
+
+        Raises
+        ------
+        WrongGradientError
+            With the report as its message, also for "kink", "noisy" and "undecided": a check that
+            could not decide has not passed.
+        """
+        if not self.ok:
+            raise WrongGradientError(str(self))
+
+    def __repr__(self) -> str:
+        return (
+            f"<GradientCheck {self.verdict}: {len(self.parameters)} parameters,"
+            f" {self.evaluations} evaluations>"
+        )
+
+    def __str__(self) -> str:
+        checks = list(self.parameters.values())
+        failed = [check for check in checks if not check.ok]
+        header = ("parameter", "shape", "dtype", "verdict", "error", "bound", "examined")
+        rows = [header, *(_row(check) for check in checks)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+        table = [
+            "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            for row in rows
+        ]
+        count = (
+            f"{len(failed)} of {len(checks)} parameters"
+            if failed
+            else _plural(len(checks), "parameter")
+        )
+        evaluations = _plural(self.evaluations, "evaluation")
+        calls = f"{evaluations} of the function, {self.gradient_evaluations} of the gradient"
+        lines = [f"gradient check: {self.verdict} ({count}; {calls})"]
+        lines += [line.rstrip() for line in table]
+        for check in failed:
+            lines += ["", str(check)]
+        notes = [f"  {check.name}: {check.reason}" for check in checks if check.ok and check.reason]
+        if notes:
+            lines += ["", *notes]
+        return "\n".join(lines)
+
+
+def _row(check: ParameterCheck) -> tuple[str, ...]:
+    shape = "×".join(map(str, check.shape)) if check.shape else "scalar"
+    parts = []
+    if check.entries:
+        parts.append(f"{check.entries} entries" if check.entries > 1 else "1 entry")
+    if check.directions:
+        parts.append(_plural(check.directions, "direction"))
+    examined = ", ".join(parts) or "nothing"
+    if np.isfinite(check.resolution) and check.ok and parts:
+        examined += f"; would have seen {check.resolution:.0e} in an entry"
+    numbers = (
+        f"{value:.1e}" if np.isfinite(value) else "-" for value in (check.error, check.bound)
+    )
+    return (check.name, shape, check.dtype, check.verdict, *numbers, examined)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def _entry(name: str, index: Index) -> str:
+    return f"{name}[{', '.join(map(str, index))}]" if index else name

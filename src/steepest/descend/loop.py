@@ -1,0 +1,556 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from typing import Any, Literal
+
+import numpy as np
+
+from steepest.array import value_type
+from steepest.check import GradientCheck, check_gradient
+from steepest.descend.data import (
+    ArrayData,
+    NoData,
+    Source,
+    find_source,
+    random_generator,
+    read_only,
+    whole_number,
+)
+from steepest.descend.diagnose import (
+    diagnose,
+    is_finite,
+    listed,
+    not_finite_leaves,
+    not_finite_parameters,
+)
+from steepest.descend.optimizers import Optimizer, find_optimizer
+from steepest.descend.progress import ProgressBar
+from steepest.descend.result import Descent, StepInfo, StopCode, StopReason, counted
+from steepest.descend.step import ENGINES, Stepper
+from steepest.descend.step_sizes import check_size, find_schedule
+from steepest.descend.validation import Interval, Validation, check_interval, find_validation
+from steepest.errors import BadInputError
+from steepest.tree import Leaf, Tree, flatten, is_differentiable, leaf_names, tree_map, unflatten
+
+__all__ = ["descend"]
+
+EXAMPLES_CHECKED = 32
+"""The gradient check at the start looks at so many examples at most."""
+
+
+def descend(
+    loss_fn: Callable[..., Any],
+    weights: Tree,
+    data: Any = None,
+    *,
+    step_size: float | Callable[[int], float],
+    optimizer: str | Optimizer = "sgd",
+    batch_size: int | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    replacement: bool = False,
+    seed: int | np.random.Generator | None = 0,
+    validate: Tree | Callable[[Tree], float] | None = None,
+    validate_every: Interval = "epoch",
+    patience: int | None = None,
+    callback: Callable[[StepInfo], object] | None = None,
+    callback_every: Interval = "epoch",
+    check: bool = False,
+    engine: str = "interpret",
+    progress: bool | None = None,
+) -> Descent:
+    """Minimise a loss by gradient descent, on all data at once, in mini-batches or one by one.
+
+    Each step takes one gradient by all weights, and then changes all weights at once. The user's
+    weights are left alone.
+
+    Parameters
+    ----------
+    loss_fn : callable
+        ``loss_fn(weights, batch)`` returns a real scalar; without data, ``loss_fn(weights)``.
+        Written in NumPy. It is traced and compiled once for each shape of batch; one that needs
+        values (``if loss > 1``) is traced anew at each step, which is slower and is said.
+    weights : pytree
+        Where to begin. Floating-point arrays and Python floats are trained and keep their dtypes;
+        integers, strings and None are carried along.
+    data : optional
+        - A pytree of arrays that share axis 0, of length N: the examples. Each epoch goes through
+          them once, in a new random order; the last batch may be smaller.
+        - An iterable of single examples, pytrees of arrays and numbers, which are stacked into
+          batches as they arrive. It is iterated anew at each epoch; an iterator (a generator)
+          has one epoch. Lists, tuples and dicts are pytrees.
+        - A generator function without arguments that yields such examples, called at each epoch.
+        - Any other callable: ``batch = data(rng)`` makes the batch of each step, with the run's
+          random generator; StopIteration ends the run. There are no epochs.
+    step_size : float or callable
+        The learning rate, or a schedule: takes the number of steps taken so far, 0 at the first
+        step, and returns the size of the next one; see `steepest.step_sizes`.
+    optimizer : str or Optimizer
+        "sgd", "momentum", "nesterov", "adam" or "adamw", or one made by `steepest.optimizers`.
+    batch_size : int, optional
+        Examples in a batch, which keeps its axis 0 when there is only one. By default all of the
+        arrays at once, and 1 for an iterable.
+    epochs, steps : int
+        How long to go on, whichever is reached first. One of them must be given.
+    replacement : bool
+        Draw each batch from all examples with replacement; an epoch is then as many steps as
+        one without.
+    seed : int, numpy.random.Generator or None
+        The same seed gives the same weights, bit for bit. None seeds by the operating system.
+    validate : pytree of arrays or callable, optional
+        Validation data like `data`, of which the loss is evaluated as one batch; or a function of
+        the weights that returns a loss.
+    validate_every : "epoch" or int
+        After each epoch, or each so many steps.
+    patience : int, optional
+        Stop early after so many evaluations in a row that are no lower than the lowest before.
+        With it, the weights returned are those with the lowest validation loss.
+    callback : callable, optional
+        Told a `StepInfo`; stops the run by returning True or raising StopIteration.
+    callback_every : "epoch" or int
+        As for `validate_every`; each step where the data have no epochs.
+    check : bool
+        Check the gradient at the start, on up to 32 examples, and raise if it is wrong.
+    engine : str
+        What runs the compiled steps: "interpret", which is NumPy.
+    progress : bool, optional
+        Show a progress bar; by default if stderr is a terminal.
+
+    Returns
+    -------
+    Descent
+        Ctrl-C returns it too, with the weights so far and ``stopped.code == "interrupted"``; so
+        does a loss, gradient or weight that is not finite ("not_finite"), with the last finite
+        weights, and the step, the parameter and the operation in the message.
+
+    Raises
+    ------
+    BadInputError
+        When an argument is wrong; before the first step, except for what later examples are.
+    NotDifferentiableError
+        When the loss is no real scalar, or there is no floating-point weight.
+    UnsupportedError
+        When the loss uses what is not differentiated; the error names the line.
+    WrongGradientError
+        When `check` finds the gradient wrong.
+
+    Examples
+    --------
+    Fit a line through 100 points, 10 at a time:
+
+    >>> x = np.linspace(-1, 1, 100)
+    >>> def loss_fn(weights, batch):
+    ...     inputs, targets = batch
+    ...     return np.mean((weights["a"] * inputs + weights["b"] - targets) ** 2)
+    >>> weights = {"a": 0.0, "b": 0.0}
+    >>> result = descend(loss_fn, weights, (x, 3 * x + 1), step_size=0.1, batch_size=10, epochs=50)
+    >>> {name: round(value, 3) for name, value in result.weights.items()}
+    {'a': 3.0, 'b': 1.0}
+    >>> result.stopped.message
+    'all 50 epochs are done'
+    """
+    if not callable(loss_fn):
+        raise BadInputError(
+            f"loss_fn must be a function of the weights and a batch, not {type(loss_fn).__name__}",
+            instead="descend(loss_fn, weights, data, step_size=…): the function first",
+        )
+    if engine not in ENGINES:
+        raise BadInputError(
+            f"there is no engine {engine!r}", instead=f"one of {', '.join(map(repr, ENGINES))}"
+        )
+    chosen = find_optimizer(optimizer)
+    schedule = _checked_schedule(step_size)
+    source = find_source(data, batch_size, replacement)
+    run = _Run(
+        loss_fn,
+        weights,
+        source,
+        Stepper(loss_fn, chosen, not isinstance(source, NoData), engine),
+        chosen,
+        schedule,
+        _find_limits(epochs, steps, source),
+        random_generator(seed, "seed"),
+        data if isinstance(source, ArrayData) else None,
+    )
+    run.validation = find_validation(
+        loss_fn, validate, validate_every, patience, source, data, run.weights
+    )
+    if callback is not None:
+        run.callback = callback
+        run.callback_interval = (
+            check_interval(callback_every, "callback_every", source)
+            if source.has_epochs or callback_every != "epoch"
+            else 1
+        )
+    return run.finish(check, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """How long a run goes on; None for no limit."""
+
+    epochs: int | None
+    steps: int | None
+
+
+class _Run:
+    """A run under way.
+
+    Weights, optimizer state and the number of steps are assigned at once, so that no interruption
+    comes between them.
+    """
+
+    def __init__(
+        self,
+        loss_fn: Callable[..., Any],
+        weights: Tree,
+        source: Source,
+        stepper: Stepper,
+        optimizer: Optimizer,
+        schedule: Callable[[int], float],
+        limits: _Limits,
+        rng: np.random.Generator,
+        arrays: Tree | None,
+    ) -> None:
+        self._began = time.perf_counter()
+        self._loss_fn = loss_fn
+        self._original, self._structure = flatten(weights)
+        self._has_numbers = any(type(leaf) in (float, complex) for leaf in self._original)
+        self._source = source
+        self._stepper = stepper
+        self._schedule = schedule
+        self._limits = limits
+        self._rng = rng
+        self._arrays = arrays
+        self._losses = array("d")
+        self._epochs = 0
+        self._pass_began = 0
+        self._epoch_lengths: set[int] = set()
+        self._step_size = math.nan
+        self._check: GradientCheck | None = None
+        self.validation: Validation | None = None
+        self.callback: Callable[[StepInfo], object] | None = None
+        self.callback_interval: Interval = "epoch"
+        start = _starting_weights(weights)
+        self._at: tuple[Tree, Tree, int] = (start, tree_map(_dynamic, optimizer.init(start)), 0)
+
+    @property
+    def weights(self) -> Tree:
+        """The current weights."""
+        return self._at[0]
+
+    def finish(self, check: bool, progress: bool | None) -> Descent:
+        """Run to the end, whatever the end is."""
+        limits, per_epoch = self._limits, self._source.steps_per_epoch
+        totals = [] if limits.steps is None else [limits.steps]
+        if limits.epochs is not None and per_epoch is not None:
+            totals.append(limits.epochs * per_epoch)
+        total = min(totals, default=None)
+        with ProgressBar(progress, total=total, epochs=limits.epochs) as bar:
+            try:
+                stopped = self._go(check, bar)
+            except KeyboardInterrupt:
+                stopped = StopReason(
+                    "interrupted", f"interrupted after {counted(self._at[2], 'step')}"
+                )
+            self._draw(bar)
+            return self._result(stopped)
+
+    def _go(self, check: bool, bar: ProgressBar) -> StopReason:
+        batches = self._source.epoch(self._rng)
+        if check:
+            batches = self._check_gradient(batches)
+        while True:
+            stopped = self._take_steps(batches, bar) or self._end_of_pass()
+            if stopped is not None:
+                return stopped
+            batches = self._source.epoch(self._rng)
+
+    def _take_steps(self, batches: Iterator[Tree], bar: ProgressBar) -> StopReason | None:
+        """Take a step with each batch of a pass."""
+        step, schedule, losses = self._stepper, self._schedule, self._losses
+        limit, length = self._limits.steps, self._source.steps_per_epoch
+        watched = self._watches_steps()
+        weights, state, taken = self._at
+        self._pass_began = taken
+        for batch in batches:
+            step_size = self._step_size = float(schedule(taken))
+            if not 0 <= step_size < math.inf:
+                return StopReason(
+                    "bad_step_size", f"the step size of step {taken + 1} is {step_size}"
+                )
+            updated, new_state, loss = step(weights, state, batch, step_size, float(taken))
+            if self._has_numbers:
+                updated = self._with_numbers(updated)
+            number = float(loss)
+            if not (math.isfinite(number) and _keep(updated)):
+                return self._not_finite(number, updated, batch)
+            losses.append(number)
+            taken += 1
+            weights, state = updated, new_state
+            self._at = (weights, state, taken)
+            if bar.is_due():
+                self._draw(bar)
+            if watched:
+                stopped = self._after(taken)
+                if stopped is not None:
+                    return stopped
+            if taken == limit and (length is None or taken - self._pass_began < length):
+                return _all_done("step", taken)
+        return None
+
+    def _end_of_pass(self) -> StopReason | None:
+        """Count an epoch, and do what is to be done after it."""
+        taken = self._at[2]
+        length = taken - self._pass_began
+        if not self._source.has_epochs or length == 0:
+            if taken == 0:
+                raise BadInputError("the data gave no example")
+            return StopReason(
+                "data_exhausted", f"the data came to their end after {counted(taken, 'step')}"
+            )
+        self._epochs += 1
+        self._epoch_lengths.add(length)
+        stopped = self._after("epoch")
+        if stopped is not None:
+            return stopped
+        if self._epochs == self._limits.epochs:
+            return _all_done("epoch", self._epochs)
+        if taken == self._limits.steps:
+            return _all_done("step", taken)
+        return None
+
+    def _watches_steps(self) -> bool:
+        """Whether there is something to do between epochs."""
+        return (self.validation is not None and self.validation.interval != "epoch") or (
+            self.callback is not None and self.callback_interval != "epoch"
+        )
+
+    def _after(self, event: int | Literal["epoch"]) -> StopReason | None:
+        """Validate and call back, as far as that is due after a step, or after an epoch."""
+        weights, _, taken = self._at
+        validation = self.validation
+        if (
+            validation is not None
+            and _is_due(validation.interval, event)
+            and validation.evaluate(weights, taken)
+        ):
+            return StopReason(
+                "early_stopping",
+                "the validation loss has not improved in"
+                f" {counted(validation.patience or 0, 'evaluation')}",
+            )
+        if self.callback is not None and _is_due(self.callback_interval, event):
+            info = StepInfo(
+                taken,
+                self._epochs,
+                self._losses[-1],
+                None if validation is None else validation.latest,
+                weights,
+                self._step_size,
+                time.perf_counter() - self._began,
+            )
+            if _wants_to_stop(self.callback, info):
+                return StopReason(
+                    "stopped_by_callback",
+                    f"the callback stopped the run after {counted(taken, 'step')}",
+                )
+        return None
+
+    def _draw(self, bar: ProgressBar) -> None:
+        taken = self._at[2]
+        if taken:
+            latest = None if self.validation is None else self.validation.latest
+            bar.draw(taken, self._epochs, self._losses[taken - 1], latest)
+
+    def _check_gradient(self, batches: Iterator[Tree]) -> Iterator[Tree]:
+        """Check the gradient on the first batch, and give it back to the others."""
+        first = list(islice(batches, 1))
+        if not first:
+            return batches
+        (batch,) = first
+        if self._source.has_epochs:
+            batch = tree_map(lambda leaf: leaf[:EXAMPLES_CHECKED], batch)
+
+        def loss(weights: Tree) -> Any:
+            args = () if isinstance(self._source, NoData) else (batch,)
+            return self._loss_fn(weights, *args)
+
+        self._check = check_gradient(loss, self.weights, progress=False)
+        if self._check.verdict == "wrong":
+            self._check.raise_if_wrong()
+        return chain(first, batches)
+
+    def _not_finite(self, loss: float, updated: Tree, batch: Tree) -> StopReason:
+        """Find out what was not finite first, in a step that has not been taken."""
+        weights, _, taken = self._at
+        parameters, in_gradient = not_finite_parameters(self._loss_fn, weights, batch)
+        if math.isfinite(loss) and not in_gradient:
+            parameters = not_finite_leaves(updated, "weights")
+            return StopReason(
+                "not_finite",
+                f"step {taken + 1} took {listed(parameters)} beyond all finite numbers, though the"
+                f" loss and its gradient are finite; the step size is {self._step_size:g}",
+                parameters,
+            )
+        found = diagnose(self._loss_fn, weights, batch, self._arrays)
+        if math.isfinite(loss):
+            before = f"{in_gradient} at step {taken + 1}, though the loss is {loss:g}"
+            clauses = [before, found.message]
+        else:
+            clauses = [f"the loss is {loss} at step {taken + 1}", found.message, in_gradient]
+        message = "; ".join(clause for clause in clauses if clause)
+        return StopReason("not_finite", message, parameters, found.operation, found.line)
+
+    def _with_numbers(self, weights: Tree) -> Tree:
+        """Make Python numbers again of what was one: NumPy's would decide dtypes."""
+        leaves = [
+            type(original)(leaf) if type(original) in (float, complex) else leaf
+            for original, leaf in zip(self._original, flatten(weights)[0], strict=True)
+        ]
+        return unflatten(self._structure, leaves)
+
+    def _result(self, stopped: StopReason) -> Descent:
+        weights, _, taken = self._at
+        validation = self.validation
+        best = None if validation is None else validation.best
+        if validation is not None and validation.patience is not None and best is not None:
+            weights = best[2]
+            stopped = replace(
+                stopped,
+                message=f"{stopped.message}; the weights are those after step {best[0]}, with the"
+                f" lowest validation loss, {best[1]:.6g}",
+            )
+        history = [] if validation is None else validation.history
+        per_epoch = self._source.steps_per_epoch
+        if per_epoch is None and len(self._epoch_lengths) == 1:
+            (per_epoch,) = self._epoch_lengths
+        notes = list(self._stepper.notes)
+        if self._check is not None and not self._check.ok:
+            notes.append(f"the gradient check at the start could not decide: {self._check.verdict}")
+        leaves = flatten(weights)[0]
+        return Descent(
+            weights=unflatten(
+                self._structure,
+                [_like(*pair) for pair in zip(self._original, leaves, strict=True)],
+            ),
+            losses=np.array(self._losses[:taken], np.float64),
+            validation_losses=np.array([loss for _, loss in history], np.float64),
+            validation_steps=np.array([step for step, _ in history], np.int64),
+            steps=taken,
+            epochs=self._epochs,
+            steps_per_epoch=per_epoch,
+            seconds=time.perf_counter() - self._began,
+            stopped=stopped,
+            engine=self._stepper.engine,
+            best_step=None if best is None else best[0],
+            gradient_check=self._check,
+            notes=tuple(notes),
+        )
+
+
+def _starting_weights(weights: Tree) -> Tree:
+    """Copy the user's weights, and check that they can be trained."""
+    leaves, structure = flatten(weights)
+    names = leaf_names(weights, "weights")
+    if not any(is_differentiable(leaf) for leaf in leaves):
+        kinds = ", ".join(
+            f"{name} is {value_type(leaf) if hasattr(leaf, 'dtype') else type(leaf).__name__}"
+            for name, leaf in zip(names, leaves, strict=True)
+        )
+        raise BadInputError(
+            f"there is no floating-point weight to train: {kinds or 'the weights are empty'}",
+            instead="floats: 3.0 for 3, array.astype(float) for an array of integers",
+        )
+    copies = []
+    for name, leaf in zip(names, leaves, strict=True):
+        if isinstance(leaf, (np.ma.MaskedArray, np.matrix)):
+            raise BadInputError(
+                f"{name} is a {type(leaf).__name__}, which NumPy's functions treat differently",
+                instead="an ndarray: np.asarray(…)",
+            )
+        if not is_finite(leaf):
+            raise BadInputError(
+                f"{name} has a NaN or an infinity to begin with",
+                instead="finite weights, such as small random numbers",
+            )
+        copies.append(read_only(np.array(leaf)) if isinstance(leaf, np.ndarray) else leaf)
+    return unflatten(structure, copies)
+
+
+def _keep(weights: Tree) -> bool:
+    """Make new weights read-only; return whether they are finite."""
+    for leaf in flatten(weights)[0]:
+        if not is_finite(leaf):
+            return False
+        if isinstance(leaf, np.ndarray):
+            # Earlier weights are still held: the last finite ones, the best ones.
+            leaf.flags.writeable = False
+    return True
+
+
+def _dynamic(leaf: Leaf) -> Leaf:
+    """Make a value of an integer in an optimizer's state, such as a counter.
+
+    A compiled step takes Python integers for constants, and would be compiled anew at each step.
+    """
+    return np.int64(leaf) if type(leaf) is int else leaf
+
+
+def _like(original: Leaf, leaf: Leaf) -> Leaf:
+    """Give a trained leaf the type of the user's."""
+    if isinstance(original, np.ndarray):
+        return np.array(leaf, original.dtype)
+    return original if not is_differentiable(original) else type(original)(leaf)
+
+
+def _checked_schedule(step_size: float | Callable[[int], float]) -> Callable[[int], float]:
+    schedule = find_schedule(step_size)
+    check_size(schedule(0), "step_size at the first step")
+    return schedule
+
+
+def _find_limits(epochs: int | None, steps: int | None, source: Source) -> _Limits:
+    if epochs is None and steps is None:
+        raise BadInputError(
+            "descend was not told how long to go on: neither epochs nor steps is given",
+            instead="epochs=10, or steps=1000" if source.has_epochs else "steps=1000",
+        )
+    if epochs is not None and not source.has_epochs:
+        raise BadInputError(
+            f"epochs={epochs}, but nothing goes through the data once:"
+            f" {'there are none' if isinstance(source, NoData) else 'a callable makes them'}",
+            instead="steps=1000",
+        )
+    return _Limits(
+        None if epochs is None else whole_number(epochs, "epochs"),
+        None if steps is None else whole_number(steps, "steps"),
+    )
+
+
+def _is_due(interval: Interval, event: int | Literal["epoch"]) -> bool:
+    if interval == "epoch" or event == "epoch":
+        return interval == event
+    return event % interval == 0
+
+
+def _wants_to_stop(callback: Callable[[StepInfo], object], info: StepInfo) -> bool:
+    try:
+        answer = callback(info)
+    except StopIteration:
+        return True
+    return isinstance(answer, (bool, np.bool)) and bool(answer)
+
+
+def _all_done(thing: str, number: int) -> StopReason:
+    code: StopCode = "epochs_done" if thing == "epoch" else "steps_done"
+    return StopReason(
+        code, f"the only {thing} is done" if number == 1 else f"all {number:,} {thing}s are done"
+    )

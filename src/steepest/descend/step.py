@@ -1,0 +1,108 @@
+"""One step of descent as one function, plain or compiled: loss, gradient, update."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from steepest.array import value_type
+from steepest.compiling import compile as compile_function
+from steepest.descend.optimizers import Optimizer
+from steepest.descend.textbook import uphill
+from steepest.differentiate import value_and_grad
+from steepest.errors import BadInputError, NeedsValueError, NotCompiledWarning, user_line
+from steepest.tree import Tree, flatten, is_differentiable, leaf_names, unflatten
+
+__all__ = ["ENGINES", "Stepper"]
+
+ENGINES = ("interpret",)
+
+
+class Step:
+    """The function ``(weights, state, batch, step_size, step) → (weights, state, loss)``.
+
+    All parameters are updated at once, from one gradient. Its attributes are what a compiled step
+    is guarded by.
+    """
+
+    def __init__(self, loss_fn: Callable[..., Any], optimizer: Optimizer, has_data: bool) -> None:
+        self.evaluate = value_and_grad(loss_fn)
+        self.update = optimizer.update
+        self.has_data = has_data
+        self.__name__ = getattr(loss_fn, "__name__", "the loss")
+
+    def __call__(
+        self, weights: Tree, state: Tree, batch: Tree, step_size: float, step: float
+    ) -> tuple[Tree, Tree, Any]:
+        args = (weights, batch) if self.has_data else (weights,)
+        loss, gradient = self.evaluate(*args)
+        updated, state = self.update(uphill(gradient), state, weights, step_size, step)
+        return _checked(weights, updated), state, loss
+
+
+def _checked(weights: Tree, updated: Tree) -> Tree:
+    """Check what an optimizer returned, and put it into the containers of the weights."""
+    leaves, structure = flatten(weights)
+    new_leaves, new_structure = flatten(updated)
+    if new_structure != structure:
+        raise BadInputError(
+            "the optimizer's update returned weights that are put together differently:"
+            f" {', '.join(leaf_names(updated, 'a single leaf'))} instead of"
+            f" {', '.join(leaf_names(weights, 'a single leaf'))}",
+            instead="return weights, state",
+        )
+    for place, (old, new) in enumerate(zip(leaves, new_leaves, strict=True)):
+        if not is_differentiable(old):
+            new_leaves[place] = old
+            continue
+        expected, given = value_type(old), value_type(new)
+        if (given.shape, given.dtype) != (expected.shape, expected.dtype):
+            raise BadInputError(
+                f"the optimizer's update made {given} of {leaf_names(weights, 'weights')[place]},"
+                f" which is {expected}",
+                instead="Python floats for its constants, which leave dtypes as they are",
+            )
+    return unflatten(structure, new_leaves)
+
+
+class Stepper:
+    """Runs steps on an engine, and in plain Python where a step cannot be compiled."""
+
+    def __init__(
+        self, loss_fn: Callable[..., Any], optimizer: Optimizer, has_data: bool, engine: str
+    ) -> None:
+        self._plain = Step(loss_fn, optimizer, has_data)
+        self._run: Callable[..., tuple[Tree, Tree, Any]] = compile_function(self._plain)
+        self.engine = engine
+        self.notes: list[str] = []
+
+    def __call__(
+        self, weights: Tree, state: Tree, batch: Tree, step_size: float, step: float
+    ) -> tuple[Tree, Tree, Any]:
+        """Take one step."""
+        try:
+            return self._run(weights, state, batch, step_size, step)
+        except NeedsValueError as error:
+            if self._run is self._plain:
+                raise
+            self._give_up_compiling(error)
+            return self._plain(weights, state, batch, step_size, step)
+
+    def _give_up_compiling(self, error: NeedsValueError) -> None:
+        self._run = self._plain
+        self.engine = "python"
+        reason = error.message.partition("\n")[0]
+        where = f", at {error.line.filename}:{error.line.number}" if error.line is not None else ""
+        note = (
+            f"the steps of {self._plain.__name__} cannot be compiled and are traced one by one,"
+            f" which is slower: {reason}{where}"
+        )
+        self.notes.append(note)
+        line = user_line()
+        warnings.warn_explicit(
+            note,
+            NotCompiledWarning,
+            "<unknown>" if line is None else line.filename,
+            0 if line is None else line.number,
+        )

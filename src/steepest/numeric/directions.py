@@ -1,0 +1,52 @@
+"""Directions to move in: scaled like the variables, and exact in floating point."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steepest.numeric.evaluate import Parameter
+from steepest.numeric.precision import Precision
+
+__all__ = ["exact_direction", "scales_by_entry", "typical_scale"]
+
+RealArray: TypeAlias = NDArray[np.floating[Any]]
+Floats: TypeAlias = NDArray[np.float64]
+
+
+def typical_scale(parameter: Parameter) -> float:
+    """Return the root mean square of a parameter's finite coordinates; 1 if they are all zero."""
+    values = parameter.coordinates().astype(np.float64)
+    values = np.abs(values[np.isfinite(values)])
+    largest = float(values.max(initial=0.0))
+    if largest == 0.0:
+        return 1.0
+    # Divided first: the squares of very large or small values are not representable.
+    return largest * float(np.sqrt(np.mean((values / largest) ** 2)))
+
+
+def scales_by_entry(parameter: Parameter) -> Floats:
+    """Return |x| for each coordinate; the typical scale for those that are zero."""
+    values = np.abs(parameter.coordinates().astype(np.float64))
+    typical = typical_scale(parameter)
+    return np.where((values > 0) & np.isfinite(values), values, typical)
+
+
+def exact_direction(parameter: Parameter, direction: Floats, precision: Precision) -> Floats:
+    """Round a direction so that x ± 8**-k * direction is exact on the whole ladder.
+
+    So a difference of function values belongs to exactly the step it is divided by. Coordinates
+    that are zero stay zero; others never become zero.
+    """
+    bits = precision.bits(parameter.dtype)
+    depth = 3 * precision.deepest_exponent(parameter.dtype)
+    values = parameter.coordinates(precision).astype(np.float64)
+    largest = np.maximum(np.abs(values), np.abs(direction))
+    _, exponents = np.frexp(np.where(np.isfinite(largest), largest, 0.0))
+    with np.errstate(all="ignore"):
+        quantum = np.ldexp(1.0, exponents + 1 + depth - bits)
+        rounded = np.rint(direction / quantum) * quantum
+    rounded = np.where((rounded == 0) & (direction != 0), np.copysign(quantum, direction), rounded)
+    return np.where((direction != 0) & np.isfinite(values), rounded, 0.0)

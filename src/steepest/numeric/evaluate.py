@@ -1,0 +1,383 @@
+"""A user's function as the numerical methods see it: counted, guarded, in a chosen precision.
+
+Every floating leaf of the argument is seen as a flat vector of real *coordinates* (two for a
+complex entry: its real and its imaginary part). The function is given fresh arrays at each call,
+so that one that changes its input harms neither the user's arrays nor the next evaluation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steepest.errors import BadInputError, NotDifferentiableError, UnsupportedError
+from steepest.numeric.precision import (
+    DOUBLE,
+    EXTENDED,
+    NATIVE,
+    SINGLE,
+    Precision,
+    significand_bits,
+)
+from steepest.tree import Leaf, Tree, flatten, is_differentiable, leaf_names, unflatten
+
+__all__ = ["BudgetSpentError", "Function", "Parameter"]
+
+RealArray: TypeAlias = NDArray[np.floating[Any]]
+
+# What a function may raise where it is not defined. Away from the user's own x, that is no error:
+# the point lies outside of the domain.
+DOMAIN_ERRORS = (ArithmeticError, ValueError, np.linalg.LinAlgError)
+# What a function raises that does not work in a higher precision (LAPACK has no long double).
+PRECISION_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+class BudgetSpentError(Exception):
+    """The allowed evaluations or seconds are used up."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parameter:
+    """A floating-point leaf of the argument.
+
+    Attributes
+    ----------
+    position : int
+        Its place among the leaves.
+    name : str
+    shape : tuple of int
+    dtype : numpy.dtype
+    form : {"array", "numpy scalar", "python number"}
+        What the user passed, and what the function receives.
+    values : ndarray
+        Flat copy in C order, of the user's dtype.
+    """
+
+    position: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    form: Literal["array", "numpy scalar", "python number"]
+    values: NDArray[Any]
+
+    @classmethod
+    def from_leaf(cls, position: int, name: str, leaf: Leaf) -> Parameter:
+        """Take a copy of a leaf."""
+        array = np.array(leaf, order="C")
+        form: Literal["array", "numpy scalar", "python number"]
+        if isinstance(leaf, np.generic):
+            form = "numpy scalar"
+        elif isinstance(leaf, (float, complex)):
+            form = "python number"
+        else:
+            form = "array"
+        return cls(position, name, array.shape, array.dtype, form, array.reshape(-1))
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether each entry has two coordinates."""
+        return self.dtype.kind == "c"
+
+    @property
+    def size(self) -> int:
+        """Number of real coordinates."""
+        return self.values.size * (2 if self.is_complex else 1)
+
+    def coordinates(self, precision: Precision = NATIVE) -> RealArray:
+        """Return a fresh vector of the real coordinates, of shape (size,)."""
+        raised = self.values.astype(precision.of(self.dtype))
+        return raised.view(precision.real_part(self.dtype))
+
+    def leaf(self, coordinates: RealArray, precision: Precision) -> Leaf:
+        """Turn coordinates into what the function receives."""
+        flat = coordinates.view(precision.of(self.dtype))
+        if self.form == "array":
+            return flat.reshape(self.shape)
+        if self.form == "python number" and precision.bits(self.dtype) == significand_bits(
+            self.dtype
+        ):
+            return flat[0].item()
+        return flat[0]
+
+    def gradient_leaf(self, coordinates: RealArray) -> Leaf:
+        """Turn derivatives by coordinate into a gradient like the user's leaf.
+
+        For complex entries x + iy that is ∂f/∂x - i ∂f/∂y.
+        """
+        target = self.dtype
+        if self.is_complex:
+            pairs = coordinates.reshape(-1, 2)
+            flat = (pairs[:, 0] - 1j * pairs[:, 1]).astype(target)
+        else:
+            flat = coordinates.astype(target)
+        if self.form == "python number":
+            return flat[0].item()
+        return flat.reshape(self.shape) if self.form == "array" else flat[0]
+
+    def index(self, coordinate: int) -> tuple[int, ...]:
+        """Return the index of the entry to which a coordinate belongs."""
+        entry = coordinate // 2 if self.is_complex else coordinate
+        return tuple(int(i) for i in np.unravel_index(entry, self.shape))
+
+
+class Function:
+    """A function of a pytree, evaluated near one point.
+
+    Parameters
+    ----------
+    f : callable
+        Takes the pytree.
+    x : pytree
+        The point; never modified.
+    output : {"scalar", "array"}
+        What f must return.
+    evaluations : int, optional
+        Allowed calls of f.
+    seconds : float, optional
+        Allowed time, from now on.
+
+    Raises
+    ------
+    BadInputError
+        When f does not return what it must.
+    NotDifferentiableError
+        When x has no floating-point leaf.
+    """
+
+    def __init__(
+        self,
+        f: Callable[[Tree], Any],
+        x: Tree,
+        *,
+        output: Literal["scalar", "array"] = "scalar",
+        evaluations: int | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        if not callable(f):
+            raise BadInputError(
+                f"the function must be callable, but is a {type(f).__name__}",
+                instead="pass the function itself, then the point: numerical_gradient(f, x)",
+            )
+        self.f = f
+        self.output = output
+        self.leaves, self.structure = flatten(x)
+        self.parameters = [
+            Parameter.from_leaf(position, name, leaf)
+            for position, (name, leaf) in enumerate(zip(leaf_names(x), self.leaves, strict=True))
+            if is_differentiable(leaf)
+        ]
+        if not self.parameters:
+            kinds = sorted({_describe(leaf) for leaf in self.leaves})
+            raise NotDifferentiableError(
+                "the argument has no floating-point leaf to differentiate by; it has "
+                + (", ".join(kinds) if kinds else "no leaves at all"),
+                instead="pass floating-point values, such as x.astype(float)",
+            )
+        self.evaluations = 0
+        self._allowed_evaluations = evaluations
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._permitted: dict[str, bool] = {}
+        self._centres: dict[str, RealArray] = {}
+        # Called first as the user would: what f raises here is the user's to see.
+        value, _ = self._measure(self._call(NATIVE, {}))
+        self._centres[NATIVE.name] = value
+
+    # -- points ---------------------------------------------------------------------------------
+
+    def argument(self, precision: Precision, moved: Mapping[int, RealArray]) -> Tree:
+        """Build a fresh pytree, with the coordinates of some leaves (by position) replaced."""
+        leaves = [_fresh(leaf) for leaf in self.leaves]
+        for parameter in self.parameters:
+            coordinates = moved.get(parameter.position)
+            if coordinates is None:
+                coordinates = parameter.coordinates(precision)
+            leaves[parameter.position] = parameter.leaf(coordinates, precision)
+        return unflatten(self.structure, leaves)
+
+    def near(
+        self, parameter: Parameter, direction: RealArray, step: float, precision: Precision
+    ) -> RealArray:
+        """Evaluate f at x + step * direction, in one parameter; NaN outside of the domain."""
+        coordinates = parameter.coordinates(precision)
+        with np.errstate(all="ignore"):
+            coordinates += (step * direction).astype(coordinates.dtype)
+        return self.value(precision, {parameter.position: coordinates})
+
+    def imaginary_slope(self, parameter: Parameter, coordinate: int, step: float) -> float:
+        """Return Im f(x + i step e) / step for one coordinate of a real parameter.
+
+        Raises
+        ------
+        UnsupportedError
+            When f does not take complex arrays, or returns a real number for them.
+        """
+        precision = self.working
+        real = precision.real_part(parameter.dtype)
+        values = parameter.coordinates(precision).astype(np.result_type(real, np.complex64))
+        values[coordinate] += 1j * step
+        leaves = [_fresh(leaf) for leaf in self.leaves]
+        for other in self.parameters:
+            leaves[other.position] = other.leaf(other.coordinates(precision), precision)
+        moved = values.reshape(parameter.shape) if parameter.form == "array" else values[0].item()
+        leaves[parameter.position] = moved
+        self.spend()
+        try:
+            raw = np.asarray(self.f(unflatten(self.structure, leaves)))
+        except PRECISION_ERRORS as error:
+            raise UnsupportedError(
+                f"the function does not take complex arrays: {type(error).__name__}: {error}",
+                instead="use method='extrapolated'",
+            ) from error
+        if raw.dtype.kind != "c" or raw.shape != ():
+            raise UnsupportedError(
+                f"for a complex argument the function returned {_describe(raw)}: its imaginary"
+                " part, which holds the derivative, was lost",
+                instead="use method='extrapolated'",
+            )
+        return float(raw.imag / step)
+
+    def value(self, precision: Precision, moved: Mapping[int, RealArray]) -> RealArray:
+        """Evaluate f; NaN where the point lies outside of its domain."""
+        try:
+            with np.errstate(all="ignore"):
+                raw = self._call(precision, moved)
+        except DOMAIN_ERRORS:
+            return np.full_like(self._centres[NATIVE.name], np.nan)
+        return self._measure(raw)[0]
+
+    def centre(self, precision: Precision) -> RealArray:
+        """Return f(x), evaluated once for each precision."""
+        if precision.name not in self._centres:
+            self._centres[precision.name] = self.value(precision, {})
+        return self._centres[precision.name]
+
+    # -- precisions -----------------------------------------------------------------------------
+
+    @property
+    def working(self) -> Precision:
+        """The precision to start with: at least double, where the function permits it."""
+        bits = min(significand_bits(parameter.dtype) for parameter in self.parameters)
+        for precision in (DOUBLE, SINGLE):
+            assert precision.real is not None
+            if bits >= significand_bits(precision.real):
+                return NATIVE
+            if self.permits(precision):
+                return precision
+        return NATIVE
+
+    @property
+    def higher(self) -> Precision | None:
+        """The precision above the working one, if there is one that the function permits."""
+        double = significand_bits(np.dtype(np.float64))
+        extended = significand_bits(np.dtype(np.longdouble))
+        bits = {self.working.bits(parameter.dtype) for parameter in self.parameters}
+        # On some machines a long double is a double.
+        if bits != {double} or extended <= double:
+            return None
+        return EXTENDED if self.permits(EXTENDED) else None
+
+    def permits(self, precision: Precision) -> bool:
+        """Whether f computes in a higher precision, from its arguments to its result."""
+        if precision.name not in self._permitted:
+            self._permitted[precision.name] = self._try(precision)
+        return self._permitted[precision.name]
+
+    def _try(self, precision: Precision) -> bool:
+        assert precision.real is not None
+        try:
+            with np.errstate(all="ignore"):
+                raw = self._call(precision, {})
+        except PRECISION_ERRORS:
+            return False
+        value, bits = self._measure(raw)
+        native = self._centres[NATIVE.name]
+        if value.shape != native.shape or bits < significand_bits(precision.real):
+            return False
+        if not np.array_equal(np.isfinite(value), np.isfinite(native)):
+            return False
+        self._centres[precision.name] = value
+        return True
+
+    # -- calls ----------------------------------------------------------------------------------
+
+    def spend(self) -> None:
+        """Count one evaluation.
+
+        Raises
+        ------
+        BudgetSpentError
+            When none is left.
+        """
+        allowed = self._allowed_evaluations
+        if allowed is not None and self.evaluations >= allowed:
+            raise BudgetSpentError(f"the budget of {allowed} evaluations is spent")
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise BudgetSpentError("the allowed time is spent")
+        self.evaluations += 1
+
+    def _call(self, precision: Precision, moved: Mapping[int, RealArray]) -> Any:
+        # The first evaluation is always made: an error in f itself outranks a small budget.
+        if self._centres:
+            self.spend()
+        else:
+            self.evaluations += 1
+        return self.f(self.argument(precision, moved))
+
+    def _measure(self, raw: Any) -> tuple[RealArray, int]:
+        """Turn what f returned into a float64 or longdouble array, and its own precision."""
+        array = np.asarray(raw)
+        if self.output == "scalar" and (array.shape != () or array.dtype.kind not in "fiub"):
+            raise BadInputError(
+                f"the function must return a real scalar, but returned {_describe(raw)}"
+                f" with value {_shorten(raw)}",
+                instead=_scalar_advice(array),
+            )
+        if array.dtype.kind not in "fiub":
+            raise BadInputError(
+                f"the function must return a real array, but returned {_describe(raw)}"
+                f" with value {_shorten(raw)}"
+            )
+        bits = significand_bits(array.dtype) if array.dtype.kind == "f" else 64
+        wide = np.promote_types(array.dtype, np.float64)
+        return np.array(array, dtype=wide), bits
+
+
+def _fresh(leaf: Leaf) -> Leaf:
+    """Copy a leaf that the function could change."""
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, (np.ndarray, np.generic)):
+        if value.shape == ():
+            return f"a scalar of dtype {value.dtype}"
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _shorten(value: object, length: int = 120) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _scalar_advice(array: NDArray[Any]) -> str:
+    if array.dtype.kind == "c":
+        return "return a real number, such as abs(z) ** 2 or z.real"
+    if array.dtype.kind not in "fiub":
+        return "return the loss as a number; is a return statement missing?"
+    if array.size == 1:
+        return "return one number: result.item(), or result[0]"
+    return "reduce the result to one number, such as result.sum() or result.mean()"
