@@ -19,7 +19,7 @@ ifneq ($(shell $(BIN)/python -c '' 2>/dev/null \
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train test check clean
+.PHONY: help train test check bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -27,9 +27,10 @@ help: ## Show this list
 train: .venv/.installed ## Install, then train an image classifier on hand-written digits
 	$(BIN)/steepest train digits --out runs/digits $(ARGUMENTS)
 
-# One thread for linear algebra in each test process: pytest runs one process for each core.
-test: export OMP_NUM_THREADS = 1
-test: export OPENBLAS_NUM_THREADS = 1
+# One thread for linear algebra: pytest runs one process for each core, and benchmarks compare
+# on one core.
+test bench: export OMP_NUM_THREADS = 1
+test bench: export OPENBLAS_NUM_THREADS = 1
 test: .venv/.installed-test ## Install, then run the whole test suite
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 $(ARGUMENTS)
 
@@ -38,6 +39,9 @@ check: .venv/.installed-development ## Install, then run the formatter, the lint
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: .venv/.installed-benchmark ## Install the peers, then measure side by side with them
+	$(BIN)/python -m benchmarks
 
 clean: ## Remove the virtual environment and the caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import autograd
@@ -165,13 +166,13 @@ def table() -> str:
     for problem in problems():
         ours, theirs = sd.grad(problem.loss), autograd.grad(problem.autograd_loss)
         candidates: dict[str, Callable[[], object]] = {
-            "function": lambda p=problem: p.loss(p.weights),
-            "steepest": lambda p=problem, g=ours: g(p.weights),
-            "autograd": lambda p=problem, g=theirs: g(p.weights),
+            "function": partial(problem.loss, problem.weights),
+            "steepest": partial(ours, problem.weights),
+            "autograd": partial(theirs, problem.weights),
         }
         reference = theirs(problem.weights)
         if problem.gradient_by_hand is not None:
-            candidates["hand"] = lambda p=problem: p.gradient_by_hand(p.weights)
+            candidates["hand"] = partial(problem.gradient_by_hand, problem.weights)
             reference = problem.gradient_by_hand(problem.weights)
         for a, b in zip(_leaves(ours(problem.weights)), _leaves(reference), strict=True):
             numpy.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-12)
@@ -229,9 +230,9 @@ def overhead_table() -> str:
         numpy.testing.assert_allclose(ours(x), theirs(x))
         seconds = interleaved_medians(
             {
-                "plain": lambda f=plain: f(x),
-                "steepest": lambda f=ours: f(x),
-                "autograd": lambda f=theirs: f(x),
+                "plain": partial(plain, x),
+                "steepest": partial(ours, x),
+                "autograd": partial(theirs, x),
             }
         )
         each = {name: (seconds[name] - seconds["plain"]) / 200 * 1e6 for name in seconds}

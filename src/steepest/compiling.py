@@ -13,9 +13,15 @@ from typing import Any
 import numpy as np
 
 from steepest.array import Array, value_type
+from steepest.array.plain import base_array
 from steepest.array.recorder import OuterTraceError, Recorder
 from steepest.engines import Interpreter, replay
-from steepest.errors import CapturedArrayChangedError, NotCompiledWarning, user_line
+from steepest.errors import (
+    CapturedArrayChangedError,
+    NotCompiledWarning,
+    RefusedWrites,
+    user_line,
+)
 from steepest.fingerprint import fingerprint
 from steepest.graph import Constant, Graph
 from steepest.guards import Guards
@@ -37,22 +43,40 @@ class Recording:
         Of the function's result.
     leaves : list
         For each leaf of the result the position of a graph output, or a constant.
+    scalars : list
+        Numbers met while recording, each time that one was met.
+    has_own_derivatives : bool
+        Whether functions with custom gradients were called, which the graph does not know of.
     """
 
     graph: Graph
     structure: Structure
     leaves: list[tuple[int | None, Any]]
+    scalars: list[Value]
+    has_own_derivatives: bool
 
-    def result(self, outputs: Sequence[Value]) -> Tree:
-        """Put the function's result together from the graph's outputs."""
+    def result(self, outputs: Sequence[Value], inputs: Sequence[Value]) -> Tree:
+        """Put the function's result together from the graph's outputs.
+
+        The graph does not know of copies, so that whatever could share memory is copied here.
+        """
+        taken = {id(each) for each in inputs}
+        owned = []
+        for output in outputs:
+            copied = isinstance(output, np.ndarray) and (
+                output.base is not None or id(output) in taken
+            )
+            owned.append(output.copy() if copied else output)
+            taken.add(id(output))
         return unflatten(
             self.structure,
             [
                 (constant.copy() if isinstance(constant, np.ndarray) else constant)
                 if position is None
-                else outputs[position]
+                else owned[position]
                 for position, constant in self.leaves
             ],
+            keep_arithmetic=True,
         )
 
 
@@ -85,7 +109,8 @@ def record(
     try:
         traced = [recorder.input(value_type(leaf)) if is_dynamic(leaf) else leaf for leaf in leaves]
         traced_args, traced_keywords = unflatten(structure, traced)
-        result, result_structure = flatten(function(*traced_args, **traced_keywords))
+        with RefusedWrites():
+            result, result_structure = flatten(function(*traced_args, **traced_keywords))
         outputs = [each for each in result if isinstance(each, Array)]
         graph = recorder.graph(outputs)
     finally:
@@ -97,6 +122,8 @@ def record(
         graph,
         result_structure,
         [(next(positions), None) if isinstance(each, Array) else (None, each) for each in result],
+        recorder.scalars,
+        recorder.has_own_derivatives,
     )
 
 
@@ -124,6 +151,8 @@ def same_recording(first: Recording, second: Recording) -> bool:
                 return False
         elif a.operation != b.operation or repr(a.static) != repr(b.static):
             return False
+    if [places[x] for x in first.graph.outputs] != [places[x] for x in second.graph.outputs]:
+        return False
     return all(
         p == q and (p is not None or _same_constant(x, y))
         for (p, x), (q, y) in zip(first.leaves, second.leaves, strict=True)
@@ -138,14 +167,26 @@ def _same_constant(a: Any, b: Any) -> bool:
     return type(a) is type(b) and repr(a) == repr(b)
 
 
+_NOT_COMPILED: Any = object()
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What a signature was compiled to; no recording where the function must run each time."""
+    """What a signature was compiled to.
+
+    Attributes
+    ----------
+    guards : Guards
+    recording : Recording
+    run : Interpreter
+    by_reference : frozenset of int
+        The ids of the ndarrays whose contents the recording reads at each call.
+    """
 
     guards: Guards
-    recording: Recording | None
-    run: Interpreter | None
-    derived_constants: bool
+    recording: Recording
+    run: Interpreter
+    by_reference: frozenset[int]
 
 
 class Compiled:
@@ -156,7 +197,8 @@ class Compiled:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._entries: dict[Hashable, _Entry] = {}
+        # None where the function must run each time.
+        self._entries: dict[Hashable, _Entry | None] = {}
         self._lock = threading.RLock()
         functools.update_wrapper(self, function, updated=())
 
@@ -172,8 +214,8 @@ class Compiled:
                 for leaf in leaves
             ),
         )
-        entry = self._entries.get(signature)
-        if entry is None or not entry.guards.hold(contents=entry.derived_constants):
+        entry = self._entries.get(signature, _NOT_COMPILED)
+        if entry is _NOT_COMPILED or not (entry is None or entry.guards.hold(entry.by_reference)):
             with self._lock:
                 try:
                     entry = self._compile(leaves, structure)
@@ -181,13 +223,18 @@ class Compiled:
                     # A closure over a value of an outer gradient: it is that gradient's to trace.
                     return self._function(*args, **keywords)
                 self._entries[signature] = entry
-        if entry.recording is None:
+        if entry is None:
             return self._function(*args, **keywords)
-        inputs = [leaf for leaf in leaves if is_dynamic(leaf)]
+        inputs = [
+            base_array(leaf) if isinstance(leaf, np.ndarray) else leaf
+            for leaf in leaves
+            if is_dynamic(leaf)
+        ]
         if any(isinstance(each, Traced) for each in inputs):
-            return entry.recording.result(replay(entry.recording.graph, inputs))
-        assert entry.run is not None
-        return entry.recording.result(entry.run(inputs))
+            if entry.recording.has_own_derivatives:
+                return self._function(*args, **keywords)
+            return entry.recording.result(replay(entry.recording.graph, inputs), inputs)
+        return entry.recording.result(entry.run(inputs), inputs)
 
     def __repr__(self) -> str:
         return f"compile({getattr(self._function, '__name__', self._function)})"
@@ -199,30 +246,32 @@ class Compiled:
         """Record the function for these arguments and return the graph, to be read."""
         return record(self._function, args, keywords).graph
 
-    def _compile(self, leaves: list[Any], structure: Structure) -> _Entry:
-        guards = Guards(self._function)
+    def _compile(self, leaves: list[Any], structure: Structure) -> _Entry | None:
         values = [_plain_example(leaf) for leaf in leaves]
         args, keywords = unflatten(structure, values)
         try:
             first = record(self._function, args, keywords)
+            # After the first run, in which a function may fill a cache.
+            guards = Guards(self._function, [leaf for leaf in values if not is_dynamic(leaf)])
             second = record(self._function, args, keywords)
-            repeats = same_recording(first, second)
+            repeats = same_recording(first, second) and guards.hold() and guards.none_drawn()
         except (_RandomStateChangedError, CapturedArrayChangedError):
             repeats = False
         if not repeats:
             line = user_line()
             warnings.warn_explicit(
                 f"{self!r} captures values that change from call to call (random numbers, a"
-                " reused buffer), so it is not compiled and runs as plain Python each time",
+                " reused buffer, a counter), so it is not compiled and runs as plain Python each"
+                " time",
                 NotCompiledWarning,
                 line.filename if line else "<unknown>",
                 line.number if line else 0,
             )
-            return _Entry(guards, None, None, derived_constants=False)
+            return None
         run = Interpreter(first.graph)
         if not any(isinstance(leaf, Traced) for leaf in leaves):
             self._shadow_run(first, run, args, keywords)
-        return _Entry(guards, first, run, _has_derived_constants(first, second))
+        return _Entry(guards, first, run, _read_by_reference(first, second))
 
     def _shadow_run(
         self, recording: Recording, run: Interpreter, args: Any, keywords: dict[str, Any]
@@ -238,7 +287,7 @@ class Compiled:
             return self._function(*traced_args, **traced_keywords)
 
         compare_with_plain_run(
-            self._function, recording.result(run(inputs)), args, keywords, trace_again
+            self._function, recording.result(run(inputs), inputs), args, keywords, trace_again
         )
 
 
@@ -252,18 +301,25 @@ def _plain_example(leaf: Any) -> Any:
     return np.broadcast_to(np.zeros((), kind.dtype), kind.shape)  # zeros that take no memory
 
 
-def _has_derived_constants(first: Recording, second: Recording) -> bool:
-    """Whether arrays were made inside the function, perhaps from what it can see by name."""
-    return any(
-        isinstance(a.operation, Constant)
-        and isinstance(a.operation.value, np.ndarray)
-        and isinstance(b.operation, Constant)
-        and a.operation.value is not b.operation.value
+def _read_by_reference(first: Recording, second: Recording) -> frozenset[int]:
+    """Find the ndarrays whose contents may change without a new recording.
+
+    There are none when a value was made inside the function, perhaps from their contents.
+    """
+    pairs = [
+        (a.operation.value, b.operation.value)
         for a, b in zip(first.graph.nodes, second.graph.nodes, strict=True)
-    )
+        if isinstance(a.operation, Constant) and isinstance(b.operation, Constant)
+    ]
+    arrays = [(a, b) for a, b in pairs if isinstance(a, np.ndarray)]
+    made = [*arrays, *zip(first.scalars, second.scalars, strict=True)]
+    made += [(a, b) for (_, a), (_, b) in zip(first.leaves, second.leaves, strict=True)]
+    if any(a is not b and type(a) is not int for a, b in made):
+        return frozenset()
+    return frozenset(id(a) for a, _ in arrays)
 
 
-def compile(function: Callable[..., Any]) -> Compiled:  # noqa: A001  # the name users look for
+def compile(function: Callable[..., Any]) -> Compiled:
     """Trace a function once for each signature and run the recording from then on.
 
     The signature is the structure, shapes and dtypes of the arguments, and the values of Python

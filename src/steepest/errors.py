@@ -7,6 +7,7 @@ shapes and values involved, and says what to write instead.
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ __all__ = [
     "NotCompiledWarning",
     "NotDifferentiableError",
     "NotFiniteError",
+    "RefusedWrites",
     "ShadowRunError",
     "SourceLine",
     "SteepestError",
@@ -31,7 +33,7 @@ __all__ = [
     "user_line",
 ]
 
-_OWN_FILES = str(Path(__file__).parent)
+_OWN_FILES = str(Path(__file__).parent) + os.sep
 _STANDARD_LIBRARY = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
 _INSTALLED = ("site-packages", "dist-packages")
 _MACHINERY = ("numpy", "scipy", "tqdm", "click", "pluggy", "_pytest", "hypothesis")
@@ -145,6 +147,29 @@ class TracedConversionError(SteepestError, TypeError):
 
 class NeedsValueError(TracedConversionError):
     """A function traced with shapes alone (``compile``, ``descend``) asked for a value."""
+
+
+class RefusedWrites:
+    """Context for the user's code: a write of a traced value into an ndarray gets its own error.
+
+    NumPy replaces the error of the conversion, which says what is wrong, by one about sequences.
+    """
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object
+    ) -> None:
+        cause = error.__cause__ if kind is ValueError and error is not None else None
+        if isinstance(cause, TracedConversionError):
+            needs_value = isinstance(cause, NeedsValueError)
+            raise (NeedsValueError if needs_value else UnsupportedError)(
+                "writing a traced value into an ndarray, as in `out[i] = x`",
+                instead="collect the values in a list and join them: np.stack(values), or"
+                " np.concatenate(values)",
+                line=cause.line,
+            ) from cause
 
 
 class NotDifferentiableError(SteepestError, TypeError):

@@ -156,7 +156,7 @@ class Graph:
         pending = list(outputs)
         while pending:
             node = pending.pop()
-            if node not in needed or node in inputs:
+            if node not in needed:
                 needed.add(node)
                 pending.extend(parent for parent in node.inputs if parent not in needed)
         return Graph(

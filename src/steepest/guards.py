@@ -1,22 +1,27 @@
 """What a compiled function read besides its arguments: globals, closure cells, attributes.
 
-A compiled function is recorded once. Guards compare, before each call, what the recording read
-through names: numbers, strings and the identity of everything else; the contents of ndarrays
-where values derived from them are part of the recording. Not reached are attributes of objects
-below the second level, entries beyond the first thousand of a container, and what other
-libraries keep for themselves.
+A compiled function is recorded once. Guards compare, before each call, what the recording could
+read through names: numbers, strings, the identity of everything else, and the contents of the
+ndarrays that are not themselves part of the recording.
+Not reached are attributes of objects below the second level, entries beyond the first thousand
+of a container, properties that look elsewhere, and what other libraries keep for themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from types import CodeType, FunctionType, MethodType, ModuleType
+import pickle
+import random
+import sys
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from types import CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from steepest.errors import is_user_code
-from steepest.fingerprint import fingerprint
+from steepest.fingerprint import fingerprint, may_be_written
 
 __all__ = ["Guards"]
 
@@ -31,23 +36,30 @@ class Guards:
     Parameters
     ----------
     function : callable
+    arguments : sequence
+        Arguments that are objects of the user's, whose attributes the function may read.
     """
 
-    __slots__ = ("_arrays", "_checks", "_seen")
+    __slots__ = ("_arguments", "_arrays", "_checks", "_generators", "_seen")
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], arguments: Sequence[Any] = ()) -> None:
         self._checks: list[tuple[Callable[[], Any], Any]] = []
         self._arrays: dict[int, tuple[np.ndarray[Any, Any], int]] = {}
+        self._generators: list[tuple[Any, bytes]] = []
         self._seen: set[int] = set()
-        self._visit_callable(function)
+        # Held, so that the ids by which a signature knows them are not given to others.
+        self._arguments = arguments
+        self._visit(function, 0)
+        for each in arguments:
+            self._visit(each, 0)
 
-    def hold(self, contents: bool) -> bool:
+    def hold(self, by_reference: Collection[int] = frozenset()) -> bool:
         """Whether everything is as it was.
 
         Parameters
         ----------
-        contents : bool
-            Whether the entries of ndarrays count too, and not only which array it is.
+        by_reference : collection of int
+            The ids of the ndarrays whose contents may change, because they are read anew.
         """
         for read, expected in self._checks:
             now = read()
@@ -57,29 +69,25 @@ class Guards:
                 and repr(now) == repr(expected)
             ):
                 return False
-        return not contents or all(
-            fingerprint(array) == known for array, known in self._arrays.values()
+        return all(
+            key in by_reference or fingerprint(array) == known
+            for key, (array, known) in self._arrays.items()
         )
 
-    def _visit_callable(self, function: Any) -> None:
-        if isinstance(function, MethodType):
-            self._visit(function.__self__, 0)
-            function = function.__func__
-        wrapped = getattr(function, "__wrapped__", None)
-        if wrapped is not None:
-            self._visit(wrapped, 0)
-        if not isinstance(function, FunctionType):
-            if not isinstance(function, type) and hasattr(function, "__dict__"):
-                self._visit(function, 0)
+    def none_drawn(self) -> bool:
+        """Whether every random number generator in reach is where it was."""
+        return all(pickle.dumps(each) == state for each, state in self._generators)
+
+    def _visit_function(self, function: FunctionType) -> None:
+        if not is_user_code(function.__code__.co_filename):
             return
-        if id(function) in self._seen or not is_user_code(function.__code__.co_filename):
-            return
-        self._seen.add(id(function))
+        self._guard(lambda: function.__code__, 0)
         for cell in function.__closure__ or ():
             self._guard(_cell_reader(cell), 0)
-        for name in sorted(_names(function.__code__)):
+        names = _names(function.__code__)
+        for name in sorted(names):
             if name in function.__globals__:
-                self._guard(_item_reader(function.__globals__, name), 0, _names(function.__code__))
+                self._guard(_item_reader(function.__globals__, name), 0, names)
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self._visit(value, 0)
 
@@ -91,32 +99,75 @@ class Guards:
         self._visit(value, depth, names)
 
     def _visit(self, value: Any, depth: int, names: frozenset[str] = frozenset()) -> None:
-        if isinstance(value, _VALUES):
+        if isinstance(value, _VALUES) or id(value) in self._seen or depth > 2:
             return
         if isinstance(value, np.ndarray):
-            self._arrays.setdefault(id(value), (value, fingerprint(value)))
+            if may_be_written(value):
+                self._arrays.setdefault(id(value), (value, fingerprint(value)))
             return
-        if isinstance(value, (FunctionType, MethodType)):
-            self._visit_callable(value)
+        if isinstance(value, MethodType):
+            self._visit(value.__self__, depth)
+            self._visit(value.__func__, depth)
             return
-        if id(value) in self._seen or depth > 2:
-            return
-        self._seen.add(id(value))
+        # A module is seen with other names each time.
         if isinstance(value, ModuleType):
             if is_user_code(getattr(value, "__file__", None) or "/"):
                 for name in sorted(names & vars(value).keys()):
-                    self._guard(_item_reader(vars(value), name), depth + 1)
+                    self._guard(_item_reader(vars(value), name), depth + 1, names)
+            return
+        self._seen.add(id(value))
+        wrapped = getattr(value, "__wrapped__", None)
+        if wrapped is not None:
+            self._visit(wrapped, depth)
+        if isinstance(value, FunctionType):
+            self._visit_function(value)
+        elif isinstance(value, partial):
+            for each in (value.func, *value.args, *value.keywords.values()):
+                self._visit(each, depth)
+        elif isinstance(value, (np.random.Generator, np.random.RandomState, random.Random)):
+            self._generators.append((value, pickle.dumps(value)))
         elif isinstance(value, dict):
             for key in list(value)[:_LARGEST_CONTAINER]:
                 self._guard(_item_reader(value, key), depth + 1)
             self._checks.append((value.__len__, len(value)))
-        elif isinstance(value, (list, tuple)):
+        elif isinstance(value, (list, tuple, deque)):
             for position in range(min(len(value), _LARGEST_CONTAINER)):
                 self._guard(_position_reader(value, position), depth + 1)
             self._checks.append((value.__len__, len(value)))
-        elif hasattr(value, "__dict__") and not isinstance(value, type):
-            for name in list(vars(value)):
-                self._guard(_item_reader(vars(value), name), depth + 1)
+        elif isinstance(value, (set, frozenset)):
+            self._checks.append((_members_reader(value), _members_reader(value)()))
+        elif isinstance(value, type):
+            self._visit_class(value, depth)
+        else:
+            self._visit_object(value, depth)
+
+    def _visit_class(self, kind: type, depth: int) -> None:
+        for each in kind.__mro__:
+            if _is_users(each):
+                for name in list(vars(each)):
+                    if not isinstance(vars(each)[name], MemberDescriptorType):
+                        self._guard(_class_reader(each, name), depth + 1)
+
+    def _visit_object(self, value: Any, depth: int) -> None:
+        if hasattr(value, "__wrapped__") and not _is_users(type(value)):
+            # The state of a wrapper, as a cache, is its own affair.
+            return
+        self._visit(type(value), depth)
+        attributes = getattr(value, "__dict__", {})
+        for name in list(attributes):
+            self._guard(_item_reader(attributes, name), depth + 1)
+        for kind in type(value).__mro__:
+            for name, member in vars(kind).items():
+                if isinstance(member, MemberDescriptorType) and _is_users(kind):
+                    self._guard(_slot_reader(value, name), depth + 1)
+
+
+def _is_users(kind: type) -> bool:
+    """Whether a class is written by the user."""
+    if kind.__module__ == "__main__":
+        return True
+    filename = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return filename is not None and is_user_code(filename)
 
 
 def _names(code: CodeType) -> frozenset[str]:
@@ -139,6 +190,25 @@ def _cell_reader(cell: Any) -> Callable[[], Any]:
             return _MISSING
 
     return read
+
+
+def _members_reader(members: Collection[Any]) -> Callable[[], str]:
+    return lambda: repr(sorted(map(repr, members)))
+
+
+def _class_reader(kind: type, name: str) -> Callable[[], Any]:
+    def read() -> Any:
+        value = vars(kind).get(name, _MISSING)
+        # What the function of a static, class or computed attribute reads counts too.
+        if isinstance(value, (staticmethod, classmethod)):
+            return value.__func__
+        return value.fget if isinstance(value, property) else value
+
+    return read
+
+
+def _slot_reader(value: Any, name: str) -> Callable[[], Any]:
+    return lambda: getattr(value, name, _MISSING)
 
 
 def _item_reader(container: dict[Any, Any], key: Any) -> Callable[[], Any]:

@@ -160,7 +160,9 @@ def _watch_variables(run: Callable[[], Any]) -> list[_Event]:
     before: dict[FrameType, tuple[SourceLine, dict[str, int]]] = {}
 
     def on_event(frame: FrameType, event: str, _argument: Any) -> Any:
-        if not is_user_code(frame.f_code.co_filename):
+        # Methods that Python generates for steepest's own dataclasses stand in no file.
+        own = frame.f_globals.get("__name__", "").startswith("steepest.")
+        if own or not is_user_code(frame.f_code.co_filename):
             return None
         if len(events) >= _REMEMBERED_LINES:
             return None

@@ -12,7 +12,7 @@ import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -46,6 +46,8 @@ class Structure:
         Keys of a dict, field names of a dataclass or named tuple, indices of a list or tuple.
     children : tuple of Structure
         One for each key.
+    has_arithmetic : bool
+        Whether the container had arithmetic; weights and their gradient have one structure.
     template : object
         An empty instance, for dict subclasses with state of their own (``defaultdict``), or the
         original instance of a dataclass, for its fields that ``__init__`` does not take.
@@ -54,6 +56,7 @@ class Structure:
     kind: type | None = None
     keys: tuple[Any, ...] = ()
     children: tuple[Structure, ...] = ()
+    has_arithmetic: bool = dataclasses.field(default=False, compare=False)
     template: Any = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
@@ -162,13 +165,22 @@ def flatten(tree: Tree) -> tuple[list[Leaf], Structure]:
     return leaves, _flatten_into(leaves, tree)
 
 
-def unflatten(structure: Structure, leaves: Sequence[Leaf]) -> Tree:
-    """Put a pytree together from its structure and as many leaves as it has places."""
+def unflatten(
+    structure: Structure, leaves: Sequence[Leaf], *, keep_arithmetic: bool = False
+) -> Tree:
+    """Put a pytree together from its structure and as many leaves as it has places.
+
+    Parameters
+    ----------
+    keep_arithmetic : bool
+        Whether containers that had arithmetic have it again.
+    """
     if len(leaves) != structure.leaf_count:
         raise BadInputError(
             f"a tree of {structure.leaf_count} leaves cannot be made from {len(leaves)}"
         )
-    return _unflatten_from(structure, iter(leaves))
+    type_of = _original_type if keep_arithmetic else _type_without_arithmetic
+    return _unflatten_from(structure, iter(leaves), type_of)
 
 
 def tree_map(function: Callable[..., Leaf], tree: Tree, *others: Tree) -> Tree:
@@ -210,7 +222,8 @@ def leaf_names(tree: Tree, root: str = "x") -> list[str]:
 
 def with_arithmetic(tree: Tree) -> Tree:
     """Give every container of a tree arithmetic on its leaves; a single leaf is left as it is."""
-    return _add_arithmetic(tree) if flatten(tree)[1].kind is not None else tree
+    leaves, structure = flatten(tree)
+    return _unflatten_from(structure, iter(leaves), _type_with_arithmetic)
 
 
 def _plain_type(kind: type) -> type:
@@ -247,27 +260,44 @@ def _flatten_into(leaves: list[Leaf], tree: Tree) -> Structure:
     else:
         leaves.append(tree)
         return LEAF
-    return Structure(kind, keys, tuple(_flatten_into(leaves, value) for value in values), template)
+    children = tuple(_flatten_into(leaves, value) for value in values)
+    return Structure(kind, keys, children, isinstance(tree, TreeArithmetic), template)
 
 
-def _unflatten_from(structure: Structure, leaves: Iterator[Leaf]) -> Tree:
+def _unflatten_from(
+    structure: Structure, leaves: Iterator[Leaf], type_of: Callable[[Structure], type]
+) -> Tree:
     kind = structure.kind
     if kind is None:
         return next(leaves)
-    values = [_unflatten_from(child, leaves) for child in structure.children]
+    values = [_unflatten_from(child, leaves, type_of) for child in structure.children]
+    target = type_of(structure)
     if issubclass(kind, dict):
-        result: Any = {} if kind is dict else _empty_instance(kind, structure.template)
+        result: Any = target() if kind is dict else _empty_instance(target, structure.template)
         result.update(zip(structure.keys, values, strict=True))
         return result
     if _is_named_tuple(kind):
-        return kind(*values)
+        return target(*values)
     if issubclass(kind, (list, tuple)):
-        return kind(values)
-    return _replace_fields(structure.template, kind, structure.keys, values)
+        return target(values)
+    return _replace_fields(structure.template, target, structure.keys, values)
+
+
+def _type_without_arithmetic(structure: Structure) -> type:
+    return cast("type", structure.kind)
+
+
+def _type_with_arithmetic(structure: Structure) -> type:
+    return _arithmetic_type(cast("type", structure.kind))
+
+
+def _original_type(structure: Structure) -> type:
+    kind = cast("type", structure.kind)
+    return _arithmetic_type(kind) if structure.has_arithmetic else kind
 
 
 def _replace_fields(template: Any, kind: type, keys: Sequence[str], values: Sequence[Any]) -> Any:
-    """Copy a dataclass with other field values, without running its ``__init__`` (frozen or not)."""
+    """Copy a dataclass, frozen or not, with other field values and without its ``__init__``."""
     result = _empty_instance(kind, template)
     for key, value in zip(keys, values, strict=True):
         object.__setattr__(result, key, value)
@@ -294,32 +324,14 @@ def _arithmetic_type(kind: type) -> type:
         return GradientList
     if kind is tuple:
         return GradientTuple
-    return type(f"Gradient{kind.__name__}", (TreeArithmetic, kind), {"__slots__": ()})
+    # A type made here cannot be found by its name, as pickle would.
+    members = {"__slots__": (), "__reduce__": _made_from_plain_tree}
+    return type(f"Gradient{kind.__name__}", (TreeArithmetic, kind), members)
 
 
-def _add_arithmetic(tree: Tree) -> Tree:
-    leaves: list[Leaf] = []
-    structure = _flatten_into(leaves, tree)
-    return _build_with_arithmetic(structure, iter(leaves))
-
-
-def _build_with_arithmetic(structure: Structure, leaves: Iterator[Leaf]) -> Tree:
-    kind = structure.kind
-    if kind is None:
-        return next(leaves)
-    values = [_build_with_arithmetic(child, leaves) for child in structure.children]
-    target = _arithmetic_type(kind)
-    if kind is dict:
-        return target(zip(structure.keys, values, strict=True))
-    if issubclass(kind, dict):
-        result = _empty_instance(target, structure.template)
-        result.update(zip(structure.keys, values, strict=True))
-        return result
-    if _is_named_tuple(kind):
-        return target(*values)
-    if issubclass(kind, (list, tuple)):
-        return target(values)
-    return _replace_fields(structure.template, target, structure.keys, values)
+def _made_from_plain_tree(gradient: Tree) -> tuple[Callable[[Tree], Tree], tuple[Tree]]:
+    leaves, structure = flatten(gradient)
+    return with_arithmetic, (unflatten(structure, leaves),)
 
 
 def _is_number(value: object) -> bool:

@@ -6,6 +6,7 @@ Operators and methods apply primitives; NumPy's functions and ufuncs reach the t
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -305,7 +306,7 @@ class Array(Traced):
         return other // self, other % self
 
     def __round__(self, digits: int | None = None) -> Value:
-        return np.round(self, digits or 0)
+        return round(self._plain_value("round(…)"), digits)
 
     def _is_ndarray(self) -> bool:
         """Whether the plain value is an ndarray, and not a scalar."""
@@ -334,7 +335,12 @@ class Array(Traced):
             )
         if result.dtype != self.dtype:
             result = result.astype(self.dtype, casting="same_kind")
-        if not isinstance(result, Array) or result._trace is not self._trace:
+        if not isinstance(result, Array):
+            raise UnsupportedError(
+                f"in-place operation ({operator}) whose result has no derivative",
+                instead="write the operation out, as in `y = x // 2`",
+            )
+        if result._trace is not self._trace:
             raise UnsupportedError(
                 f"in-place operation ({operator}) between values of different gradients",
                 instead="write the operation out, as in `x = x + y`",
@@ -364,15 +370,17 @@ class Array(Traced):
     ) -> Value:
         from steepest.array.dispatch import apply_function
 
-        if not all(issubclass(each, (Array, np.ndarray, np.generic)) for each in types):
-            return NotImplemented
+        for each in types:
+            if each is not Array and not issubclass(each, (np.ndarray, np.generic)):
+                return NotImplemented
         return apply_function(function, args, settings)
 
     # Conversions: free where nothing is differentiated, errors elsewhere
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if not self._trace.active and self._value is not None:
-            return np.asarray(self._value, dtype)
+            # What the trace keeps must not be written into.
+            return np.array(self._value, dtype)
         raise self._refusal(
             "np.asarray(…), or writing it into an ndarray,",
             "apply NumPy functions to the value itself; build arrays with np.stack or"
@@ -401,8 +409,7 @@ class Array(Traced):
         return int(self._plain_value("int(…)"))
 
     def __index__(self) -> int:
-        value = self._plain_value("an index, range() or a length")
-        return value.__index__()  # type: ignore[no-any-return]
+        return operator.index(self._plain_value("an index, range() or a length"))
 
     def item(self, *position: int) -> NoReturn:
         """Refuse: a Python number carries no gradient."""
@@ -452,7 +459,7 @@ class Array(Traced):
         )
 
     def __contains__(self, item: Value) -> bool:
-        return bool((self == item).any())
+        return bool(np.any(self == item))
 
     def astype(
         self,
@@ -511,13 +518,19 @@ class Array(Traced):
     var = _method("var")
     reshape = _axes_method("reshape")
     transpose = _axes_method("transpose")
-    conj = _unary(primitive("conjugate"))
-    conjugate = conj
     T = property(lambda self: np.transpose(self), doc="The transpose.")
     mT = property(lambda self: np.swapaxes(self, -1, -2), doc="The transpose of the last two axes.")
     real = property(lambda self: np.real(self), doc="The real part.")
     imag = property(lambda self: np.imag(self), doc="The imaginary part.")
     flat = property(lambda self: iter(np.ravel(self)), doc="The entries, one by one.")
+
+    def conj(self) -> Value:
+        """Take the complex conjugate; of real numbers, as in NumPy, the array itself."""
+        if self.dtype.kind == "c":
+            return bind(primitive("conjugate"), (self,), NO_STATIC)
+        return self
+
+    conjugate = conj
 
     def flatten(self, order: Any = "C") -> Value:
         """Copy into one axis."""

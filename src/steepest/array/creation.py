@@ -78,7 +78,7 @@ def result_type(*arrays_and_dtypes: Value) -> np.dtype[Any]:
 
 
 def _promoted(value: Value) -> Value:
-    """What stands for a value in NumPy's promotion."""
+    """Take what stands for a value in NumPy's promotion."""
     if not isinstance(value, Array):
         return value
     kind = value_type(value).promotion_type

@@ -31,7 +31,7 @@ def apply_ufunc(
     ufunc: np.ufunc, method: str, inputs: tuple[Value, ...], settings: dict[str, Any]
 ) -> Value:
     """Apply a ufunc, or one of its methods, to arguments of which at least one is an Array."""
-    if settings.pop("out", None) not in (None, (None,)):
+    if any(each is not None for each in settings.pop("out", ())):
         raise UnsupportedError(
             f"writing a traced value into an array that exists already"
             f" (np.{ufunc.__name__} with out=, or an in-place operator like +=)",

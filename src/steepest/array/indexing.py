@@ -146,7 +146,7 @@ def _entry(item: Any) -> Any:
 
 
 def _axes_read(item: Any) -> int:
-    """Number of axes that an entry of a key reads, Ellipsis apart."""
+    """Count the axes that an entry of a key reads, Ellipsis apart."""
     if item is None or item is Ellipsis:
         return 0
     if isinstance(item, (int, slice)):

@@ -90,9 +90,7 @@ def _cutoff(rcond: Any, name: str) -> float:
     return float(rcond)
 
 
-def pinv(
-    a: Value, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _NO_VALUE
-) -> Value:
+def pinv(a: Value, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _NO_VALUE) -> Value:
     a = as_array(a)
     if hermitian:
         raise UnsupportedError(
@@ -109,7 +107,7 @@ def pinv(
     return bind(primitive("pinv"), (a,), {"rcond": _cutoff(rcond, "pinv")})
 
 
-def lstsq(a: Value, b: Value, rcond: Any = None) -> tuple[Value, Value, int, Value]:
+def lstsq(a: Value, b: Value, rcond: Any = None) -> tuple[Value, Value, Any, Value]:
     a, b = as_array(a), as_array(b)
     right = np.reshape(b, (-1, 1)) if b.ndim == 1 else b
     plain_a = plain_value(a, "np.linalg.lstsq")
@@ -184,7 +182,7 @@ def _chain(matrices: list[Value]) -> Value:
 
     @cache
     def best(start: int, stop: int) -> tuple[int, int]:
-        """The least cost of the product of some neighbours, and where to split it."""
+        """Find the least cost of the product of some neighbours, and where to split it."""
         if stop - start == 1:
             return 0, start
         return min(
@@ -258,8 +256,7 @@ def qr(a: Value, mode: str = "reduced") -> Any:
     rows, columns = a.shape[-2:] if a.ndim > 1 else (0, 0)
     if mode not in ("reduced", "complete", "r") or (mode == "complete" and rows > columns):
         raise UnsupportedError(
-            f"np.linalg.qr with mode={mode!r} of matrices of shape {a.shape} is not"
-            " differentiated",
+            f"np.linalg.qr with mode={mode!r} of matrices of shape {a.shape} is not differentiated",
             instead="np.linalg.qr(a), whose mode is 'reduced'",
         )
     if rows >= columns:
@@ -304,8 +301,9 @@ def norm(x: Value, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
 
 
 def _vector_norm(x: Value, order: Any, axis: int, keepdims: bool) -> Value:
-    if isinstance(order, str):
-        raise ValueError(f"Invalid norm order '{order}' for vectors")
+    match order:
+        case str():
+            raise ValueError(f"Invalid norm order '{order}' for vectors")
     if order is None or order == 2:
         return np.sqrt(np.sum(_squared(x), axis=axis, keepdims=keepdims))
     if order == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from steepest.array.array import Array, value_type
-from steepest.array.plain import plain_value
+from steepest.array.indexing import read
+from steepest.array.plain import plain_arguments
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Traced, Value, bind
@@ -32,7 +34,7 @@ def _as_array(value: Value) -> Value:
         # A Python number is an array to NumPy's functions.
         return value.astype(value.dtype) if value_type(value).weak else value
     if isinstance(value, (list, tuple)) and _holds_traced(value):
-        return np.stack([_as_array(each) for each in value])
+        return stack(value)
     return np.asarray(value)
 
 
@@ -43,9 +45,31 @@ def _holds_traced(value: Sequence[Any]) -> bool:
     )
 
 
+def copy(a: Value, order: Any = "K", subok: bool = False) -> Value:
+    a = _as_array(a)
+    # A new Array over the same recorded value, which nothing writes into. Functions that return
+    # new memory begin with it, so that the views they make on the way are not of the user's array.
+    return Array(a._trace, a._value, a._node) if isinstance(a, Array) else a.copy()
+
+
+def _each_copied(arrays: Any) -> list[Value]:
+    """List the arrays of a sequence, or along the first axis of an array."""
+    return [copy(each) for each in (copy(arrays) if isinstance(arrays, Array) else arrays)]
+
+
+def _integers(value: Value) -> Value:
+    """Take positions or counts as NumPy does: it rounds numbers down, but not arrays."""
+    if isinstance(value, Array):
+        return value
+    if isinstance(value, (np.ndarray, np.generic)):
+        return np.asarray(value).astype(np.intp, casting="safe")
+    return np.asarray(value, np.intp)
+
+
 def _stand_in(value: Value) -> np.ndarray[Any, Any]:
     """Make an ndarray of a value's shape, without memory, to ask NumPy about shapes."""
-    return np.broadcast_to(False, value_type(value).shape)
+    shape = value_type(value).shape
+    return np.ndarray(shape, bool, b"0", 0, (0,) * len(shape))
 
 
 def _refuse_out(out: Any, name: str) -> None:
@@ -65,20 +89,35 @@ def _at(axis: int, item: Any) -> tuple[Any, ...]:
 
 
 def reshape(a: Value, /, shape: Any, order: Any = "C", *, copy: bool | None = None) -> Value:
-    # NumPy finds the length that -1 stands for, and the words for a shape that does not fit.
-    target = np.reshape(_stand_in(a), shape).shape
-    if order not in ("C", "A", "F"):
-        raise ValueError(f"order must be one of 'C', 'F' or 'A' (got '{order}')")
+    if order in {"A", "K"} and value_type(a).ndim > 1:
+        raise UnsupportedError(
+            f"order={order!r} depends on how the entries lie in memory",
+            instead="order='C' (the default) or order='F'",
+        )
+    target = _reshaped(a, shape, order)
     if order == "F":
         # Fortran's order is C's with the axes reversed.
-        reversed_result = bind(_reshape, (np.transpose(a),), {"shape": target[::-1]})
-        return np.transpose(reversed_result)
+        a, target = transpose(a), target[::-1]
     result = bind(_reshape, (a,), {"shape": target})
+    if order == "F":
+        result = transpose(result)
     return np.copy(result) if copy else result
 
 
+def _reshaped(a: Value, shape: Any, order: Any) -> tuple[int, ...]:
+    """Find the lengths of a reshaped array, with the one that -1 stands for."""
+    given = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    target = tuple(map(operator.index, given))
+    size = value_type(a).size
+    if min(target, default=0) >= 0 and math.prod(target) == size and order in {"C", "F"}:
+        return target
+    # The -1, and the words for a shape that does not fit, are NumPy's.
+    lengths: tuple[int, ...] = np.reshape(_stand_in(a), target, order).shape
+    return lengths
+
+
 def ravel(a: Value, order: Any = "C") -> Value:
-    return np.reshape(a, (-1,), "C" if order == "K" else order)
+    return reshape(a, (value_type(a).size,), order)
 
 
 def squeeze(a: Value, axis: Any = None) -> Value:
@@ -94,18 +133,10 @@ def _at_least(minimal: Callable[..., Any]) -> Callable[..., Value]:
         results = []
         for each in map(_as_array, arys):
             shape = minimal(_stand_in(each)).shape
-            results.append(
-                each if shape == value_type(each).shape else np.reshape(each, shape)
-            )
+            results.append(each if shape == value_type(each).shape else reshape(each, shape))
         return results[0] if len(results) == 1 else tuple(results)
 
     return at_least
-
-
-def copy(a: Value, order: Any = "K", subok: bool = False) -> Value:
-    a = _as_array(a)
-    # A new Array over the same recorded value, which nothing writes into.
-    return Array(a._trace, a._value, a._node) if isinstance(a, Array) else a.copy()
 
 
 # Order of axes
@@ -115,10 +146,10 @@ def transpose(a: Value, axes: Any = None) -> Value:
     ndim = value_type(a).ndim
     if axes is None:
         axes = range(ndim)[::-1]
-    elif len(axes) != ndim:
-        raise ValueError("axes don't match array")
     else:
-        axes = normalize_axis_tuple(tuple(axes), ndim)
+        axes = normalize_axis_tuple(axes, ndim)
+        if len(axes) != ndim:
+            raise ValueError("axes don't match array")
     return bind(_transpose, (a,), {"axes": tuple(axes)})
 
 
@@ -195,25 +226,22 @@ def rot90(m: Value, k: int = 1, axes: Any = (0, 1)) -> Value:
 
 
 def roll(a: Value, shift: Any, axis: Any = None) -> Value:
+    result = copy(a)
     if axis is None:
-        return np.reshape(np.roll(np.ravel(a), shift, 0), value_type(a).shape)
+        flat = reshape(result, (value_type(a).size,))
+        return np.copy(reshape(roll(flat, shift, 0), value_type(a).shape))
+    shift = plain_arguments(shift, "the shift of np.roll")
     axes = normalize_axis_tuple(axis, value_type(a).ndim, allow_duplicate=True)
     shifts, places = np.broadcast_arrays(shift, axes)
     if shifts.ndim > 1:
         raise ValueError("'shift' and 'axis' should be scalars or 1D sequences")
-    result = a
     for each, place in zip(shifts.ravel().tolist(), places.ravel().tolist(), strict=True):
         length = value_type(a).shape[place]
-        each %= max(length, 1)
-        if each:
-            result = np.concatenate(
-                [
-                    result[_at(place, slice(length - each, None))],
-                    result[_at(place, slice(length - each))],
-                ],
-                axis=place,
-            )
-    return np.copy(result) if result is a else result
+        cut = -each % max(length, 1)
+        if cut:
+            parts = [result[_at(place, slice(cut, None))], result[_at(place, slice(cut))]]
+            result = np.concatenate(parts, axis=place)
+    return result
 
 
 # Repetition
@@ -228,8 +256,7 @@ def broadcast_arrays(*args: Value, subok: bool = False) -> tuple[Value, ...]:
     arrays = [_as_array(each) for each in args]
     shape = np.broadcast_shapes(*(value_type(each).shape for each in arrays))
     return tuple(
-        each if value_type(each).shape == shape else np.broadcast_to(each, shape)
-        for each in arrays
+        each if value_type(each).shape == shape else np.broadcast_to(each, shape) for each in arrays
     )
 
 
@@ -242,9 +269,9 @@ def meshgrid(
     places = list(range(count))
     if indexing == "xy" and count > 1:
         places[:2] = 1, 0
+    arrays = _each_copied(xi) if copy else [_as_array(each) for each in xi]
     grid: tuple[Value, ...] = tuple(
-        np.reshape(_as_array(each), tuple(-1 if i == place else 1 for i in range(count)))
-        for each, place in zip(xi, places, strict=True)
+        np.reshape(each, _at_axis(place, count)) for each, place in zip(arrays, places, strict=True)
     )
     if not sparse:
         grid = np.broadcast_arrays(*grid)
@@ -260,23 +287,24 @@ def tile(A: Value, reps: Any) -> Value:  # noqa: N803  # NumPy's name
     # Each axis is preceded by one along which it repeats.
     spread = tuple(length for each in zip(counts, shape, strict=True) for length in each)
     apart = tuple(length for each in shape for length in (1, each))
-    repeated = np.broadcast_to(np.reshape(A, apart), spread)
+    repeated = broadcast_to(reshape(copy(A), apart), spread)
     together = tuple(count * length for count, length in zip(counts, shape, strict=True))
-    return np.copy(np.reshape(repeated, together))
+    return np.copy(reshape(repeated, together))
 
 
 def repeat(a: Value, repeats: Any, axis: int | None = None) -> Value:
+    a = copy(a)
     if axis is None:
-        a, axis = np.ravel(a), 0
+        a, axis = ravel(a), 0
     shape = value_type(a).shape
     axis = normalize_axis_index(operator.index(axis), len(shape))
-    count = np.asarray(repeats)
-    if count.size == 1 and count.dtype.kind in "iu" and count.item() >= 0:
-        after = np.expand_dims(a, axis + 1)
-        spread = (*shape[: axis + 1], count.item(), *shape[axis + 1 :])
-        together = (*shape[:axis], shape[axis] * count.item(), *shape[axis + 1 :])
-        return np.copy(np.reshape(np.broadcast_to(after, spread), together))
-    return a[_at(axis, np.repeat(np.arange(shape[axis]), repeats))]
+    counts = _integers(plain_arguments(repeats, "np.repeat"))
+    if counts.size != 1 or counts.item() < 0:
+        return read(a, _at(axis, np.repeat(np.arange(shape[axis]), counts)))
+    count = counts.item()
+    spread = (*shape[: axis + 1], count, *shape[axis + 1 :])
+    together = (*shape[:axis], shape[axis] * count, *shape[axis + 1 :])
+    return np.copy(reshape(broadcast_to(expand_dims(a, axis + 1), spread), together))
 
 
 # Joining
@@ -292,11 +320,11 @@ def concatenate(
     casting: Any = "same_kind",
 ) -> Value:
     _refuse_out(out, "concatenate")
-    parts = [_as_array(each) for each in arrays]
+    parts = _each_copied(arrays)
     if not parts:
         raise ValueError("need at least one array to concatenate")
     if axis is None:
-        parts, axis = [np.ravel(each) for each in parts], 0
+        parts, axis = [ravel(each) for each in parts], 0
     types = [value_type(each) for each in parts]
     if not types[0].ndim:
         raise ValueError("zero-dimensional arrays cannot be concatenated")
@@ -323,36 +351,31 @@ def stack(
     casting: Any = "same_kind",
 ) -> Value:
     _refuse_out(out, "stack")
-    parts = [_as_array(each) for each in arrays]
+    parts = _each_copied(arrays)
     if not parts:
         raise ValueError("need at least one array to stack")
-    shapes = {value_type(each).shape for each in parts}
-    if len(shapes) != 1:
-        raise ValueError(
-            f"all input arrays must have the same shape; the shapes are {sorted(shapes)}"
-        )
-    axis = normalize_axis_index(operator.index(axis), len(shapes.pop()) + 1)
-    return np.concatenate(
-        [np.expand_dims(each, axis) for each in parts], axis=axis, dtype=dtype, casting=casting
-    )
+    shape = value_type(parts[0]).shape
+    if any(value_type(each).shape != shape for each in parts):
+        shapes = ", ".join(str(value_type(each).shape) for each in parts)
+        raise ValueError(f"all input arrays must have the same shape, and they are {shapes}")
+    axis = normalize_axis_index(operator.index(axis), len(shape) + 1)
+    static = {"shape": (*shape[:axis], 1, *shape[axis:])}
+    expanded = [bind(_reshape, (each,), static) for each in parts]
+    return concatenate(expanded, axis, dtype=dtype, casting=casting)
 
 
 def _many(at_least: Callable[..., Any], arrays: Sequence[Value]) -> list[Value]:
-    parts = at_least(*(_as_array(each) for each in arrays))
+    parts = at_least(*_each_copied(arrays))
     return list(parts) if isinstance(parts, tuple) else [parts]
 
 
-def hstack(
-    tup: Sequence[Value], *, dtype: Any = None, casting: Any = "same_kind"
-) -> Value:
+def hstack(tup: Sequence[Value], *, dtype: Any = None, casting: Any = "same_kind") -> Value:
     parts = _many(np.atleast_1d, tup)
     axis = 0 if parts and value_type(parts[0]).ndim == 1 else 1
     return np.concatenate(parts, axis, dtype=dtype, casting=casting)
 
 
-def vstack(
-    tup: Sequence[Value], *, dtype: Any = None, casting: Any = "same_kind"
-) -> Value:
+def vstack(tup: Sequence[Value], *, dtype: Any = None, casting: Any = "same_kind") -> Value:
     return np.concatenate(_many(np.atleast_2d, tup), 0, dtype=dtype, casting=casting)
 
 
@@ -363,8 +386,8 @@ def dstack(tup: Sequence[Value]) -> Value:
 def column_stack(tup: Sequence[Value]) -> Value:
     return np.concatenate(
         [
-            each if value_type(each).ndim >= 2 else np.reshape(each, (-1, 1))
-            for each in map(_as_array, tup)
+            each if value_type(each).ndim >= 2 else reshape(each, (-1, 1))
+            for each in _each_copied(tup)
         ],
         1,
     )
@@ -372,9 +395,8 @@ def column_stack(tup: Sequence[Value]) -> Value:
 
 def append(arr: Value, values: Value, axis: int | None = None) -> Value:
     if axis is None:
-        # NumPy joins flat arrays along their last axis.
-        return np.concatenate([np.ravel(_as_array(arr)), np.ravel(_as_array(values))])
-    return np.concatenate([arr, values], axis=axis)
+        return concatenate([ravel(copy(arr)), ravel(copy(values))])
+    return concatenate([arr, values], axis)
 
 
 def block(arrays: Any) -> Value:
@@ -408,9 +430,9 @@ def _block_leaves(arrays: Any) -> Any:
 
 def _joined_block(arrays: Any, depth: int, ndim: int) -> Value:
     if depth == 0:
-        leaf = _as_array(arrays)
+        leaf = copy(arrays)
         shape = value_type(leaf).shape
-        return np.reshape(leaf, (1,) * (ndim - len(shape)) + shape)
+        return reshape(leaf, (1,) * (ndim - len(shape)) + shape)
     return np.concatenate([_joined_block(each, depth - 1, ndim) for each in arrays], axis=-depth)
 
 
@@ -458,7 +480,7 @@ def unstack(x: Value, /, *, axis: int = 0) -> tuple[Value, ...]:
     if value_type(x).ndim == 0:
         raise ValueError("Input array must be at least 1-d.")
     axis = normalize_axis_index(axis, value_type(x).ndim)
-    return tuple(x[(*_at(axis, i), ...)] for i in range(value_type(x).shape[axis]))
+    return tuple(x[_at(axis, i)] for i in range(value_type(x).shape[axis]))
 
 
 # Diagonals and triangles
@@ -470,9 +492,9 @@ def diagonal(a: Value, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Value
     shape = np.diagonal(_stand_in(a), offset, axis1, axis2).shape
     axis1, axis2 = normalize_axis_index(axis1, ndim), normalize_axis_index(axis2, ndim)
     rest = [axis for axis in range(ndim) if axis not in {axis1, axis2}]
-    moved = np.transpose(a, (*rest, axis1, axis2))
+    moved = transpose(a, (*rest, axis1, axis2))
     columns = value_type(a).shape[axis2]
-    flat = np.reshape(moved, (*shape[:-1], value_type(a).shape[axis1] * columns))
+    flat = reshape(moved, (*shape[:-1], value_type(a).shape[axis1] * columns))
     return flat[(..., _diagonal_of(columns, offset, shape[-1]))]
 
 
@@ -490,28 +512,34 @@ def diag(v: Value, k: int = 0) -> Value:
         raise ValueError("Input must be 1- or 2-d.")
     side = shape[0] + abs(k)
     static = {"key": (_diagonal_of(side, k, shape[0]),), "shape": (side * side,)}
-    return np.copy(np.reshape(bind(_scatter_add, (v,), static), (side, side)))
+    return np.copy(reshape(bind(_scatter_add, (v,), static), (side, side)))
 
 
 def diagflat(v: Value, k: int = 0) -> Value:
-    return np.diag(np.ravel(v), k)
+    return diag(ravel(copy(v)), k)
 
 
 def trace(
     a: Value, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
 ) -> Value:
     _refuse_out(out, "trace")
-    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
+    return np.sum(diagonal(copy(a), offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
 def tril(m: Value, k: int = 0) -> Value:
-    kind = value_type(m)
-    return np.where(np.tri(*kind.shape[-2:], k=k, dtype=bool), m, np.zeros(1, kind.dtype))
+    return np.where(_triangle(m, k), m, np.zeros(1, value_type(m).dtype))
 
 
 def triu(m: Value, k: int = 0) -> Value:
-    kind = value_type(m)
-    return np.where(np.tri(*kind.shape[-2:], k=k - 1, dtype=bool), np.zeros(1, kind.dtype), m)
+    return np.where(_triangle(m, k - 1), np.zeros(1, value_type(m).dtype), m)
+
+
+def _triangle(m: Value, k: int) -> np.ndarray[Any, Any]:
+    """Say which entries are on a diagonal or below it."""
+    shape = value_type(m).shape
+    # NumPy makes a square matrix of a single axis.
+    rows, columns = (*shape[-1:], *shape)[-2:]
+    return np.tri(rows, columns, k, bool)
 
 
 # Padding
@@ -520,7 +548,7 @@ _INDEX_MODES = ("edge", "reflect", "symmetric", "wrap")
 
 
 def pad(array: Value, pad_width: Any, mode: Any = "constant", **settings: Any) -> Value:
-    array = _as_array(array)
+    array = copy(array)
     shape = value_type(array).shape
     widths = _padding_widths(pad_width, len(shape))
     if mode == "constant":
@@ -545,9 +573,8 @@ def pad(array: Value, pad_width: Any, mode: Any = "constant", **settings: Any) -
 def _padding_widths(pad_width: Any, ndim: int) -> tuple[tuple[int, int], ...]:
     if isinstance(pad_width, dict):
         by_axis: list[Any] = [(0, 0)] * ndim
-        for axes, width in pad_width.items():
-            for axis in np.atleast_1d(axes).tolist():
-                by_axis[axis] = (width, width) if isinstance(width, int) else width
+        for axis, width in pad_width.items():
+            by_axis[axis] = (width, width) if isinstance(width, int) else width
         pad_width = by_axis
     widths = np.asarray(pad_width)
     if widths.dtype.kind not in "iu":
@@ -558,14 +585,14 @@ def _padding_widths(pad_width: Any, ndim: int) -> tuple[tuple[int, int], ...]:
     return tuple((int(before), int(after)) for before, after in pairs)
 
 
-def _pad_constant(
-    array: Value, widths: tuple[tuple[int, int], ...], constants: Any
-) -> Value:
+def _pad_constant(array: Value, widths: tuple[tuple[int, int], ...], constants: Any) -> Value:
     kind = value_type(array)
     constants = _as_array(constants)
-    if not isinstance(constants, Array) and not constants.any() and not np.signbit(
-        constants.real
-    ).any():
+    if (
+        not isinstance(constants, Array)
+        and not constants.any()
+        and not np.signbit(constants.real).any()
+    ):
         return bind(_pad, (array,), {"widths": widths})
     pairs = np.broadcast_to(constants, (kind.ndim, 2)).astype(kind.dtype)
     for axis, (before, after) in enumerate(widths):
@@ -586,107 +613,106 @@ def take(
     a: Value, indices: Value, axis: int | None = None, out: None = None, mode: Any = "raise"
 ) -> Value:
     _refuse_out(out, "take")
+    a = copy(a)
     if axis is None:
-        a, axis = np.ravel(a), 0
-    kind = value_type(a)
-    axis = normalize_axis_index(operator.index(axis), kind.ndim)
-    index = _as_array(indices)
-    if value_type(index).dtype.kind not in "iub":
-        index = index.astype(np.intp, casting="safe") if np.size(index) else np.empty(
-            np.shape(index), np.intp
-        )
-    if value_type(index).dtype.kind == "b":
-        index = index.astype(np.intp)
-    length = kind.shape[axis]
-    if mode == "wrap":
+        a, axis = ravel(a), 0
+    axis = normalize_axis_index(operator.index(axis), value_type(a).ndim)
+    index = _integers(indices)
+    length = value_type(a).shape[axis]
+    if mode == "wrap" and length:
         index = index % length
-    elif mode == "clip":
+    elif mode == "clip" and length:
         index = np.clip(index, 0, length - 1)
-    elif mode != "raise":
+    elif mode not in ("clip", "raise", "wrap"):
         raise ValueError(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
-    if isinstance(a, Array):
-        return np.copy(a[_at(axis, index)])
-    # Entries of a plain array, chosen by a traced index.
-    from steepest.array.indexing import gather
-
-    return gather(a, _at(axis, index))
+    result = read(a, _at(axis, index))
+    return np.copy(result) if isinstance(result, Array) else result
 
 
 def take_along_axis(arr: Value, indices: Value, axis: int | None = -1) -> Value:
     if axis is None:
         if np.ndim(indices) != 1:
             raise ValueError("when axis=None, `indices` must have a single dimension.")
-        return np.ravel(arr)[indices]
+        arr, axis = ravel(copy(arr)), 0
     shape = value_type(arr).shape
-    axis = normalize_axis_index(axis, len(shape))
-    if np.ndim(indices) != len(shape):
+    ndim = len(shape)
+    axis = normalize_axis_index(axis, ndim)
+    if value_type(indices).dtype.kind not in "iu":
+        raise IndexError("`indices` must be an integer array")
+    if value_type(indices).ndim != ndim:
         raise ValueError("`indices` and `arr` must have the same number of dimensions")
-    return arr[
-        tuple(
-            indices
-            if i == axis
-            else np.reshape(np.arange(length), tuple(-1 if i == j else 1 for j in range(len(shape))))
-            for i, length in enumerate(shape)
-        )
-    ]
+    key = [np.arange(each).reshape(_at_axis(i, ndim)) for i, each in enumerate(shape)]
+    key[axis] = indices
+    return read(arr, tuple(key))
+
+
+def _at_axis(axis: int, ndim: int) -> tuple[int, ...]:
+    """Shape of an array that lies along one axis."""
+    return tuple(-1 if i == axis else 1 for i in range(ndim))
 
 
 def compress(condition: Value, a: Value, axis: int | None = None, out: None = None) -> Value:
     _refuse_out(out, "compress")
-    mask = np.asarray(plain_value(condition, "np.compress"))
+    mask = np.asarray(plain_arguments(condition, "np.compress"))
     if mask.ndim != 1:
         raise ValueError("condition must be a 1-d array")
-    return np.take(a, np.flatnonzero(mask), axis)
+    return take(a, np.flatnonzero(mask), axis)
 
 
 def extract(condition: Value, arr: Value) -> Value:
-    mask = np.asarray(plain_value(condition, "np.extract"))
-    return np.take(arr, np.flatnonzero(mask))
+    return take(arr, np.flatnonzero(plain_arguments(condition, "np.extract")))
 
 
-def select(
-    condlist: Sequence[Value], choicelist: Sequence[Value], default: Value = 0
-) -> Value:
+def select(condlist: Sequence[Value], choicelist: Sequence[Value], default: Value = 0) -> Value:
     if len(condlist) != len(choicelist):
         raise ValueError("list of cases must be same length as list of conditions")
     if not condlist:
         raise ValueError("select with an empty condition list is not possible")
-    result = default
+    for position, condition in enumerate(condlist):
+        if value_type(condition).dtype != bool:
+            raise TypeError(f"invalid entry {position} in condlist: should be boolean ndarray")
+    dtype = np.result_type(*choicelist, default)
+    result = _as_array(default).astype(dtype)
     for condition, choice in zip(condlist[::-1], choicelist[::-1], strict=True):
-        result = np.where(condition, choice, result)
+        result = np.where(condition, _as_array(choice).astype(dtype), result)
     return result
 
 
 def delete(arr: Value, obj: Any, axis: int | None = None) -> Value:
+    arr = copy(arr)
     if axis is None:
-        arr, axis = np.ravel(arr), 0
-    kept = np.delete(np.arange(value_type(arr).shape[axis]), obj)
-    return np.take(arr, kept, axis)
+        arr, axis = ravel(arr), 0
+    return take(arr, np.delete(np.arange(value_type(arr).shape[axis]), obj), axis)
 
 
 def insert(arr: Value, obj: Any, values: Value, axis: int | None = None) -> Value:
-    arr, values = _as_array(arr), _as_array(values)
+    arr, values = copy(arr), copy(values)
     if axis is None:
-        arr, axis = np.ravel(arr), 0
-    shape = value_type(arr).shape
-    axis = normalize_axis_index(axis, len(shape))
-    length = shape[axis]
-    # NumPy inserts positions of the new entries among those of the old ones.
-    given = value_type(values)
-    scalar = np.ndim(obj) == 0 and not isinstance(obj, slice)
-    if given.ndim < len(shape):
-        values = np.reshape(values, (1,) * (len(shape) - given.ndim) + given.shape)
-    if scalar:
-        values = np.moveaxis(values, 0, axis)
-    count = value_type(values).shape[axis]
-    places = np.insert(np.arange(length), obj, 0).size - length
-    count = max(count, places)
-    order = np.insert(
-        np.arange(length), [obj] * count if scalar else obj, np.arange(length, length + count)
-    )
-    together = (*shape[:axis], count, *shape[axis + 1 :])
-    new = np.broadcast_to(values, together).astype(value_type(arr).dtype)
-    return np.take(np.concatenate([arr, new], axis), order, axis)
+        arr, axis = ravel(arr), 0
+    kind, given = value_type(arr), value_type(values)
+    axis = normalize_axis_index(axis, kind.ndim)
+    length = kind.shape[axis]
+    before = _insertion_points(obj, length)
+    values = reshape(values, (1,) * (kind.ndim - given.ndim) + given.shape)
+    if before.ndim == 0:
+        # One place takes all values, which lie along the first axis then.
+        values = moveaxis(values, 0, axis)
+    count = before.size
+    if before.size == 1:
+        before, count = before.item(), value_type(values).shape[axis]
+    new = broadcast_to(values, (*kind.shape[:axis], count, *kind.shape[axis + 1 :]))
+    # NumPy inserts the positions of the new entries among those of the old ones.
+    order = np.insert(np.arange(length), before, np.arange(length, length + count))
+    return take(concatenate([arr, new.astype(kind.dtype)], axis), order, axis)
+
+
+def _insertion_points(obj: Any, length: int) -> np.ndarray[Any, Any]:
+    if isinstance(obj, slice):
+        return np.arange(length)[obj]
+    points = np.asarray(obj)
+    if points.dtype == bool:
+        return np.flatnonzero(points)
+    return points if points.size else points.astype(np.intp)
 
 
 def diff(
@@ -696,7 +722,7 @@ def diff(
         return a
     if n < 0:
         raise ValueError(f"order must be non-negative but got {n!r}")
-    a = _as_array(a)
+    a = copy(a)
     shape = value_type(a).shape
     if not shape:
         raise ValueError("diff requires input that is at least one dimensional")

@@ -7,10 +7,29 @@ from typing import Any
 import numpy as np
 
 from steepest.array.array import Array
-from steepest.errors import NeedsValueError
+from steepest.errors import NeedsValueError, UnsupportedError
 from steepest.ops.spec import Value
 
-__all__ = ["plain_arguments", "plain_value"]
+__all__ = ["base_array", "plain_arguments", "plain_value"]
+
+
+def base_array(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Take an array of a subclass that only adds to ndarray (``np.memmap``) as an ndarray.
+
+    Raises
+    ------
+    UnsupportedError
+        For those that mean something else by the same operators.
+    """
+    if type(array) is np.ndarray:
+        return array
+    if isinstance(array, (np.matrix, np.ma.MaskedArray)):
+        raise UnsupportedError(
+            f"an array of the type {type(array).__name__} meets a traced value",
+            instead="np.asarray(matrix) and @ for its products; masked.filled(value), or"
+            " np.where(mask, …), for a masked array",
+        )
+    return array.view(np.ndarray)
 
 
 def plain_value(value: Value, asked: str) -> Value:

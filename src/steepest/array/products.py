@@ -100,10 +100,10 @@ def _paired_axes(axes: Any, ndim_a: int, ndim_b: int) -> tuple[list[int], list[i
     if not np.iterable(axes):
         count = int(axes)
         axes = (range(-count, 0), range(count))
-    first, second = ([each] if isinstance(each, (int, np.integer)) else each for each in axes)
+    first, second = ((each,) if isinstance(each, (int, np.integer)) else each for each in axes)
     return (
-        list(np.lib.array_utils.normalize_axis_tuple(tuple(first), ndim_a)),
-        list(np.lib.array_utils.normalize_axis_tuple(tuple(second), ndim_b)),
+        list(np.lib.array_utils.normalize_axis_tuple(tuple(map(int, first)), ndim_a)),
+        list(np.lib.array_utils.normalize_axis_tuple(tuple(map(int, second)), ndim_b)),
     )
 
 
@@ -241,9 +241,7 @@ def einsum(
     operands_left = _matched(arrays, terms, output)
     for positions in _contraction_order(operands_left, output, optimize):
         chosen = [operands_left[i] for i in positions]
-        operands_left = [
-            each for i, each in enumerate(operands_left) if i not in positions
-        ]
+        operands_left = [each for i, each in enumerate(operands_left) if i not in positions]
         kept = set(output).union(*(labels for _, labels in operands_left))
         (x, x_labels), *others = chosen
         for i, (y, y_labels) in enumerate(others, 1):
@@ -339,7 +337,8 @@ def _matched(
 ) -> list[tuple[Value, Labels]]:
     """Take diagonals where a label repeats, and drop axes of length 1 that broadcast."""
     operands = []
-    for x, labels in zip(arrays, terms, strict=True):
+    for array, term in zip(arrays, terms, strict=True):
+        x, labels = array, term
         while len(set(labels)) < len(labels):
             second = next(i for i, each in enumerate(labels) if each in labels[:i])
             first = labels.index(labels[second])

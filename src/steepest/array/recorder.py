@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from steepest.array.array import Array
+from steepest.array.plain import base_array
 from steepest.errors import CapturedArrayChangedError, SourceLine, UnsupportedError, user_line
 from steepest.fingerprint import fingerprint
 from steepest.graph import ArrayType, Constant, Graph, Input, Node, type_of
@@ -23,12 +24,21 @@ class OuterTraceError(UnsupportedError):
 class Recorder(Trace):
     """The trace that makes a graph."""
 
-    __slots__ = ("_captured", "_constants", "inputs", "nodes")
+    __slots__ = (
+        "_captured",
+        "_constants",
+        "has_own_derivatives",
+        "inputs",
+        "nodes",
+        "scalars",
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self.nodes: list[Node] = []
         self.inputs: list[Node] = []
+        self.scalars: list[Value] = []
+        self.has_own_derivatives = False
         self._constants: dict[tuple[type, Any], Node] = {}
         self._captured: dict[int, tuple[np.ndarray[Any, Any], int, SourceLine | None]] = {}
 
@@ -42,6 +52,7 @@ class Recorder(Trace):
     def record(self, primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
         """Infer the type of a result and add the node."""
         if primitive.traced_inside:
+            self.has_own_derivatives = True
             return primitive.evaluate(*args, **static)
         inputs = tuple(self.node_of(arg) for arg in args)
         kind = primitive.infer(*(node.type for node in inputs), **static)
@@ -69,6 +80,7 @@ class Recorder(Trace):
             return node
         if isinstance(value, np.ndarray):
             return self._array_constant(value)
+        self.scalars.append(value)
         # Equal numbers of different types (1, 1.0, -0.0) are different constants.
         key = (type(value), repr(value))
         if key not in self._constants:
@@ -90,6 +102,7 @@ class Recorder(Trace):
         return Graph.build(self.nodes, self.inputs, [self.node_of(each) for each in outputs])
 
     def _array_constant(self, array: np.ndarray[Any, Any]) -> Node:
+        base_array(array)
         now = fingerprint(array)
         known = self._captured.setdefault(id(array), (array, now, user_line()))
         if known[1] != now:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steepest.numeric.directions import scales_by_entry
-from steepest.numeric.evaluate import PRECISION_ERRORS, Function, Parameter, RealArray
+from steepest.numeric.evaluate import Function, Parameter, RealArray
 from steepest.numeric.precision import NATIVE, Precision, significand_bits
 from steepest.tree import Leaf, Tree, flatten, leaf_names
 
@@ -165,7 +165,7 @@ class AnalyticGradient:
             first, second = pair
             if first is None or second is None:
                 continue
-            bent = {}
+            bent: dict[int, RealArray] = {}
             for parameter in parameters:
                 position = parameter.position
                 known = self._values(parameter, precision)
@@ -203,6 +203,9 @@ class AnalyticGradient:
         ]
         finite = [change for change in changes if math.isfinite(change)]
         rounding += HEADROOM * max(finite, default=0.0)
+        if self.is_random:
+            # A few calls may give the same number in one entry by chance, but not in all.
+            rounding += HEADROOM * self._scatter(parameter) * float(np.linalg.norm(part))
         return Projection(value, rounding, size)
 
     def native_loss(self, parameter: Parameter, precision: Precision) -> NativeLoss:
@@ -251,11 +254,14 @@ class AnalyticGradient:
     def _attempt(
         self, precision: Precision, moved: dict[int, RealArray]
     ) -> dict[int, RealArray] | None:
-        """Call at a point that the user did not ask about; None when that fails."""
+        """Call at a point that the user did not ask about; None when that fails.
+
+        Any error counts: at x, as given, the gradient function has returned.
+        """
         try:
             with np.errstate(all="ignore"):
                 return self._taken(self._call(precision, moved))
-        except PRECISION_ERRORS:
+        except Exception:
             return None
 
     def _also(self, precision: Precision, moved: dict[int, RealArray]) -> None:
@@ -270,7 +276,8 @@ class AnalyticGradient:
             try:
                 with np.errstate(all="ignore"):
                     result = self._call(precision, {})
-            except PRECISION_ERRORS:
+            except Exception:
+                # As in `_attempt`.
                 result = None
             for parameter in self._function.parameters:
                 outcome = self._take(result, parameter)
@@ -288,6 +295,16 @@ class AnalyticGradient:
         if precision is NATIVE:
             return self._native[parameter.position], self._epsilon[parameter.position]
         return self._in_precision(precision).get(parameter.position)
+
+    def _scatter(self, parameter: Parameter) -> float:
+        """Return the root mean square by which repeated gradients differ, over all entries."""
+        position = parameter.position
+        squares = [
+            float(np.mean((other[position] - self._native[position]) ** 2))
+            for other in self._others.get(NATIVE.name, [])
+            if position in other
+        ]
+        return math.sqrt(max(squares, default=0.0))
 
     def _taken(self, result: Tree) -> dict[int, RealArray]:
         taken = {}

@@ -17,7 +17,7 @@ from steepest.check.analytic import AnalyticGradient, Projection
 from steepest.check.verdict import CERTAIN_EXCESS, Comparison, Finding, judge
 from steepest.numeric.directions import exact_direction
 from steepest.numeric.evaluate import Function, Parameter
-from steepest.numeric.noise import Noise, ladder_noise
+from steepest.numeric.noise import Noise, ladder_noise, noise_by_level
 from steepest.numeric.precision import NATIVE, Precision
 from steepest.numeric.smoothness import diverges, jump, one_sided_slopes, step_height
 from steepest.numeric.stencils import (
@@ -160,6 +160,7 @@ class Comparer:
                 noise = ladder_noise(steps, forward, backward, noise, np.array([magnitude]))
             elif not self._noise.is_measured:
                 continue
+            noise = noise_by_level(forward, backward, noise, self._noise.epsilon(precision))
             estimate = estimate_slope(steps, forward, backward, noise)
             finding: Finding | None = self._roughness(ladder, floor, noise)
             settled = bool(is_settled(steps, forward, backward, noise)[0])
@@ -236,7 +237,7 @@ class Comparer:
         note = ""
         if finding in ("kink", "domain edge"):
             slopes = one_sided_slopes(
-                ladder.steps, ladder.forward[:, 0], ladder.backward[:, 0], float(noise[0])
+                ladder.steps, ladder.forward[:, 0], ladder.backward[:, 0], noise[:, 0]
             )
             left, right = slopes.left, slopes.right
             room = slopes.error + projection.rounding + OUTSIDE_JUMP * abs(right - left)

@@ -24,6 +24,7 @@ EXPLAINED = 0.99
 # With a free constant, fewer entries would be explained by anything.
 ENOUGH_ENTRIES = 3
 CONSTANT_ACCURACY = 1e-4
+NEARLY_ONE = 1.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +120,8 @@ def _factors(evidence: Evidence, here: Floats) -> Iterator[tuple[Floats, str]]:
     amount = max(abs(factor), 1 / abs(factor))
     if name:
         amount = round(amount)
-    sentence = f"it is too {kind} by a constant factor of {amount:.8g}{name}{flipped}"
+    digits = 8 if amount < NEARLY_ONE else 5
+    sentence = f"it is too {kind} by a constant factor of {amount:.{digits}g}{name}{flipped}"
     yield factor * here, sentence
 
 

@@ -304,9 +304,9 @@ class _Examination:
 
         if any(c.finding == "disagree" for c in work.entries):
             # A diagnosis from one entry would be a guess.
-            known = [c.coordinate for c in work.entries]
-            others = np.setdiff1d(np.arange(parameter.size), np.array(known, dtype=np.intp))
-            count = min(others.size, max(0, ENOUGH_EVIDENCE - len(known)))
+            examined = [c.coordinate for c in work.entries]
+            others = np.setdiff1d(np.arange(parameter.size), np.array(examined, dtype=np.intp))
+            count = min(others.size, max(0, ENOUGH_EVIDENCE - len(examined)))
             for coordinate in np.sort(generator.choice(others, count, replace=False)):
                 compare(np.array([coordinate]))
             return self._wrong(parameter, work)

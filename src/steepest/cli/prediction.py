@@ -60,20 +60,24 @@ def read_array(path: Path, name: str | None = None) -> NDArray[Any]:
             instead="give an .npy or .npz file of images",
         )
     try:
-        with path.open("rb") as file:
-            if not file.read(6).startswith(MAGIC):
-                raise FileFormatError(f"{path} is neither an .npy nor an .npz file")
-            file.seek(0)
-            content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return content
-            return np.asarray(content[_choose_array(path, content.files, name)])
+        return _read(path, name)
     except FileFormatError:
         raise
     except Exception as error:
         # Of damaged files NumPy, zipfile, zlib and tokenize raise what they please.
         what = "it holds Python objects" if "allow_pickle" in str(error) else str(error)
         raise FileFormatError(f"{path} cannot be read: {what}") from error
+
+
+def _read(path: Path, name: str | None) -> NDArray[Any]:
+    with path.open("rb") as file:
+        if not file.read(6).startswith(MAGIC):
+            raise FileFormatError(f"{path} is neither an .npy nor an .npz file")
+        file.seek(0)
+        content = np.load(file, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return content
+        return np.asarray(content[_choose_array(path, content.files, name)])
 
 
 def _choose_array(path: Path, names: list[str], name: str | None) -> str:

@@ -152,7 +152,7 @@ def train_classifier(options: TrainingOptions) -> int:
         validate=dataset.test,
         seed=options.seed,
     )
-    print(f"{len(descent.losses):,} steps in {descent.seconds:.3g} s: {descent.stopped.message}")
+    print(descent)
     if descent.stopped.code == "not_finite":
         print("nothing was saved; a smaller --step-size may help", file=sys.stderr)
         return FAILED
@@ -257,7 +257,7 @@ def save_results(
     labels = dataset.test.labels
     right = int(np.sum(predictions == labels))
     accuracy = f"{100 * right / len(labels):.1f} %"
-    print(f"test accuracy {accuracy} ({right:,} of {len(labels):,} images)\n")
+    print(f"\ntest accuracy {accuracy} ({right:,} of {len(labels):,} images)\n")
     matrix = confusion_matrix(labels, predictions, len(dataset.classes))
     print(format_confusion_matrix(matrix, dataset.classes))
     model_path = plan.folder / "model.safetensors"
@@ -269,7 +269,7 @@ def save_results(
             "step_size": plan.step_size,
             "batch_size": plan.batch_size,
             "epochs": plan.epochs,
-            "steps": len(descent.losses),
+            "steps": descent.steps,
             "seed": options.seed,
             "stopped": descent.stopped.code,
             "test_accuracy": right / len(labels),

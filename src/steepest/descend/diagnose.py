@@ -18,6 +18,9 @@ from steepest.tree import Leaf, Tree, flatten, is_differentiable, leaf_names, un
 
 __all__ = ["Diagnosis", "diagnose", "is_finite", "not_finite_leaves"]
 
+MOST_LISTED = 5
+"""So many names of parameters fit into a sentence."""
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
@@ -31,11 +34,14 @@ class Diagnosis:
         The first operation to give what is not finite, of what is.
     line : SourceLine or None
         The user's line of that operation.
+    parameters : tuple of str
+        What the arguments of that operation are made of.
     """
 
     message: str
     operation: str | None = None
     line: SourceLine | None = None
+    parameters: tuple[str, ...] = ()
 
 
 def is_finite(leaf: Leaf) -> bool:
@@ -78,6 +84,8 @@ def not_finite_parameters(
 def listed(parameters: Sequence[str]) -> str:
     """List the names of weights."""
     names = [f"weights{name}" if name.startswith("[") else name for name in parameters]
+    if len(names) > MOST_LISTED:
+        names = [*names[: MOST_LISTED - 1], f"{len(names) - MOST_LISTED + 1} more"]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
@@ -119,7 +127,7 @@ def diagnose(
 class _Seen:
     """A value on its way: where it comes from and what is wrong with it."""
 
-    __slots__ = ("has_inf", "has_nan", "line", "number", "operation", "parents", "what")
+    __slots__ = ("has_inf", "has_nan", "line", "number", "operation", "parents", "root", "what")
     _numbers = count()
 
     def __init__(
@@ -128,11 +136,13 @@ class _Seen:
         parents: Sequence[_Seen] = (),
         operation: str | None = None,
         what: str = "",
+        root: str = "",
         line: SourceLine | None = None,
     ) -> None:
         self.parents = parents
         self.operation = operation
         self.what = what
+        self.root = root
         self.line = line
         self.number = next(self._numbers)
         self.has_nan = self.has_inf = False
@@ -157,7 +167,7 @@ class _Inspection(Trace):
         return unflatten(
             structure,
             [
-                Array(self, leaf, self._note(_Seen(leaf, what=_of(root, name))), shared=True)
+                Array(self, leaf, self._note(_Seen(leaf, what=name, root=root)), shared=True)
                 if is_differentiable(leaf)
                 else leaf
                 for leaf, name in zip(leaves, names, strict=True)
@@ -216,7 +226,7 @@ class _Inspection(Trace):
         if origin.has_nan and cause is not None:
             earlier = _describe(_origin(cause, lambda seen: seen.has_inf), data)
             message += f"; it came of an infinity: {earlier}"
-        return Diagnosis(message, origin.operation, origin.line)
+        return Diagnosis(message, origin.operation, origin.line, _parameters(origin))
 
 
 def _origin(seen: _Seen, is_bad: Callable[[_Seen], bool]) -> _Seen:
@@ -240,8 +250,27 @@ def _describe(seen: _Seen, data: Tree | None) -> str:
     what = "NaN" if seen.has_nan else "an infinity"
     at = f" at {_place(seen.line)}" if seen.line is not None else ""
     if seen.operation is not None:
-        return f"{seen.operation} is the first operation to give {what},{at}"
-    return f"there is {what} in {seen.what}{_example(seen.what, data)}{at}"
+        made_of = _parameters(seen)
+        of = f", of a value made of {listed(made_of)}," if made_of else ""
+        return f"{seen.operation}{of} is the first operation to give {what},{at}"
+    example = _example(seen.what, data) if seen.root == "data" else ""
+    return f"there is {what} in {_of(seen.root, seen.what)}{example}{at}"
+
+
+def _parameters(seen: _Seen) -> tuple[str, ...]:
+    """Name the weights that a value is made of."""
+    visited = {seen}
+    pending = [seen]
+    found = []
+    while pending:
+        current = pending.pop()
+        if current.root == "weights":
+            found.append(current)
+        for parent in current.parents:
+            if parent not in visited:
+                visited.add(parent)
+                pending.append(parent)
+    return tuple(each.what for each in sorted(found, key=lambda each: each.number))
 
 
 def _place(line: SourceLine) -> str:
@@ -253,6 +282,8 @@ def _of(root: str, name: str) -> str:
     """Name a leaf as part of its tree."""
     if name == root:
         return f"the {root}"
+    if not root:
+        return name
     return root + name if name.startswith("[") else f"{name} of the {root}"
 
 
@@ -261,6 +292,6 @@ def _example(name: str, data: Tree | None) -> str:
     if data is None:
         return ""
     for leaf_name, leaf in zip(leaf_names(data, "data"), flatten(data)[0], strict=True):
-        if _of("data", leaf_name) == name:
+        if leaf_name == name:
             return f", in the example of index {np.argwhere(~np.isfinite(leaf))[0][0]}"
     return ""

@@ -36,7 +36,8 @@ from steepest.descend.result import Descent, StepInfo, StopCode, StopReason, cou
 from steepest.descend.step import ENGINES, Stepper
 from steepest.descend.step_sizes import check_size, find_schedule
 from steepest.descend.validation import Interval, Validation, check_interval, find_validation
-from steepest.errors import BadInputError
+from steepest.errors import BadInputError, UnsupportedError
+from steepest.ops.spec import Traced
 from steepest.tree import Leaf, Tree, flatten, is_differentiable, leaf_names, tree_map, unflatten
 
 __all__ = ["descend"]
@@ -407,6 +408,7 @@ class _Run:
         else:
             clauses = [f"the loss is {loss} at step {taken + 1}", found.message, in_gradient]
         message = "; ".join(clause for clause in clauses if clause)
+        parameters = parameters or found.parameters
         return StopReason("not_finite", message, parameters, found.operation, found.line)
 
     def _with_numbers(self, weights: Tree) -> Tree:
@@ -468,6 +470,12 @@ def _starting_weights(weights: Tree) -> Tree:
         raise BadInputError(
             f"there is no floating-point weight to train: {kinds or 'the weights are empty'}",
             instead="floats: 3.0 for 3, array.astype(float) for an array of integers",
+        )
+    if any(isinstance(leaf, Traced) for leaf in leaves):
+        raise UnsupportedError(
+            "descend was called inside a function that is differentiated or compiled: a gradient"
+            " does not go through a whole run",
+            instead="a few steps written out with sd.grad, or sd.custom_gradient around descend",
         )
     copies = []
     for name, leaf in zip(names, leaves, strict=True):

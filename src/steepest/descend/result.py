@@ -42,7 +42,8 @@ class StopReason:
     message : str
         The same as a sentence.
     parameters : tuple of str
-        The parameters whose gradient or new value was not finite.
+        The parameters whose gradient or new value was not finite; or, with a finite gradient, those
+        that the operation's arguments are made of.
     operation : str or None
         The operation whose result was the first that was not finite.
     line : SourceLine or None

@@ -54,7 +54,7 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
         leaves, structure = flatten(args)
         if not any(isinstance(leaf, Traced) for leaf in leaves):
             return _call(function, args)[0]
-        return bind(_Call(function, structure).primitive, leaves, {})
+        return bind(_Call(function, structure).primitive(), leaves, {})
 
     return differentiable
 
@@ -112,14 +112,17 @@ def _call(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Value, Pul
 
 
 class _Call:
-    """One call of a function with a custom gradient: the primitive that it is recorded as."""
+    """One call of a function with a custom gradient."""
 
     def __init__(self, function: Callable[..., Any], structure: Structure) -> None:
         self._function = function
         self._structure = structure
         self._made: tuple[Sequence[Value], Pullback] | None = None
-        self.primitive = Primitive(
-            function.__name__,
+
+    def primitive(self) -> Primitive:
+        """Make what the call is recorded as; not held here, as a cycle would hold its values."""
+        return Primitive(
+            self._function.__name__,
             self._evaluate,
             infer=lambda *kinds: kinds[0],
             arguments="*xs",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from steepest.array import Array, value_type
+from steepest.array.plain import base_array
 from steepest.differentiate.reverse import Tape, backward, fit
 from steepest.graph import ArrayType
 from steepest.ops import primitive
@@ -33,6 +34,8 @@ class Forward(Trace):
         tangents: list[Value] = []
         for arg in args:
             mine = isinstance(arg, Traced) and arg._trace is self
+            if isinstance(arg, np.ndarray):
+                arg = base_array(arg)
             values.append(arg._value if mine else arg)
             tangents.append(arg._node if mine else None)
         result = bind(primitive, values, static)

@@ -8,6 +8,7 @@ recorded there as ordinary operations.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from steepest.array import Array, value_type
+from steepest.array.plain import base_array
 from steepest.differentiate.captures import Captures
 from steepest.graph import type_of
 from steepest.ops import primitive
@@ -83,6 +85,17 @@ class Record:
         self.serial = next(self._serials)
 
 
+    @property
+    def ndim(self) -> int:
+        """Number of axes of the result."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of entries of the result."""
+        return math.prod(self.shape)
+
+
 class Tape(Trace):
     """The trace of one gradient."""
 
@@ -95,7 +108,7 @@ class Tape(Trace):
     def watch(self, value: Value) -> Array:
         """Make an argument of the differentiated function an Array of this tape."""
         if isinstance(value, np.ndarray):
-            value = self.captures.keep(value)
+            value = self.captures.keep(base_array(value))
         kind = value_type(value)
         return Array(
             self, value, Record(None, (), (), {}, None, kind.shape, kind.dtype), shared=True
@@ -116,6 +129,8 @@ class Tape(Trace):
                     parents.append(arg._node)
                     continue
                 nested = True
+            elif isinstance(arg, np.ndarray) and type(arg) is not np.ndarray:
+                arg = base_array(arg)
             values.append(arg)
             parents.append(None)
         result = (
@@ -155,8 +170,11 @@ class Tape(Trace):
             if keep is Keep.VALUE:
                 captured = parent is None and type(value) is np.ndarray
                 kept.append(self.captures.keep(value) if captured else value)
+            elif keep is Keep.TYPE:
+                # A record knows shape and dtype of what it stands for.
+                kept.append(value_type(value) if parent is None else parent)
             else:
-                kept.append(value_type(value) if keep is Keep.TYPE else None)
+                kept.append(None)
         return kept
 
     def _several(

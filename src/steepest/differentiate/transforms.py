@@ -10,9 +10,10 @@ from typing import Any, cast
 import numpy as np
 
 from steepest.array import Array, value_type
+from steepest.array.plain import base_array
 from steepest.differentiate.forward import Forward
 from steepest.differentiate.reverse import Tape, backward
-from steepest.errors import BadInputError, NotDifferentiableError
+from steepest.errors import BadInputError, NotDifferentiableError, RefusedWrites
 from steepest.ops.spec import Trace, Traced, Value, released
 from steepest.shadow import SHADOWING, ShadowTrace, compare_with_plain_run
 from steepest.tree import (
@@ -71,7 +72,7 @@ class _Watched:
             leaf if array is None else _finished(next(remaining), leaf)
             for leaf, array in zip(self.leaves, self.arrays, strict=True)
         ]
-        return with_arithmetic(unflatten(self.structure, leaves))
+        return unflatten(self.structure, leaves)
 
 
 def _watch(tape: Tape, argument: Tree, name: str) -> _Watched:
@@ -108,8 +109,8 @@ def _finished(cotangent: Value, leaf: Value) -> Value:
     return cotangent
 
 
-def _distinct(trees: Tree, taken: Sequence[Any] = ()) -> Tree:
-    """Copy what appears twice, so that no gradient aliases another, or a given array."""
+def _gradients(trees: Sequence[Tree], taken: Sequence[Any] = ()) -> tuple[Tree, ...]:
+    """Give gradients arithmetic, and copy what appears twice: none aliases another, or an array."""
     seen = {id(each) for each in taken}
 
     def once(leaf: Value) -> Value:
@@ -119,8 +120,11 @@ def _distinct(trees: Tree, taken: Sequence[Any] = ()) -> Tree:
             seen.add(id(leaf))
         return leaf
 
-    leaves, structure = flatten(trees)
-    return unflatten(structure, [once(leaf) for leaf in leaves])
+    leaves, structure = flatten(tuple(trees))
+    gradients: tuple[Tree, ...] = with_arithmetic(
+        unflatten(structure, [once(leaf) for leaf in leaves])
+    )
+    return gradients
 
 
 def _scalar_result(result: Any, tape: Tape, function: Function) -> None:
@@ -203,7 +207,8 @@ class _ValueAndGrad(_Transform):
             changed = list(args)
             for position, each in zip(positions, watched, strict=True):
                 changed[position] = each.tree
-            result = self._function(*changed, **keywords)
+            with RefusedWrites():
+                result = self._function(*changed, **keywords)
             aux: Any = None
             if self._has_aux:
                 if not (isinstance(result, tuple) and len(result) == 2):
@@ -222,14 +227,14 @@ class _ValueAndGrad(_Transform):
             count = len(each.watched)
             gradients.append(each.collect(cotangents[:count]))
             cotangents = cotangents[count:]
-        gradient = _distinct(gradients)
+        gradient = _gradients(gradients)
         value = released(result)
         if self._has_aux:
-            value = (value, tree_map(released, aux))
+            value = (value, tree_map(_handed_out, aux))
         if self._shadow_run or SHADOWING.get():
             self._shadow_run = False
             _compare(self._function, value, args, keywords, positions)
-        return value, gradient[0] if isinstance(self._argnums, int) else tuple(gradient)
+        return value, gradient[0] if isinstance(self._argnums, int) else gradient
 
 
 def _compare(
@@ -386,7 +391,7 @@ class _Pullback:
             count = len(watched.watched)
             result.append(watched.collect(totals[:count]))
             totals = totals[count:]
-        return tuple(_distinct(result, cotangents))
+        return _gradients(result, cotangents)
 
 
 def vjp(f: Function, *primals: Tree) -> tuple[Tree, Function]:
@@ -420,13 +425,19 @@ def vjp(f: Function, *primals: Tree) -> tuple[Tree, Function]:
             _watch(tape, primal, f"argument {position} of {_name(f)}")
             for position, primal in enumerate(primals)
         ]
-        outputs, structure = flatten(f(*(each.tree for each in watched)))
+        with RefusedWrites():
+            outputs, structure = flatten(f(*(each.tree for each in watched)))
     finally:
         tape.active = False
     value = unflatten(structure, [_own(released(each)) for each in outputs])
     if SHADOWING.get():
         _compare(f, value, primals, {}, range(len(primals)))
     return value, _Pullback(tape, outputs, structure, watched)
+
+
+def _handed_out(value: Value) -> Value:
+    """Release a value to the user: arrays that were copied while traced are copied now."""
+    return _own(released(value)) if isinstance(value, Traced) else value
 
 
 def _own(value: Value) -> Value:
@@ -463,11 +474,14 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
             tree_map(functools.partial(_with_tangent, trace), primal, tangent)
             for primal, tangent in zip(primals, tangents, strict=True)
         ]
-        outputs, structure = flatten(f(*args))
+        with RefusedWrites():
+            outputs, structure = flatten(f(*args))
     finally:
         trace.active = False
     directions = [
-        each._node if isinstance(each, Array) and each._trace is trace else _no_direction(each)
+        _own(each._node)
+        if isinstance(each, Array) and each._trace is trace
+        else _no_direction(each)
         for each in outputs
     ]
     value = unflatten(structure, [_own(released(each)) for each in outputs])
@@ -491,7 +505,9 @@ def _with_tangent(trace: Trace, primal: Value, tangent: Value) -> Value:
         raise BadInputError(
             f"a direction of shape {given.shape} does not fit an argument of shape {kind.shape}"
         )
-    return Array(trace, _own(primal), _with_dtype(tangent, kind.dtype), shared=True)
+    if isinstance(primal, np.ndarray):
+        primal = base_array(primal).copy()
+    return Array(trace, primal, _with_dtype(tangent, kind.dtype), shared=True)
 
 
 def _with_dtype(value: Value, dtype: np.dtype[Any]) -> Value:

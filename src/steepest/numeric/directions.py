@@ -28,17 +28,21 @@ def typical_scale(parameter: Parameter) -> float:
 
 
 def scales_by_entry(parameter: Parameter) -> Floats:
-    """Return |x| for each coordinate; the typical scale for those that are zero."""
-    values = np.abs(parameter.coordinates().astype(np.float64))
-    typical = typical_scale(parameter)
-    return np.where((values > 0) & np.isfinite(values), values, typical)
+    """Return |x| for each coordinate; the typical scale for those that are as good as zero."""
+    coordinates = parameter.coordinates()
+    values = np.abs(coordinates.astype(np.float64))
+    limits = np.finfo(coordinates.dtype)
+    # Steps that are small parts of smaller values would underflow.
+    least = float(limits.tiny) / float(limits.eps)
+    return np.where((values > least) & np.isfinite(values), values, typical_scale(parameter))
 
 
 def exact_direction(parameter: Parameter, direction: Floats, precision: Precision) -> Floats:
     """Round a direction so that x ± 8**-k * direction is exact on the whole ladder.
 
-    So a difference of function values belongs to exactly the step it is divided by. Coordinates
-    that are zero stay zero; others never become zero.
+    So a difference of function values belongs to exactly the step it is divided by (to half an ulp
+    for the few coordinates that it takes over a power of two). Coordinates that are zero stay
+    zero; others never become zero.
     """
     bits = precision.bits(parameter.dtype)
     depth = 3 * precision.deepest_exponent(parameter.dtype)

@@ -30,20 +30,6 @@ __all__ = ["BudgetSpentError", "Function", "Parameter"]
 
 RealArray: TypeAlias = NDArray[np.floating[Any]]
 
-# What a function may raise where it is not defined. Away from the user's own x, that is no error:
-# the point lies outside of the domain.
-DOMAIN_ERRORS = (ArithmeticError, ValueError, np.linalg.LinAlgError)
-# What a function raises that does not work in a higher precision (LAPACK has no long double).
-PRECISION_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-
 
 class BudgetSpentError(Exception):
     """The allowed evaluations or seconds are used up."""
@@ -192,8 +178,8 @@ class Function:
         self._permitted: dict[str, bool] = {}
         self._centres: dict[str, RealArray] = {}
         # Called first as the user would: what f raises here is the user's to see.
-        value, _ = self._measure(self._call(NATIVE, {}))
-        self._centres[NATIVE.name] = value
+        self.evaluations += 1
+        self._centres[NATIVE.name] = self._measure(f(self.argument(NATIVE, {})))[0]
 
     # -- points ---------------------------------------------------------------------------------
 
@@ -236,7 +222,7 @@ class Function:
         self.spend()
         try:
             raw = np.asarray(self.f(unflatten(self.structure, leaves)))
-        except PRECISION_ERRORS as error:
+        except Exception as error:
             raise UnsupportedError(
                 f"the function does not take complex arrays: {type(error).__name__}: {error}",
                 instead="use method='extrapolated'",
@@ -251,10 +237,13 @@ class Function:
 
     def value(self, precision: Precision, moved: Mapping[int, RealArray]) -> RealArray:
         """Evaluate f; NaN where the point lies outside of its domain."""
+        self.spend()
         try:
             with np.errstate(all="ignore"):
-                raw = self._call(precision, moved)
-        except DOMAIN_ERRORS:
+                raw = self.f(self.argument(precision, moved))
+        except Exception:
+            # At x itself f has returned a value: whatever it raises here (libraries have errors of
+            # their own) says that this point is outside of its domain.
             return np.full_like(self._centres[NATIVE.name], np.nan)
         return self._measure(raw)[0]
 
@@ -297,10 +286,13 @@ class Function:
 
     def _try(self, precision: Precision) -> bool:
         assert precision.real is not None
+        self.spend()
         try:
             with np.errstate(all="ignore"):
-                raw = self._call(precision, {})
-        except PRECISION_ERRORS:
+                raw = self.f(self.argument(precision, {}))
+        except Exception:
+            # At x as given f has returned a value: it does not work in this precision (LAPACK has
+            # no long double), whichever error it says so with.
             return False
         value, bits = self._measure(raw)
         native = self._centres[NATIVE.name]
@@ -327,14 +319,6 @@ class Function:
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise BudgetSpentError("the allowed time is spent")
         self.evaluations += 1
-
-    def _call(self, precision: Precision, moved: Mapping[int, RealArray]) -> Any:
-        # The first evaluation is always made: an error in f itself outranks a small budget.
-        if self._centres:
-            self.spend()
-        else:
-            self.evaluations += 1
-        return self.f(self.argument(precision, moved))
 
     def _measure(self, raw: Any) -> tuple[RealArray, int]:
         """Turn what f returned into a float64 or longdouble array, and its own precision."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from steepest.errors import BadInputError, UnsupportedError
 from steepest.numeric.directions import exact_direction, scales_by_entry, typical_scale
 from steepest.numeric.evaluate import Function, Parameter
-from steepest.numeric.noise import Noise, ladder_noise
+from steepest.numeric.noise import Noise, ladder_noise, noise_by_level
 from steepest.numeric.precision import Precision
 from steepest.numeric.progress import Progress
 from steepest.numeric.smoothness import diverges, jump, step_height
@@ -38,10 +38,11 @@ Method: TypeAlias = Literal["central", "extrapolated", "complex_step", "forward"
 
 # A derivative known to so many digits is not worth more evaluations …
 GOOD_RELATIVE = 1e-9
-# … nor one whose effect, for a change of x by its own size, is below this part of f.
-GOOD_NATURAL = 1e-10
+# … nor one whose effect, for a change of x by its own size, is lost in the rounding of f.
+GOOD_NATURAL = 1e-13
 # A higher precision is called upon when double leaves a derivative less certain than this.
 POOR_RELATIVE = 1e-5
+POOR_NATURAL = 1e-16
 COMPLEX_STEP = 1e-30
 DISPLACEMENT = 2.0**-9
 
@@ -264,7 +265,7 @@ def _by_differences(
     with np.errstate(all="ignore"):
         value, error = estimate.value / column, estimate.bound / column
         poor = ~(error <= POOR_RELATIVE * np.abs(value)) & ~(
-            error * column <= GOOD_NATURAL * np.abs(function.centre(precision))
+            error * column <= POOR_NATURAL * np.abs(function.centre(precision))
         )
     rows = np.flatnonzero(poor.reshape(len(steps), -1).any(axis=1))
     higher = function.higher
@@ -320,6 +321,8 @@ def _ladder_estimate(
     if method != "extrapolated":
         return _single_step(ladder, floor, method, bits, advance)
 
+    # The result is rounded to the dtype of x: to know more digits than it holds is of no use.
+    relative = max(GOOD_RELATIVE, float(np.finfo(parameter.dtype).eps) / 8)
     shape = (len(scales), *centre.shape)
     nothing = np.full(shape, np.nan)
     result = SlopeEstimate(
@@ -329,7 +332,9 @@ def _ladder_estimate(
         if number == FINEST_STAGE and _is_settled(ladder, floor):
             continue
         ladder.extend(exponents, advance if number == 0 else None)
-        estimate, suspicious = _with_bound(ladder, floor, fine=number >= FINE_STAGE)
+        estimate, suspicious = _with_bound(
+            ladder, floor, noise.epsilon(precision), fine=number >= FINE_STAGE
+        )
         for target, source in (
             (result.value, estimate.value),
             (result.bound, estimate.bound),
@@ -338,12 +343,14 @@ def _ladder_estimate(
         ):
             target[ladder.rows] = source
         with np.errstate(all="ignore"):
-            good = (estimate.bound <= GOOD_RELATIVE * np.abs(estimate.value)) | (
+            good = (estimate.bound <= relative * np.abs(estimate.value)) | (
                 estimate.bound <= GOOD_NATURAL * np.abs(centre.astype(np.float64))
             )
+            # A function that does not move at all does not depend on this variable.
+            still = ~ladder.forward.any(axis=0) & ~ladder.backward.any(axis=0)
         if number < FINE_STAGE:
             # A noise that nothing has measured shows on the fine steps alone.
-            good &= ~suspicious & noise.is_measured
+            good = (good | still) & ~suspicious & noise.is_measured
         if number > FINEST_STAGE:
             # Larger steps serve only estimates that noise limits.
             good |= ~(estimate.step * RATIO**2 >= ladder.steps[-1])
@@ -361,7 +368,7 @@ def _is_settled(ladder: Ladder, floor: Floats) -> bool:
 
 
 def _with_bound(
-    ladder: Ladder, floor: Floats, *, fine: bool
+    ladder: Ladder, floor: Floats, epsilon: float, *, fine: bool
 ) -> tuple[SlopeEstimate, NDArray[np.bool_]]:
     """Estimate from a ladder, with kinks and singularities in the bound.
 
@@ -374,6 +381,7 @@ def _with_bound(
         noise = ladder_noise(
             steps, forward, backward, noise, np.broadcast_to(magnitude, noise.shape)
         )
+    noise = noise_by_level(forward, backward, noise, epsilon)
     estimate = estimate_slope(steps, forward, backward, noise)
     jumps = np.abs(jump(steps, forward, backward, noise))
     singular = diverges(steps, forward, backward, noise)
@@ -457,7 +465,9 @@ def _complex_step(
         function.working.deepest_exponent(parameter.dtype),
     )
     ladder.extend([*plan.first, *plan.neighbours, *plan.fine])
-    central, _ = _with_bound(ladder, noise.level(function.working), fine=True)
+    central, _ = _with_bound(
+        ladder, noise.level(function.working), noise.epsilon(function.working), fine=True
+    )
     slope = math.fsum(values * direction)
     bound = float(central.bound[0]) + 8 * float(np.finfo(parameter.dtype).eps) * math.fsum(
         np.abs(values * direction)

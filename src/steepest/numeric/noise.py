@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from steepest.numeric.evaluate import Function, Parameter
 from steepest.numeric.precision import Precision, significand_bits
 
-__all__ = ["Noise", "ladder_noise"]
+__all__ = ["Noise", "ladder_noise", "noise_by_level"]
 
 Floats: TypeAlias = NDArray[np.float64]
 RealArray: TypeAlias = NDArray[np.floating[Any]]
@@ -93,21 +93,22 @@ class Noise:
         with np.errstate(all="ignore"):
             error = np.abs(rounded - exact).astype(np.float64)
         error = np.where(np.isfinite(error), error, 0.0)
-        ratio = error / self._epsilon(self._function.working)
+        ratio = error / self.epsilon(self._function.working)
         self._amplification = (
             ratio if self._amplification is None else np.maximum(ratio, self._amplification)
         )
 
     def level(self, precision: Precision) -> Floats:
         """Return a bound on the error of one value of f, of the shape of f's result."""
-        epsilon = self._epsilon(precision)
+        epsilon = self.epsilon(precision)
         centre = np.abs(self._function.centre(precision)).astype(np.float64)
         noise = epsilon * np.where(np.isfinite(centre), centre, 0.0)
         if self._amplification is not None:
             noise = np.maximum(noise, HEADROOM * epsilon * self._amplification)
-        return np.maximum(noise, self._quantile * self.repeatability)
+        # From a few repeats, a standard deviation may come out as half of what it is.
+        return np.maximum(noise, 2 * self._quantile * self.repeatability)
 
-    def _epsilon(self, precision: Precision) -> float:
+    def epsilon(self, precision: Precision) -> float:
         """Return the coarsest rounding unit among the inputs, in the given precision."""
         return max(
             float(2.0 ** (1 - significand_bits(precision.of(parameter.dtype))))
@@ -125,6 +126,26 @@ class Noise:
             values += [function.value(function.working, {}) for _ in range(REPEATS)]
             spread = np.std(np.stack(values) - first, axis=0, ddof=1).astype(np.float64)
         return np.where(np.isfinite(spread), spread, np.inf)
+
+
+def noise_by_level(forward: Floats, backward: Floats, noise: Floats, epsilon: float) -> Floats:
+    """Add what rounding grows by where the function's values are larger than at x.
+
+    Parameters
+    ----------
+    forward, backward : ndarray, shape (m, ...)
+        f(x ± step d) - f(x).
+    noise : ndarray, shape (...)
+        Bound on the error of f(x).
+    epsilon : float
+        Rounding unit.
+
+    Returns
+    -------
+    ndarray, shape (m, ...)
+    """
+    moves = np.fmax(np.abs(forward), np.abs(backward))
+    return np.asarray(noise + HEADROOM * epsilon * np.where(np.isfinite(moves), moves, 0.0))
 
 
 def ladder_noise(

@@ -33,7 +33,7 @@ def jump(steps: Floats, forward: Floats, backward: Floats, noise: Floats) -> Flo
         Ascending.
     forward, backward : ndarray, shape (m, ...)
         f(x ± step d) - f(x).
-    noise : ndarray, shape (...)
+    noise : ndarray, shape (...) or (m, ...)
         Bound on the error of one value of f.
 
     Returns
@@ -125,7 +125,7 @@ class OneSidedSlopes:
 
 
 def one_sided_slopes(
-    steps: Floats, forward: Floats, backward: Floats, noise: float
+    steps: Floats, forward: Floats, backward: Floats, noise: Floats
 ) -> OneSidedSlopes:
     """Estimate both one-sided slopes of one direction, from the step with the least error.
 
@@ -137,7 +137,7 @@ def one_sided_slopes(
         ratio = steps[1:] / steps[:-1]
         rights = right[:-1] + (right[:-1] - right[1:]) / (ratio - 1)
         lefts = left[:-1] + (left[:-1] - left[1:]) / (ratio - 1)
-        errors = 4 * noise / steps[:-1] + np.maximum(
+        errors = 4 * noise[:-1] / steps[:-1] + np.maximum(
             np.abs(rights - right[:-1]), np.abs(lefts - left[:-1])
         )
     errors = np.where(np.isfinite(errors), errors, np.inf)

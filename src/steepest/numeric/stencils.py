@@ -140,7 +140,8 @@ def is_settled(
     with np.errstate(all="ignore"):
         slopes = (forward[:2] - backward[:2]) / (2 * column)
         change = np.abs(slopes[0] - slopes[1])
-        settled = change <= UNSETTLED * np.abs(slopes[0]) + 2 * noise / column[0]
+        finest_noise = np.broadcast_to(noise, forward.shape)[0]
+        settled = change <= UNSETTLED * np.abs(slopes[0]) + 2 * finest_noise / column[0]
     return np.asarray(settled)
 
 
@@ -254,7 +255,7 @@ def estimate_slope(
         Ascending, positive.
     forward, backward : ndarray, shape (m, ...)
         f(x + step d) - f(x) and f(x - step d) - f(x); not finite outside of the domain.
-    noise : ndarray, shape (...)
+    noise : ndarray, shape (...) or (m, ...)
         Bound on the error of one value of f.
 
     Returns
@@ -311,8 +312,8 @@ def _most_credible(
             weight = abscissae[i] / abscissae[i - order]
             fine, coarse = values[order - 1][i - 1], values[order - 1][i]
             values[order][i] = fine + (fine - coarse) / (weight - 1)
-            errors[order][i] = (weight * errors[order - 1][i - 1] + errors[order - 1][i]) / (
-                weight - 1
+            errors[order][i] = (errors[order - 1][i - 1] + errors[order - 1][i] / weight) / (
+                1 - 1 / weight
             )
 
     best_value = np.full(shape, np.nan)

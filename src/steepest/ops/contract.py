@@ -5,7 +5,6 @@ One primitive, ``matmul``, does them all; the rest of the family reshapes its ar
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,8 +23,14 @@ def _matmul_type(x: ArrayType, y: ArrayType) -> ArrayType:
     return ArrayType((*batch, *x.shape[-2:-1], *(y.shape[-1:] if y.ndim > 1 else ())), dtype)
 
 
+def _for_blas(x: Value) -> Value:
+    """Copy what BLAS cannot read, as the cotangent of a sum, which is one number repeated."""
+    rows, columns = x.strides[-2:]
+    return x if rows and columns and x.itemsize in (rows, columns) else np.ascontiguousarray(x)
+
+
 def _evaluate_zero_safe(x: Value, y: Value) -> Value:
-    product = np.matmul(x, y)
+    product = np.matmul(_for_blas(x), _for_blas(y))
     if not needs_care(product):
         return product
     return np.where(np.isnan(product), _sum_of_limits(x, y), product)
@@ -69,7 +74,7 @@ def _matrix_samples(rng: np.random.Generator) -> Iterator[Sample]:
         yield Sample((rng.uniform(-1, 1, x), rng.uniform(-1, 1, y)))
 
 
-zero_safe_matmul = Primitive(
+zero_safe_matmul: Primitive = Primitive(
     "zero_safe_matmul",
     _evaluate_zero_safe,
     infer=_matmul_type,
@@ -116,7 +121,7 @@ def _matmul_left(g: Value, x_type: ArrayType, y: Value) -> Value:
 
 
 def _batch_of_rows(g: Value, y: Value) -> Value:
-    """The cotangent of a vector that was multiplied with each matrix of a stack."""
+    """Pull back to a vector that was multiplied with each matrix of a stack."""
     product = zero_safe_matmul(y, np.reshape(g, (*g.shape, 1)))
     return np.reshape(product, product.shape[:-1])
 
@@ -134,7 +139,7 @@ def _matmul_right(g: Value, x: Value, y_type: ArrayType) -> Value:
 
 
 def _flat_left(x: Value, g: Value, shape: tuple[int, ...]) -> Value:
-    """The cotangent of what every row of a stack was multiplied with: one product, no stack."""
+    """Pull back to what every row of a stack was multiplied with: one product, no stack."""
     rows = x.size // x.shape[-1] if x.shape[-1] else 0
     if not rows:
         return np.zeros(shape, x.dtype)
@@ -145,7 +150,7 @@ def _flat_left(x: Value, g: Value, shape: tuple[int, ...]) -> Value:
 PRIMITIVES = (
     Primitive(
         "matmul",
-        operator.matmul,
+        np.matmul,
         infer=_matmul_type,
         arguments="x y",
         vjps=(_matmul_left, _matmul_right),

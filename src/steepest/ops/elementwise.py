@@ -45,6 +45,11 @@ def _nonzero(x: Value) -> Value:
     return np.where(x == 0, 1, x)
 
 
+def _hypotenuse_over_one(x: Value) -> Value:
+    """√(1 + x²), by np.hypot where it can: x² may overflow."""
+    return np.sqrt(1 + x * x) if x.dtype.kind == "c" else np.hypot(1, x)
+
+
 def _larger(g: Value, x: Value, y: Value) -> Value:
     # Comparisons with NaN are false, so a NaN that the result shows keeps its gradient.
     return np.where(x < y, 0, np.where(x == y, g * 0.5, g))
@@ -169,7 +174,7 @@ TRIGONOMETRIC = (
     elementwise(np.sinh, lambda x: np.cosh(x), domain=[REAL]),
     elementwise(np.cosh, lambda x: np.sinh(x), domain=[REAL]),
     elementwise(np.tanh, lambda ans: (1 - ans) * (1 + ans), domain=[REAL]),
-    elementwise(np.arcsinh, lambda x: 1 / np.hypot(1, x), domain=[REAL]),
+    elementwise(np.arcsinh, lambda x: 1 / _hypotenuse_over_one(x), domain=[REAL]),
     elementwise(np.arccosh, lambda x: 1 / np.sqrt((x - 1) * (x + 1)), domain=[(1.2, 3.0)]),
     elementwise(np.arctanh, lambda x: 1 / ((1 - x) * (1 + x)), domain=[UNIT]),
 )
@@ -241,7 +246,7 @@ INTEGER = tuple(
     Primitive(
         ufunc.__name__,
         function,
-        infer=partial(ufunc_type, ufunc, weak=True),
+        infer=partial(ufunc_type, ufunc, operator=function),
         arguments="x" if ufunc.nin == 1 else "x y",
         broadcasts=True,
         samples=partial(_integer_samples, arguments=ufunc.nin),
@@ -320,7 +325,7 @@ convert = Primitive(
 
 
 def _real_type(x: ArrayType) -> ArrayType:
-    return ArrayType(x.shape, np.empty(0, x.dtype).real.dtype)
+    return ArrayType(x.shape, np.empty(0, x.dtype).real.dtype, x.weak)
 
 
 COMPLEX = (
@@ -331,15 +336,18 @@ COMPLEX = (
         vjps=(lambda g: g,),
         jvp=(lambda t: np.real(t),),
         broadcasts=True,
+        aliases=True,
         samples=lambda rng: elementwise_samples(rng, [REAL]),
     ),
     Primitive(
         "imag",
         np.imag,
         infer=_real_type,
-        vjps=(lambda g: -1j * g,),
+        # In this order, for Python's complex times NumPy's float is Python's.
+        vjps=(lambda g: g * -1j,),
         jvp=(lambda t: np.imag(t),),
         broadcasts=True,
+        aliases=True,
         samples=lambda rng: elementwise_samples(rng, [REAL]),
     ),
 )

@@ -7,7 +7,7 @@ Ellipsis. In the place of index arrays stands `INDEX`; they are arguments of the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ INDEX = "index"
 """What stands in a key for an index array."""
 
 Key = tuple[Any, ...]
+
 
 def _filled(key: Iterable[Any], indices: Iterable[Value]) -> Key:
     """Put index arrays into the places that a key has for them."""
@@ -49,8 +50,7 @@ def _slice_type(x: ArrayType, key: Key) -> ArrayType:
 
 def _gather_type(x: ArrayType, *indices: ArrayType, key: Key) -> ArrayType:
     """Ask NumPy, on arrays without entries to speak of, where the index arrays' axes go."""
-    stand_in = np.broadcast_to(0, x.shape)[_filled(key, [slice(None)] * len(indices))]
-    del stand_in  # The key fits the array.
+    _slice_type(x, _filled(key, [slice(None)] * len(indices)))  # NumPy's errors about the key.
     lengths = list(x.shape)
     for item, axis in _entries(x.ndim, key):
         if isinstance(item, str) and axis is not None:
@@ -74,9 +74,7 @@ def _evaluate_gather(x: Value, *indices: Value, key: Key) -> Value:
     return x[_filled(key, indices)]
 
 
-def _evaluate_scatter_add(
-    x: Value, *indices: Value, key: Key, shape: tuple[int, ...]
-) -> Value:
+def _evaluate_scatter_add(x: Value, *indices: Value, key: Key, shape: tuple[int, ...]) -> Value:
     x = np.asarray(x)
     result = np.zeros(shape, x.dtype)
     if not indices:
@@ -119,9 +117,10 @@ def _add_rows(result: Value, index: Value, x: Value, key: Key) -> None:
     if Ellipsis in key[:place]:
         place += view.ndim - len(key)
     rows = np.moveaxis(view, place, 0)
-    length, width = rows.shape[0], math.prod(rows.shape[1:])
+    width = math.prod(rows.shape[1:])
     entries = np.moveaxis(x, range(place, place + index.ndim), range(index.ndim))
-    places = np.add.outer(np.where(index < 0, index + length, index) * width, np.arange(width))
+    # Negative indices count from the end also here.
+    places = np.add.outer(index * width, np.arange(width))
     total = np.zeros(rows.size, x.dtype)
     np.add.at(total, places.ravel(), entries.ravel())
     rows[...] = total.reshape(rows.shape)
@@ -131,6 +130,10 @@ def _scatter_add_type(
     x: ArrayType, *_indices: ArrayType, key: Key, shape: tuple[int, ...]
 ) -> ArrayType:
     return ArrayType(shape, x.dtype)
+
+
+def _slice_vjp(g: Value, x_type: ArrayType, key: Key) -> Value:
+    return bind(scatter_add, (g,), {"key": key, "shape": x_type.shape})
 
 
 def _gather_vjp(g: Value, x_type: ArrayType, indices: Sequence[Value], key: Key) -> Value:
@@ -183,10 +186,6 @@ def _scatter_add_samples(rng: np.random.Generator) -> Iterator[Sample]:
         x, *indices = sample.args
         read = x[_filled(sample.static["key"], indices)]
         yield Sample((read, *indices), {**sample.static, "shape": x.shape})
-
-
-def _slice_vjp(g: Value, x_type: ArrayType, key: Key) -> Value:
-    return bind(scatter_add, (g,), {"key": key, "shape": x_type.shape})
 
 
 slice_ = Primitive(

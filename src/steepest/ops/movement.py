@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -82,9 +81,7 @@ def _concatenate_type(*xs: ArrayType, axis: int, lengths: tuple[int, ...]) -> Ar
     )
 
 
-def _concatenate_vjp(
-    g: Value, axis: int, lengths: tuple[int, ...], position: int
-) -> Value:
+def _concatenate_vjp(g: Value, axis: int, lengths: tuple[int, ...], position: int) -> Value:
     start = sum(lengths[:position])
     return g[(*[slice(None)] * axis, slice(start, start + lengths[position]))]
 
@@ -105,8 +102,7 @@ def _padded_shape(shape: tuple[int, ...], widths: tuple[tuple[int, int], ...]) -
 def _inside(shape: tuple[int, ...], widths: tuple[tuple[int, int], ...]) -> tuple[slice, ...]:
     """Where the entries of an array lie after padding."""
     return tuple(
-        slice(before, before + length)
-        for length, (before, _) in zip(shape, widths, strict=True)
+        slice(before, before + length) for length, (before, _) in zip(shape, widths, strict=True)
     )
 
 

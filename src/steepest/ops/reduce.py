@@ -122,7 +122,7 @@ def _prod_jvp(t: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
 def _softmax(x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
     ans = _spread(ans, np.shape(x), axis, keepdims)
     # -inf - (-inf): none of the terms counts more than another, and all count nothing.
-    return np.exp(np.where(np.isneginf(ans), -np.inf, x - ans))
+    return np.exp(np.where(ans == -np.inf, -np.inf, x - ans))
 
 
 def _log_sum_exp_vjp(g: Value, x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
@@ -133,11 +133,8 @@ def _log_sum_exp_jvp(t: Value, x: Value, ans: Value, axis: Axis, keepdims: bool)
     return np.sum(scale(t, _softmax(x, ans, axis, keepdims)), axis=axis, keepdims=keepdims)
 
 
-def _evaluate_log_sum_exp(x: Value, axis: Axis, keepdims: bool) -> Value:
-    for each in sorted(axis, reverse=True):
-        reduced: Value = np.logaddexp.reduce(x, axis=each, keepdims=False)
-        x = np.expand_dims(reduced, each) if keepdims else reduced
-    return x
+def _log_sum_exp_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.logaddexp.resolve_dtypes((dtype, dtype, None))[-1]
 
 
 def _same_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -197,8 +194,8 @@ PRIMITIVES = (
     ),
     Primitive(
         "log_sum_exp",
-        _evaluate_log_sum_exp,
-        infer=_reduction_type(_same_dtype),
+        np.logaddexp.reduce,
+        infer=_reduction_type(_log_sum_exp_dtype),
         vjps=(_log_sum_exp_vjp,),
         jvp=(_log_sum_exp_jvp,),
         samples=_samples,

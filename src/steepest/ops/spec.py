@@ -18,13 +18,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from itertools import count
+from operator import mul
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from steepest.errors import TracedConversionError
-from steepest.graph import ArrayType, NodeType
+from steepest.graph import ArrayType, NodeType, type_of
 
 __all__ = [
     "ITEM",
@@ -319,21 +321,26 @@ def broadcast_type(*types: ArrayType) -> tuple[int, ...]:
     return np.broadcast_shapes(*(each.shape for each in types))
 
 
-def ufunc_type(ufunc: np.ufunc, *types: ArrayType, weak: bool = False) -> ArrayType:
+def ufunc_type(
+    ufunc: np.ufunc, *types: ArrayType, operator: Callable[..., Value] | None = None
+) -> ArrayType:
     """Type of the result of a ufunc, by NumPy's own promotion.
 
     Parameters
     ----------
-    weak : bool
-        Whether Python numbers alone give a Python number, as they do under an operator.
+    operator : callable, optional
+        What is applied in place of the ufunc: Python's operator, under which Python numbers
+        alone give a Python number.
     """
-    dtypes: tuple[Any, ...] = tuple(each.promotion_type for each in types)
-    if len(types) == 1:
-        dtypes = (types[0].dtype,)
-    resolved = ufunc.resolve_dtypes((*dtypes, *[None] * ufunc.nout))
-    return ArrayType(
-        broadcast_type(*types), resolved[ufunc.nin], weak and all(each.weak for each in types)
+    if operator is not None and all(each.weak for each in types):
+        return type_of(operator(*(each.dtype.type(1).item() for each in types)))
+    dtypes: tuple[Any, ...] = tuple(
+        # A bool is of the lowest dtype anyway, and NumPy does not take it for weak.
+        each.dtype if each.dtype.kind == "b" or len(types) == 1 else each.promotion_type
+        for each in types
     )
+    resolved = ufunc.resolve_dtypes((*dtypes, *[None] * ufunc.nout))
+    return ArrayType(broadcast_type(*types), resolved[ufunc.nin])
 
 
 def elementwise(
@@ -360,13 +367,10 @@ def elementwise(
     names = (arguments or ("x" if ufunc.nin == 1 else "x y")).split()
     rules = [None if each is None else _scaling_rule(each) for each in derivatives]
 
-    def infer(*types: ArrayType) -> ArrayType:
-        return ufunc_type(ufunc, *types, weak=operator is not None)
-
     return Primitive(
         name or ufunc.__name__,
         operator or ufunc,
-        infer=infer,
+        infer=partial(ufunc_type, ufunc, operator=operator),
         arguments=" ".join(names),
         vjps=rules,
         jvp=rules,
@@ -446,14 +450,14 @@ def needs_care(product: Value) -> bool:
 def _evaluate_scale(g: Value, derivative: Value) -> Value:
     kind = type(derivative)
     product = g * derivative
-    if kind is float or kind is int:
+    if kind is float or kind is int or kind is complex or kind is bool:
         if derivative != 0 and abs(derivative) < np.inf:
             return product
     elif derivative.dtype == np.bool:
         return np.where(derivative, g, np.zeros((), product.dtype))
     if needs_care(product):
         zero = np.equal(g, 0) | np.equal(derivative, 0)
-        product = np.where(zero, product.dtype.type(0), product)[()]
+        product = np.where(zero, np.asarray(product).dtype.type(0), product)[()]
     return product
 
 
@@ -473,8 +477,8 @@ SCALE = Primitive(
     "scale",
     _evaluate_scale,
     infer=lambda g, derivative: (
-        ufunc_type(np.multiply, g, derivative)
-        if derivative.dtype != np.bool
+        ufunc_type(np.multiply, g, derivative, operator=mul)
+        if derivative.dtype != np.bool or derivative.weak
         else ArrayType(broadcast_type(g, derivative), g.dtype)
     ),
     arguments="x y",

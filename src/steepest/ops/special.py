@@ -7,9 +7,10 @@ nearly equal numbers is avoided where the result is small.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import scipy.special
@@ -42,7 +43,6 @@ from scipy.special import (
 )
 
 from steepest.errors import UnsupportedError
-from steepest.graph import ArrayType
 from steepest.ops.spec import (
     Primitive,
     Sample,
@@ -65,7 +65,7 @@ SQRT_TAU = math.sqrt(2 * math.pi)
 
 
 def _unless_both_zero(x: Value, y: Value) -> Value:
-    """The denominator y of ``x / y``, where 0 / 0 is to be 0."""
+    """Take the denominator y of ``x / y``, where 0 / 0 is to be 0."""
     return np.where((x == 0) & (y == 0), 1, y)
 
 
@@ -74,7 +74,7 @@ def _unless_both_zero(x: Value, y: Value) -> Value:
 LOGISTIC = (
     # 1 - expit(x) would round to 0 where expit(-x) does not.
     elementwise(expit, lambda x, ans: ans * expit(-x), domain=[REAL]),
-    elementwise(scipy.special.logit, lambda x: 1 / (x * (1 - x)), domain=[UNIT]),
+    elementwise(scipy.special.logit, lambda x: 1 / x + 1 / (1 - x), domain=[UNIT]),
     elementwise(scipy.special.log_expit, lambda x: expit(-x), domain=[REAL]),
 )
 
@@ -87,7 +87,7 @@ def _erfcx_derivative(x: Value, ans: Value) -> Value:
     large = x > 12
     direct = 2 * np.where(large, 1, x) * np.where(large, 1, ans) - 2 / SQRT_PI
     inverse = 1 / np.square(np.where(large, x, 12))
-    series = 1.0
+    series: Value = 1.0
     # Σ (-1)^k (2k+1)!! / (2 x²)^k, from the last term that counts.
     for k in range(12, 0, -1):
         series = 1 - (2 * k + 1) / 2 * inverse * series
@@ -116,9 +116,7 @@ ERROR = (
         lambda x: math.sqrt(2 / math.pi) / erfcx(-x / SQRT_2),
         domain=[REAL],
     ),
-    elementwise(
-        scipy.special.ndtri, lambda ans: SQRT_TAU * np.exp(0.5 * ans * ans), domain=[UNIT]
-    ),
+    elementwise(scipy.special.ndtri, lambda ans: SQRT_TAU * np.exp(0.5 * ans * ans), domain=[UNIT]),
     elementwise(
         scipy.special.ndtri_exp,
         lambda ans: math.sqrt(math.pi / 2) * erfcx(-ans / SQRT_2),
@@ -135,17 +133,15 @@ def _evaluate_polygamma(x: Value, n: int) -> Value:
     return np.asarray(scipy.special.polygamma(n, x), digamma(x).dtype)[()]
 
 
-polygamma = Primitive(
+polygamma: Primitive = Primitive(
     "polygamma",
     _evaluate_polygamma,
-    infer=lambda x, n: ufunc_type(digamma, x),
+    infer=lambda x, n: ufunc_type(scipy.special.gammaln, x),
     vjps=(lambda g, x, n: scale(g, polygamma(x, n=n + 1)),),
     jvp=(lambda t, x, n: scale(t, polygamma(x, n=n + 1)),),
     broadcasts=True,
     samples=lambda rng: (
-        Sample(each.args, {"n": n})
-        for n in (1, 2)
-        for each in elementwise_samples(rng, [POSITIVE])
+        Sample(each.args, {"n": n}) for n in (1, 2) for each in elementwise_samples(rng, [POSITIVE])
     ),
 )
 """The n-th derivative of digamma."""
@@ -162,6 +158,21 @@ def _refuse(name: str, argument: str) -> Callable[[Value], NoReturn]:
         )
 
     return rule
+
+
+def _of_real(name: str, derivative: Callable[..., Value]) -> Callable[..., Value]:
+    """Make a derivative in x that refuses complex numbers."""
+
+    @functools.wraps(derivative)
+    def of_real(*read: Value) -> Value:
+        if any(np.iscomplexobj(each) for each in read):
+            raise UnsupportedError(
+                f"scipy.special.{name} is not differentiated by complex numbers",
+                instead="its real and imaginary parts, or sd.custom_gradient around it",
+            )
+        return derivative(*read)
+
+    return of_real
 
 
 def _with_parameters(
@@ -192,12 +203,19 @@ def _with_parameters(
     return entry
 
 
+def _of_parameters(function: np.ufunc, *parameters: Value) -> Value:
+    """Apply a ufunc so that Python numbers give one, which leaves single precision alone."""
+    result = function(*parameters)
+    return float(result) if all(isinstance(each, (int, float)) for each in parameters) else result
+
+
 def _gamma_density(a: Value, x: Value) -> Value:
-    return np.exp(xlogy(a - 1, x) - x - gammaln(a))
+    return np.exp(scale(a - 1, np.log(x)) - x - _of_parameters(gammaln, a))
 
 
 def _beta_density(a: Value, b: Value, x: Value) -> Value:
-    return np.exp(xlogy(a - 1, x) + xlog1py(b - 1, -x) - betaln(a, b))
+    powers = scale(a - 1, np.log(x)) + scale(b - 1, np.log1p(-x))
+    return np.exp(powers - _of_parameters(betaln, a, b))
 
 
 GAMMA = (
@@ -205,7 +223,7 @@ GAMMA = (
     elementwise(gammaln, lambda x: digamma(x), domain=[POSITIVE]),
     elementwise(scipy.special.loggamma, lambda x: digamma(x), domain=[POSITIVE]),
     elementwise(scipy.special.gammasgn, None, domain=[POSITIVE]),
-    elementwise(digamma, lambda x: polygamma(x, n=1), domain=[POSITIVE]),
+    elementwise(digamma, _of_real("digamma", lambda x: polygamma(x, n=1)), domain=[POSITIVE]),
     polygamma,
     elementwise(
         scipy.special.beta,
@@ -349,7 +367,8 @@ BESSEL = (
     _with_parameters(
         ive,
         "v x",
-        lambda v, x, ans: (ive(v - 1, x) + ive(v + 1, x)) / 2 - np.sign(x) * ans,
+        # By complex numbers it has no derivative: it is scaled by the real part alone.
+        _of_real("ive", lambda v, x, ans: (ive(v - 1, x) + ive(v + 1, x)) / 2 - np.sign(x) * ans),
         ORDER_AND_POSITIVE,
     ),
     elementwise(k0, lambda x: -k1(x), domain=[POSITIVE]),

@@ -67,8 +67,13 @@ def loss_figure(run: TrainingRun, *, validation_name: str = "validation") -> Fig
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> run = SimpleNamespace(losses=1 / np.arange(1.0, 101), validation_losses=np.zeros(0),
-    ...                       validation_steps=np.zeros(0), steps_per_epoch=10, seconds=0.5)
+    >>> run = SimpleNamespace(
+    ...     losses=1 / np.arange(1.0, 101),
+    ...     validation_losses=np.zeros(0),
+    ...     validation_steps=np.zeros(0),
+    ...     steps_per_epoch=10,
+    ...     seconds=0.5,
+    ... )
     >>> [axes.get_xlabel() for axes in loss_figure(run).axes]
     ['epoch']
     """

@@ -1,0 +1,254 @@
+"""The functions of scipy.special: derivatives in the bulk, in the tails and at the edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.special as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+import steepest as sd
+from steepest.errors import TracedConversionError, UnsupportedError
+from steepest.ops import special
+
+Check = Callable[..., None]
+inf, nan = np.inf, np.nan
+
+
+def second(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return sd.grad(sd.grad(f))
+
+
+@pytest.mark.parametrize(
+    ("function", "low", "high"),
+    [
+        pytest.param(entry.evaluate, low, high, id=entry.name)
+        for low, high, names in [
+            (-4, 4, "expit log_expit erf erfc erfcx erfi ndtr log_ndtr exp10 cosm1 j0 j1 i0 i1"),
+            (0.05, 0.95, "logit ndtri erfinv erfcinv entr"),
+            (0.3, 5, "gamma gammaln loggamma psi expi exp1 i0e i1e y0 y1 k0 k1 k0e k1e"),
+            (-1.9, -1.1, "gamma gammaln psi"),
+            (-5, -0.1, "ndtri_exp i0e i1e"),
+        ]
+        for entry in special.PRIMITIVES
+        if entry.name in names.split()
+    ],
+)
+def test_functions_of_one_argument(
+    function: Any, low: float, high: float, check_derivatives: Check
+) -> None:
+    check_derivatives(function, np.linspace(low, high, 7), tolerance=1e-6, exact=True)
+
+
+@pytest.mark.parametrize(
+    ("function", "first", "other"),
+    [
+        (sp.xlogy, (-2, 2), (0.2, 3)),
+        (sp.xlog1py, (-2, 2), (-0.8, 3)),
+        (sp.rel_entr, (0.2, 3), (0.2, 3)),
+        (sp.kl_div, (0.2, 3), (0.2, 3)),
+        (sp.huber, (0.5, 1), (1.5, 3)),
+        (sp.huber, (0.5, 1), (-3, -1.5)),
+        (sp.huber, (0.5, 1), (-0.3, 0.3)),
+        (sp.pseudo_huber, (0.5, 2), (-3, 3)),
+        (sp.beta, (0.3, 4), (0.3, 4)),
+        (sp.betaln, (0.3, 4), (0.3, 4)),
+    ],
+)
+def test_functions_of_two_arguments(
+    function: Any, first: tuple[float, float], other: tuple[float, float], check_derivatives: Check
+) -> None:
+    generator = np.random.default_rng(0)
+    x, y = generator.uniform(*first, size=(2, 1)), generator.uniform(*other, size=4)
+    check_derivatives(function, x, y, exact=True)
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters"),
+    [
+        *(
+            (bessel, (order,))
+            for bessel in (sp.jv, sp.yv, sp.iv, sp.ive, sp.kv, sp.kve)
+            for order in (0, 1, 3, 0.5, -1.5)
+        ),
+        *((each, (a,)) for each in (sp.gammainc, sp.gammaincc) for a in (0.5, 1, 3.5, 20)),
+        (sp.gammaincinv, (2.5,)),
+        (sp.gammainccinv, (2.5,)),
+        (sp.betainc, (2, 3)),
+        (sp.betainc, (0.5, 0.7)),
+        (sp.betaincinv, (2.5, 1.5)),
+    ],
+)
+def test_functions_with_parameters(
+    function: Any, parameters: tuple[float, ...], check_derivatives: Check
+) -> None:
+    check_derivatives(
+        lambda x: function(*parameters, x), np.linspace(0.2, 0.8, 5), tolerance=1e-6, exact=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda v: sp.jv(v, 1.0), "jv.* v"),
+        (lambda a: sp.gammainc(a, 2.0), "gammainc .* a"),
+        (lambda a: sp.gammaincinv(a, 0.5), "gammaincinv .* a"),
+        (lambda b: sp.betainc(2.0, b, 0.5), "betainc .* b"),
+        (lambda v: sp.kve(v, v), "kve .* v"),
+    ],
+)
+def test_parameter_without_derivative_is_an_error(call: Any, name: str) -> None:
+    with pytest.raises(UnsupportedError, match=name):
+        sd.grad(call)(1.5)
+
+
+@pytest.mark.parametrize(
+    ("function", "x", "first", "second_derivative"),
+    [
+        # From mpmath, with 400 digits.
+        (sp.expit, 40.0, 4.248354255291589e-18, -4.248354255291589e-18),
+        (sp.expit, -700.0, 9.859676543759770e-305, 9.859676543759770e-305),
+        (sp.expit, 1e4, 0, 0),
+        (sp.expit, -1e4, 0, 0),
+        (sp.expit, inf, 0, 0),
+        (sp.expit, -inf, 0, 0),
+        (sp.log_expit, -1e4, 1, 0),
+        (sp.log_expit, 40.0, 4.248354255291589e-18, -4.248354255291589e-18),
+        (sp.logit, 1e-300, 1e300, -inf),
+        (sp.logit, 0.0, inf, -inf),
+        (sp.logit, 1.0, inf, inf),
+        (sp.erf, 1e4, 0, 0),
+        (sp.erf, -inf, 0, 0),
+        (sp.erfc, 10.0, -4.1976562313544169e-44, 8.3953124627088338e-43),
+        (sp.erfcx, 1e3, -5.6418873726549667e-07, 1.1283757819707055e-09),
+        (sp.erfcx, 1e8, -5.641895835477562e-17, 1.1283791670955126e-24),
+        (sp.log_ndtr, -100.0, 100.00999800099926, -0.99990005995005174),
+        (sp.log_ndtr, -1e4, 10000.000099999998, -0.9999999900000006),
+        (sp.log_ndtr, -1e8, 1.0000000000000001e8, -1.0),
+        (sp.log_ndtr, 40.0, 0, 0),
+        (sp.ndtr, 1e4, 0, 0),
+        (sp.gammaln, 1e6, 13.815510057964191, 1.0000005000001667e-06),
+        (sp.entr, 0.0, inf, -inf),
+        (sp.entr, 1.0, -1, -1),
+        (lambda x: sp.xlogy(x, x), 1.0, 1, 1),
+        (lambda x: sp.huber(1.0, x), 1e4, 1, 0),
+        (lambda x: sp.pseudo_huber(1.0, x), 1e200, 1, 0),
+        (lambda x: sp.kl_div(x, 0.3), 0.3, 0, 1 / 0.3),
+    ],
+)
+def test_tails(function: Any, x: float, first: float, second_derivative: float) -> None:
+    np.testing.assert_allclose(sd.grad(function)(x), first, rtol=1e-14, atol=0)
+    np.testing.assert_allclose(second(function)(x), second_derivative, rtol=1e-9, atol=1e-300)
+
+
+@given(st.floats(-700, 700))
+def test_identities_of_the_logistic_function(x: float) -> None:
+    np.testing.assert_allclose(sd.grad(sp.log_expit)(x), sp.expit(-x), rtol=1e-14)
+    np.testing.assert_allclose(sd.grad(sp.expit)(x), sp.expit(x) * sp.expit(-x), rtol=1e-14, atol=0)
+
+
+@given(st.floats(-1e6, 5))
+def test_slope_of_log_ndtr_lies_between_its_bounds(x: float) -> None:
+    """The inverse of Mills' ratio at t is between t and (t + √(t² + 4)) / 2, for t = -x."""
+    slope = sd.grad(sp.log_ndtr)(x)
+    rounding = 1e-14 * abs(x)
+    assert -x - rounding <= slope <= (-x + np.hypot(x, 2)) / 2 + rounding
+    assert slope > 0
+    assert -1 <= second(sp.log_ndtr)(x) <= 0
+
+
+# Zero times infinity
+
+
+def test_zero_probability_counts_nothing() -> None:
+    def cross_entropy(q: Any) -> Any:
+        return -np.sum(sp.xlogy(np.array([0.0, 1.0]), q))
+
+    np.testing.assert_array_equal(sd.grad(cross_entropy)(np.array([0.0, 0.5])), [0, -2])
+    # One-sided at 0, where there is nothing on the other side.
+    gradient = sd.grad(lambda q: np.sum(sp.kl_div(np.array([0.0, 1.0]), q)))
+    np.testing.assert_array_equal(gradient(np.array([0.0, 0.5])), [1, -1])
+
+
+@pytest.mark.parametrize("function", [sp.xlogy, sp.rel_entr, sp.kl_div])
+def test_mixed_derivative_where_the_first_argument_is_zero(function: Any) -> None:
+    mixed = sd.grad(lambda y: sd.grad(lambda x: function(x, y))(0.0))(2.0)
+    other = sd.grad(lambda x: sd.grad(lambda y: function(x, y))(2.0))(0.0)
+    assert other == (0.5 if function is sp.xlogy else -0.5)
+    # By x first, the slope log(0) is infinite for the entropies, and so has no finite change.
+    assert mixed == other or function is not sp.xlogy
+
+
+@pytest.mark.parametrize(
+    ("function", "poisonous"),
+    [(sp.logit, 0.0), (sp.entr, 0.0), (sp.gammaln, 0.0), (sp.digamma, -1.0), (sp.erfinv, 1.0)],
+)
+def test_branch_not_taken_does_not_poison(function: Any, poisonous: float) -> None:
+    x = np.array([poisonous, 0.5])
+    with np.errstate(all="ignore"):
+        gradient = sd.grad(lambda x: np.sum(np.where(x == 0.5, function(x), 0.0)))(x)
+    np.testing.assert_array_equal(gradient, [0, sd.grad(function)(0.5)])
+
+
+@pytest.mark.parametrize("entry", special.PRIMITIVES, ids=lambda entry: entry.name)
+def test_name_is_that_of_the_ufunc(entry: Any) -> None:
+    """The entry of a ufunc is found by its name."""
+    assert entry is special.polygamma or entry.evaluate.__name__ == entry.name
+
+
+@pytest.mark.parametrize("function", [sp.digamma, sp.gammaln, sp.loggamma])
+def test_all_derivatives_of_gammaln(function: Any) -> None:
+    # ψ(1) = -γ, ψ'(1) = π²/6, ψ''(1) = -2 ζ(3).
+    values = [-np.euler_gamma, np.pi**2 / 6, -2 * 1.2020569031595942]
+    if function is not sp.digamma:
+        values = [0.0, *values]
+    for value in values:
+        np.testing.assert_allclose(function(1.0), value, rtol=1e-14, atol=1e-14)
+        function = sd.grad(function)
+
+
+def test_logistic_regression_in_single_precision() -> None:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(5, 3)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(np.float32)
+    w = np.zeros(3, np.float32)
+    value, gradient = sd.value_and_grad(lambda w: -np.mean(sp.log_expit((2 * y - 1) * (x @ w))))(w)
+    assert value.dtype == gradient.dtype == np.float32
+    np.testing.assert_allclose(gradient, x.T @ (sp.expit(x @ w) - y) / 5, rtol=1e-5)
+
+
+def test_holomorphic_functions_of_complex_numbers() -> None:
+    z = 0.3 + 0.4j
+    for function in (sp.erf, sp.gamma, sp.loggamma, sp.expi, lambda z: sp.jv(2, z)):
+        h = 1e-5
+        slope = (function(z + h) - function(z - h)) / (2 * h)
+        np.testing.assert_allclose(sd.jvp(function, (z,), (1 + 0j,))[1], slope, rtol=1e-8)
+
+
+@pytest.mark.parametrize("function", [sp.digamma, lambda z: sp.ive(1, z)])
+def test_function_without_a_complex_derivative_is_an_error(function: Any) -> None:
+    with pytest.raises(UnsupportedError, match="complex"):
+        sd.grad(lambda z: np.real(function(z)))(0.3 + 0.4j)
+
+
+@pytest.mark.parametrize(
+    "call", [sp.logsumexp, sp.softmax, sp.log_softmax, lambda x: sp.polygamma(1, x)]
+)
+def test_plain_python_function_of_scipy_is_an_error(call: Any) -> None:
+    with pytest.raises(TracedConversionError):
+        sd.jacobian(call)(np.ones(3))
+
+
+def test_other_ufunc_of_scipy_is_an_error_that_names_it() -> None:
+    with pytest.raises(UnsupportedError, match="struve"):
+        sd.grad(lambda x: sp.struve(0, x))(1.0)
+
+
+def test_ufunc_of_scipy_takes_a_plain_argument_beside_a_traced_one() -> None:
+    np.testing.assert_array_equal(
+        sd.grad(lambda y: np.sum(sp.xlogy([1.0, 2.0], y)))(np.array([1.0, 4.0])), [1, 0.5]
+    )

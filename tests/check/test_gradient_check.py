@@ -1,0 +1,270 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from steepest.check import check_gradient
+from steepest.errors import BadInputError, NotDifferentiableError, WrongGradientError
+
+NORMAL = np.random.default_rng(11).normal(size=(4, 3))
+WEIGHTS = {"W": NORMAL, "b": NORMAL[0], "name": "layer"}
+
+
+def loss(p):
+    return np.sum(np.tanh(NORMAL @ p["W"].T) ** 2) + np.sum(p["b"] ** 3)
+
+
+def loss_gradient(p, factor=1.0):
+    hidden = np.tanh(NORMAL @ p["W"].T)
+    return {
+        "W": (2 * hidden * (1 - hidden**2)).T @ NORMAL,
+        "b": factor * 3 * p["b"] ** 2,
+        "name": p["name"],
+    }
+
+
+def test_correct():
+    report = check_gradient(loss, WEIGHTS, loss_gradient)
+    assert report.ok
+    assert report.verdict == "correct"
+    assert list(report.parameters) == ["W", "b"]
+    check = report.parameters["W"]
+    assert check.verdict == "correct"
+    assert check.error <= check.bound < 1e-6
+    assert check.resolution < 1e-5
+    assert (check.shape, check.dtype) == ((4, 3), "float64")
+    report.raise_if_wrong()
+
+
+def test_wrong():
+    report = check_gradient(loss, WEIGHTS, lambda p: loss_gradient(p, 2.0))
+    assert not report.ok
+    assert report.verdict == "wrong"
+    assert report.parameters["W"].ok
+    check = report.parameters["b"]
+    assert check.verdict == "wrong"
+    assert check.error > check.bound
+    assert check.worst_index is not None
+    (index,) = check.worst_index
+    exact = 3 * NORMAL[0, index] ** 2
+    assert check.analytic == pytest.approx(2 * exact)
+    assert check.numerical == pytest.approx(exact, rel=1e-6)
+    assert "factor of 2" in check.diagnosis
+    with pytest.raises(WrongGradientError, match="factor of 2") as caught:
+        report.raise_if_wrong()
+    assert isinstance(caught.value, AssertionError)
+
+
+def test_report_reads_well():
+    text = str(check_gradient(loss, WEIGHTS, lambda p: loss_gradient(p, 2.0)))
+    head, *rows = text.splitlines()
+    assert head.startswith("gradient check: wrong (1 of 2 parameters")
+    assert rows[0].split()[:4] == ["parameter", "shape", "dtype", "verdict"]
+    assert rows[1].split()[:4] == ["W", "4×3", "float64", "correct"]
+    assert rows[2].split()[:4] == ["b", "3", "float64", "wrong"]
+    assert "analytic" in text
+    assert "diagnosis" in text
+    assert max(map(len, rows[:3])) < 110
+
+
+def test_short_repr_and_pickle():
+    report = check_gradient(loss, WEIGHTS, loss_gradient)
+    assert repr(report).startswith("<GradientCheck correct: 2 parameters,")
+    assert "\n" not in repr(report)
+    copy = pickle.loads(pickle.dumps(report))
+    assert str(copy) == str(report)
+    assert copy.ok
+
+
+@pytest.mark.parametrize("x", [np.ones(3), np.float32(2.0), 2.0, np.array(2.0)])
+def test_a_lone_leaf_is_called_x(x):
+    report = check_gradient(lambda x: np.sum(x**2), x, lambda x: 2 * x)
+    assert list(report.parameters) == ["x"]
+    assert report.ok
+
+
+def test_same_seed_same_report():
+    first, second = (check_gradient(loss, WEIGHTS, loss_gradient, seed=3) for _ in range(2))
+    assert str(first) == str(second)
+
+
+def test_every_call_is_counted():
+    calls = {"f": 0, "gradient": 0}
+
+    def f(p):
+        calls["f"] += 1
+        return loss(p)
+
+    def gradient(p):
+        calls["gradient"] += 1
+        return loss_gradient(p)
+
+    report = check_gradient(f, WEIGHTS, gradient)
+    assert report.evaluations == calls["f"]
+    assert report.gradient_evaluations == calls["gradient"]
+    # Two random directions a parameter, six evaluations each, and what is shared.
+    assert calls["f"] <= 50
+
+
+@pytest.mark.parametrize("budget", [1, 5, 20])
+def test_budget_of_evaluations(budget):
+    report = check_gradient(loss, WEIGHTS, loss_gradient, evaluations=budget)
+    assert report.evaluations <= budget
+    assert report.verdict == "undecided"
+    assert "budget" in report.parameters["b"].reason
+
+
+def test_what_was_found_within_the_budget_counts():
+    report = check_gradient(
+        loss, WEIGHTS, lambda p: loss_gradient(p) | {"W": -NORMAL}, evaluations=120
+    )
+    assert report.parameters["W"].verdict == "wrong"
+
+
+def test_no_time():
+    assert check_gradient(loss, WEIGHTS, loss_gradient, seconds=0.0).verdict == "undecided"
+
+
+def test_tolerance_for_approximate_functions():
+    def f(x):
+        return np.sum(np.sin(x))
+
+    def gradient(x):
+        return np.cos(x) * (1 + 3e-6)
+
+    report = check_gradient(f, NORMAL, gradient)
+    assert report.verdict == "wrong"
+    assert "tolerance=1e-05" in report.parameters["x"].reason
+    assert check_gradient(f, NORMAL, gradient, tolerance=1e-5).ok
+    assert check_gradient(f, NORMAL, lambda x: 1.1 * np.cos(x), tolerance=1e-5).verdict == "wrong"
+
+
+def test_arguments_are_never_changed():
+    x = NORMAL.copy()
+    weights = {"x": x, "count": np.arange(3)}
+
+    def f(p):
+        p["x"] *= 2
+        p["count"] += 1
+        return np.sum(p["x"] ** 2)
+
+    def gradient(p):
+        p["x"] *= 8
+        return {"x": p["x"], "count": None}
+
+    assert check_gradient(f, weights, gradient).ok
+    np.testing.assert_array_equal(x, NORMAL)
+    np.testing.assert_array_equal(weights["count"], np.arange(3))
+
+
+def test_a_gradient_that_reuses_its_buffer():
+    buffer = np.empty_like(NORMAL)
+
+    def gradient(x):
+        np.cos(x, out=buffer)
+        return buffer
+
+    assert check_gradient(lambda x: np.sum(np.sin(x)), NORMAL, gradient).ok
+
+
+def test_names_matter_and_containers_do_not():
+    x = {"a": 2.0, "b": [1.0, 3.0]}
+    report = check_gradient(
+        lambda p: p["a"] ** 2 + p["b"][0] * p["b"][1],
+        x,
+        lambda p: {"b": (p["b"][1], p["b"][0]), "a": 2 * p["a"]},
+    )
+    assert report.ok
+
+
+def test_a_part_too_many():
+    report = check_gradient(
+        lambda p: p["a"] ** 2, {"a": 2.0}, lambda p: {"a": 2 * p["a"], "c": 1.0}
+    )
+    assert report.verdict == "wrong"
+    assert report.parameters["a"].ok
+    assert "does not have" in report.parameters["c"].reason
+
+
+def test_errors_are_the_users():
+    def fails(x):
+        raise LookupError("no data")
+
+    with pytest.raises(LookupError, match="no data"):
+        check_gradient(fails, 1.0, lambda x: x)
+    with pytest.raises(LookupError, match="no data"):
+        check_gradient(lambda x: x**2, 1.0, fails)
+
+
+def test_bad_arguments():
+    with pytest.raises(BadInputError, match=r"shape \(3,\)"):
+        check_gradient(lambda x: x, np.ones(3), lambda x: x)
+    with pytest.raises(NotDifferentiableError):
+        check_gradient(np.sum, np.arange(3), np.ones_like)
+    with pytest.raises(BadInputError, match="confidence"):
+        check_gradient(loss, WEIGHTS, loss_gradient, confidence=1.5)
+    with pytest.raises(BadInputError, match="tolerance"):
+        check_gradient(loss, WEIGHTS, loss_gradient, tolerance=-1.0)
+
+
+@pytest.mark.parametrize(
+    ("x", "reason"), [([np.nan, 1.0], "not finite"), ([np.inf, 1.0], "not finite")]
+)
+def test_x_that_is_not_finite_is_undecided(x, reason):
+    report = check_gradient(lambda x: np.sum(x), np.array(x), np.ones_like)
+    assert report.verdict == "undecided"
+    assert reason in report.parameters["x"].reason
+
+
+def test_f_that_is_nan_is_undecided():
+    report = check_gradient(lambda x: np.nan * np.sum(x), np.ones(2), np.ones_like)
+    assert report.verdict == "undecided"
+    assert "nan" in report.parameters["x"].reason
+
+
+def test_rounding_in_single_precision_is_reported():
+    """The formula is right, and in float32 it cancels."""
+    x = np.linspace(5.0, 7.0, 5, dtype=np.float32)
+    report = check_gradient(lambda x: np.sum(np.tanh(x)), x, lambda x: 1 - np.tanh(x) ** 2)
+    assert report.ok
+    assert "rounding in float32" in report.parameters["x"].reason
+
+
+def test_wrong_in_single_precision_alone():
+    def gradient(x):
+        return np.cos(x) * (2 if x.dtype == np.float32 else 1)
+
+    report = check_gradient(lambda x: np.sum(np.sin(x)), NORMAL.astype(np.float32), gradient)
+    assert report.verdict == "wrong"
+    assert "float32" in report.parameters["x"].reason
+
+
+def test_default_gradient_is_steepests():
+    assert check_gradient(loss, WEIGHTS).ok
+
+
+def test_progress_bar(capsys):
+    check_gradient(loss, WEIGHTS, loss_gradient, progress=True)
+    assert "gradient check" in capsys.readouterr().err
+    check_gradient(loss, WEIGHTS, loss_gradient)
+    assert capsys.readouterr().err == ""
+
+
+def test_few_evaluations_for_many_entries():
+    x = np.random.default_rng(0).normal(size=10_000)
+    report = check_gradient(lambda x: np.sum(np.sin(x)), x, np.cos)
+    assert report.ok
+    assert report.evaluations < 60
+
+
+def test_one_wrong_entry_among_many_is_found():
+    x = np.random.default_rng(0).normal(size=(100, 100))
+
+    def gradient(x):
+        result = np.cos(x)
+        result[12, 34] *= 1.001
+        return result
+
+    report = check_gradient(lambda x: np.sum(np.sin(x)), x, gradient)
+    assert report.parameters["x"].worst_index == (12, 34)
+    assert report.evaluations < 1000
