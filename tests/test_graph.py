@@ -131,7 +131,7 @@ def test_a_recorded_graph_verifies_and_names_the_users_lines() -> None:
     graph.verify()
     lines = [node.line for node in graph.nodes if node.line is not None]
     assert {line.filename for line in lines} == {__file__}
-    assert [line.text for line in lines][0] == "y = np.sin(x) * 2.0"
+    assert lines[0].text == "y = np.sin(x) * 2.0"
     assert "sin" in str(graph)
     assert "test_graph.py" in str(graph)
 

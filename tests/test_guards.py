@@ -15,7 +15,7 @@ from steepest.compiling import compile as compiled
 from steepest.guards import Guards
 
 RATE = 1.0
-TABLE = {"rate": 1.0, "deep": {"rate": [1.0]}}
+TABLE: dict[str, Any] = {"rate": 1.0, "deep": {"rate": [1.0]}}
 DATA = np.ones(3)
 
 
@@ -38,19 +38,32 @@ class Slotted:
     rate: float
 
 
+class Attributes(dict[str, Any]):
+    """A dict whose entries are attributes, and whose missing attributes are KeyErrors."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self[name]
+
+
+class Rates(list[float]):
+    """A list with an attribute."""
+
+    scale: float
+
+
 class Model:
     """Methods that call each other."""
 
     def __init__(self) -> None:
         self.layers = [types.SimpleNamespace(rate=1.0)]
 
-    def __call__(self, x: float) -> float:
+    def __call__(self, x: float) -> Any:
         return self.predict(x)
 
     def predict(self, x: float) -> float:
         return x * RATE
 
-    def loss(self, x: float) -> float:
+    def loss(self, x: float) -> Any:
         return self.predict(x) * self.layers[0].rate
 
 
@@ -82,7 +95,7 @@ class Wrapper:
         self.__wrapped__ = function
         self.rate = 1.0
 
-    def __call__(self, x: float) -> float:
+    def __call__(self, x: float) -> Any:
         return self.__wrapped__(x) * self.rate
 
 
@@ -112,8 +125,8 @@ def global_in_a_called_function() -> Case:
     return through, set_global
 
 
-def global_in_a_lambda_inside() -> Case:
-    return lambda x: (lambda: x * RATE)(), set_global
+def global_in_a_function_inside() -> Case:
+    return lambda x: sum(y * RATE for y in [x]), set_global
 
 
 def entry_of_a_dict() -> Case:
@@ -216,6 +229,17 @@ def attribute_of_a_wrapping_object() -> Case:
     return wrapper, lambda: setattr(wrapper, "rate", 5.0)
 
 
+def dict_with_attributes() -> Case:
+    settings = Attributes(rate=1.0)
+    return lambda x: x * settings.rate, lambda: settings.update(rate=5.0)
+
+
+def attribute_of_a_list() -> Case:
+    rates = Rates([1.0])
+    rates.scale = 1.0
+    return lambda x: x * rates[0] * rates.scale, lambda: setattr(rates, "scale", 5.0)
+
+
 def replaced_function() -> Case:
     namespace = types.SimpleNamespace(f=lambda x: x)
     return lambda x: namespace.f(x), lambda: setattr(namespace, "f", lambda x: 5 * x)
@@ -282,7 +306,7 @@ def array_returned() -> Case:
 CASES = [
     global_number,
     global_in_a_called_function,
-    global_in_a_lambda_inside,
+    global_in_a_function_inside,
     entry_of_a_dict,
     entry_deep_down,
     new_entry_of_a_dict,
@@ -304,6 +328,8 @@ CASES = [
     wrapped_function,
     wrapping_object,
     attribute_of_a_wrapping_object,
+    dict_with_attributes,
+    attribute_of_a_list,
     replaced_function,
     default_that_changes,
     minus_zero,

@@ -24,11 +24,10 @@ def lost_type_branch(x: Any) -> Any:
 def swallowed_conversion(x: Any) -> Any:
     y = x * 2
     try:
-        scale = float(np.sum(y))  # PARTS IN PLAIN
+        scale = float(np.sum(y))
     except TypeError:
         scale = 1.0
-    result = np.sum(y * scale)  # PARTS
-    return result
+    return np.sum(y * scale)
 
 
 def attribute_that_is_not_there(x: Any) -> Any:
@@ -51,17 +50,18 @@ class Calls:
 
 
 @pytest.mark.parametrize("function", [lost_type_branch, attribute_that_is_not_there])
-@pytest.mark.parametrize("run", ["grad", "value_and_grad", "compile"])
-def test_it_names_the_line_where_the_runs_part(
-    function: Callable[..., Any], run: str
-) -> None:
+@pytest.mark.parametrize(
+    "run",
+    [
+        compiled,
+        lambda function: sd.grad(function, shadow_run=True),
+        lambda function: sd.value_and_grad(function, shadow_run=True),
+    ],
+    ids=["compile", "grad", "value_and_grad"],
+)
+def test_it_names_the_line_where_the_runs_part(function: Callable[..., Any], run: Any) -> None:
     with pytest.raises(ShadowRunError) as caught:
-        if run == "compile":
-            compiled(function)(X)
-        elif run == "grad":
-            sd.grad(function, shadow_run=True)(X)
-        else:
-            sd.value_and_grad(function, shadow_run=True)(X)
+        run(function)(X)
     assert caught.value.line is not None
     assert caught.value.line.text.endswith("# PARTS")
     text = str(caught.value)

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -235,6 +236,10 @@ class Compiled:
                 return self._function(*args, **keywords)
             return entry.recording.result(replay(entry.recording.graph, inputs), inputs)
         return entry.recording.result(entry.run(inputs), inputs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., Any]:
+        # As a function in the body of a class, it is a method.
+        return self if instance is None else MethodType(self, instance)
 
     def __repr__(self) -> str:
         return f"compile({getattr(self._function, '__name__', self._function)})"

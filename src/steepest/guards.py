@@ -9,6 +9,7 @@ of a container, properties that look elsewhere, and what other libraries keep fo
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import random
 import sys
@@ -27,6 +28,7 @@ __all__ = ["Guards"]
 
 _LARGEST_CONTAINER = 1000
 _VALUES = (bool, int, float, complex, str, bytes, type(None))
+_BUILT_IN = (dict, list, tuple, deque, set, frozenset, partial, FunctionType)
 _MISSING = object()
 
 
@@ -116,9 +118,9 @@ class Guards:
                     self._guard(_item_reader(vars(value), name), depth + 1, names)
             return
         self._seen.add(id(value))
-        wrapped = getattr(value, "__wrapped__", None)
-        if wrapped is not None:
-            self._visit(wrapped, depth)
+        # Found without asking the object, which may make up any attribute, or raise.
+        wrapped = inspect.getattr_static(value, "__wrapped__", None)
+        self._visit(wrapped, depth)
         if isinstance(value, FunctionType):
             self._visit_function(value)
         elif isinstance(value, partial):
@@ -138,7 +140,9 @@ class Guards:
             self._checks.append((_members_reader(value), _members_reader(value)()))
         elif isinstance(value, type):
             self._visit_class(value, depth)
-        else:
+            return
+        # The state of a library's wrapper, as a cache, is its own affair.
+        if _is_users(type(value)) or (wrapped is None and type(value) not in _BUILT_IN):
             self._visit_object(value, depth)
 
     def _visit_class(self, kind: type, depth: int) -> None:
@@ -149,11 +153,8 @@ class Guards:
                         self._guard(_class_reader(each, name), depth + 1)
 
     def _visit_object(self, value: Any, depth: int) -> None:
-        if hasattr(value, "__wrapped__") and not _is_users(type(value)):
-            # The state of a wrapper, as a cache, is its own affair.
-            return
         self._visit(type(value), depth)
-        attributes = getattr(value, "__dict__", {})
+        attributes = vars(value) if inspect.getattr_static(value, "__dict__", None) else {}
         for name in list(attributes):
             self._guard(_item_reader(attributes, name), depth + 1)
         for kind in type(value).__mro__:

@@ -336,7 +336,9 @@ def _made_from_plain_tree(gradient: Tree) -> tuple[Callable[[Tree], Tree], tuple
 
 def _is_number(value: object) -> bool:
     """Whether an operand meets every leaf: a number, a 0-d array, or a traced scalar."""
-    return isinstance(value, (int, float, complex)) or getattr(value, "shape", None) == ()
+    if isinstance(value, (int, float, complex)):
+        return True
+    return flatten(value)[1].kind is None and getattr(value, "shape", None) == ()
 
 
 def _combine(operation: Callable[[Any, Any], Any], left: Tree, right: Tree, like: Tree) -> Tree:

@@ -92,7 +92,9 @@ def test_integer_arrays_for_every_axis(
 ) -> None:
     key = data.draw(
         hnp.integer_array_indices(
-            shape, result_shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0), dtype=np.int64
+            shape,
+            result_shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0),
+            dtype=np.dtype(np.int64),
         )
     )
     check_reading(entries(shape, dtype, 1), key)

@@ -42,6 +42,7 @@ def same(first: Any, second: Any) -> None:
     for x, y in zip(one, two, strict=True):
         assert np.asarray(x).dtype == np.asarray(y).dtype
         np.testing.assert_array_equal(x, y, strict=True)
+        np.testing.assert_array_equal(np.signbit(np.real(x)), np.signbit(np.real(y)))
 
 
 def inner(first: Any, second: Any) -> Any:
@@ -444,6 +445,11 @@ def _(draw: Draw, shape: tuple[int, ...]) -> Function:
 
 
 if hasattr(np, "unstack"):
+    # NumPy 2.1's.
+
+    @one_array("reshape into new memory")
+    def _(draw: Draw, shape: tuple[int, ...]) -> Function:
+        return lambda x: np.reshape(x, (*shape, 1), copy=True)
 
     @one_array("unstack", 1)
     def _(draw: Draw, shape: tuple[int, ...]) -> Function:
@@ -452,6 +458,7 @@ if hasattr(np, "unstack"):
 
 
 @pytest.mark.parametrize("name", ONE_ARRAY)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_function_of_one_array(name: str, data: st.DataObject) -> None:
     axes, draw_function = ONE_ARRAY[name]
@@ -598,7 +605,21 @@ def test_insert_along_an_axis(shape: tuple[int, ...], data: st.DataObject) -> No
         | st.lists(st.integers(-shape[axis], shape[axis]), max_size=3)
         | st.just(slice(None, None, 2))
     )
-    check_linear(lambda x: np.insert(x, places, 3.0, axis), entries(shape, np.float32, 1))
+    x = entries(shape, np.float32, 1)
+    check_linear(lambda x: np.insert(x, places, 3.0, axis), x)
+    # The values for one place lie along the first axis; those for a list of one, along the axis.
+    check_linear(lambda x, y: np.insert(x, 0, y, axis), x, np.moveaxis(x, axis, 0) + 1)
+    check_linear(lambda x, y: np.insert(x, [0], y, axis), x, x + 1)
+
+
+@pytest.mark.parametrize("default", [0, 0.0, 1j, np.float64(1), np.ones(1, np.float16)])
+def test_select_has_the_dtype_of_all_choices(default: Any) -> None:
+    def f(x: Any) -> Any:
+        return np.select([x > 2, x > 0], [x, 1.0], default)
+
+    x = np.arange(4, dtype=np.float32)
+    same(sd.vjp(f, x)[0], f(x))
+    same(sd.compile(f)(x), f(x))
 
 
 def test_a_python_number_is_an_array_to_numpy() -> None:
@@ -611,66 +632,69 @@ def test_a_python_number_is_an_array_to_numpy() -> None:
 
 # -- errors -----------------------------------------------------------------------------------
 
+untyped: Any = np
+"""NumPy, for calls that its types refuse."""
+
 WRONG: dict[str, Function] = {
-    "reshape to another size": lambda x: np.reshape(x, (5, 5)),
-    "reshape with two unknowns": lambda x: np.reshape(x, (-1, -1)),
-    "reshape with a float": lambda x: np.reshape(x, 6.0),
-    "reshape in no order": lambda x: np.reshape(x, 6, order="X"),
-    "transpose with too few axes": lambda x: np.transpose(x, (0,)),
-    "transpose with an axis twice": lambda x: np.transpose(x, (0, 0)),
-    "swapaxes out of range": lambda x: np.swapaxes(x, 0, 2),
-    "moveaxis of unequal counts": lambda x: np.moveaxis(x, (0, 1), 0),
-    "rollaxis past the end": lambda x: np.rollaxis(x, 0, 4),
-    "squeeze of a long axis": lambda x: np.squeeze(x, 0),
-    "expand_dims twice at a place": lambda x: np.expand_dims(x, (0, 0)),
-    "flip out of range": lambda x: np.flip(x, 2),
-    "fliplr of one axis": lambda x: np.fliplr(x[0]),
-    "rot90 about one axis": lambda x: np.rot90(x, axes=(0, 0)),
-    "roll out of range": lambda x: np.roll(x, 1, 5),
-    "broadcast to what does not fit": lambda x: np.broadcast_to(x, (2, 4)),
-    "broadcast arrays that do not fit": lambda x: np.broadcast_arrays(x, x[:, :2]),
-    "tile a negative number of times": lambda x: np.tile(x, -1),
-    "repeat a negative number of times": lambda x: np.repeat(x, -1),
-    "repeat by the wrong number of counts": lambda x: np.repeat(x, [1, 2, 3, 4], axis=1),
-    "repeat by an array of floats": lambda x: np.repeat(x, np.ones(1)),
-    "concatenate nothing that is traced": lambda x: np.concatenate([x, 1.0]),
-    "concatenate unequal lengths": lambda x: np.concatenate([x, x[:, :2]]),
-    "concatenate unequal axes": lambda x: np.concatenate([x, x[0]]),
-    "concatenate numbers": lambda x: np.concatenate([x[0, 0], x[0, 1]]),
-    "concatenate out of range": lambda x: np.concatenate([x, x], axis=2),
-    "concatenate to integers": lambda x: np.concatenate([x, x], dtype=int),
-    "stack unequal shapes": lambda x: np.stack([x, x[0]]),
-    "stack out of range": lambda x: np.stack([x, x], axis=3),
-    "split unequally": lambda x: np.split(x, 2, axis=1),
-    "split into none": lambda x: np.split(x, 0),
-    "split out of range": lambda x: np.array_split(x, 2, axis=2),
-    "hsplit of a number": lambda x: np.hsplit(x[0, 0], 1),
-    "vsplit of one axis": lambda x: np.vsplit(x[0], 1),
-    "dsplit of two axes": lambda x: np.dsplit(x, 1),
-    "diagonal of one axis": lambda x: np.diagonal(x[0]),
-    "diagonal of an axis and itself": lambda x: np.diagonal(x, 0, 1, 1),
-    "diag of three axes": lambda x: np.diag(x[None]),
-    "pad by a negative width": lambda x: np.pad(x, -1),
-    "pad by a float": lambda x: np.pad(x, 1.5),
-    "pad by too many widths": lambda x: np.pad(x, [(1, 1)] * 3),
-    "pad an empty axis by its edge": lambda x: np.pad(x[:0], 1, "edge"),
-    "take past the end": lambda x: np.take(x, 3, 1),
-    "take by an array of floats": lambda x: np.take(x, np.ones(1)),
-    "take in no mode": lambda x: np.take(x, 0, mode="round"),
-    "take_along_axis by floats": lambda x: np.take_along_axis(x, x, 0),
-    "take_along_axis of unequal axes": lambda x: np.take_along_axis(x, np.array([0]), 0),
-    "compress by a matrix": lambda x: np.compress([[True]], x),
-    "compress past the end": lambda x: np.compress([False] * 5 + [True], x, 0),
-    "select without conditions": lambda x: np.select([], [], x),
-    "select by numbers": lambda x: np.select([np.ones(3)], [x]),
-    "select with too few choices": lambda x: np.select([x > 0, x < 1], [x]),
-    "delete past the end": lambda x: np.delete(x, 9, 0),
-    "insert past the end": lambda x: np.insert(x, 9, 1.0, 0),
-    "diff a negative number of times": lambda x: np.diff(x, -1),
-    "diff of a number": lambda x: np.diff(x[0, 0]),
-    "unequal depths of blocks": lambda x: np.block([[x], x]),
-    "blocks in a tuple": lambda x: np.block((x, x)),
-    "an unknown indexing": lambda x: np.meshgrid(x, x, indexing="yx"),
+    "reshape to another size": lambda x: untyped.reshape(x, (5, 5)),
+    "reshape with two unknowns": lambda x: untyped.reshape(x, (-1, -1)),
+    "reshape with a float": lambda x: untyped.reshape(x, 6.0),
+    "reshape in no order": lambda x: untyped.reshape(x, 6, order="X"),
+    "transpose with too few axes": lambda x: untyped.transpose(x, (0,)),
+    "transpose with an axis twice": lambda x: untyped.transpose(x, (0, 0)),
+    "swapaxes out of range": lambda x: untyped.swapaxes(x, 0, 2),
+    "moveaxis of unequal counts": lambda x: untyped.moveaxis(x, (0, 1), 0),
+    "rollaxis past the end": lambda x: untyped.rollaxis(x, 0, 4),
+    "squeeze of a long axis": lambda x: untyped.squeeze(x, 0),
+    "expand_dims twice at a place": lambda x: untyped.expand_dims(x, (0, 0)),
+    "flip out of range": lambda x: untyped.flip(x, 2),
+    "fliplr of one axis": lambda x: untyped.fliplr(x[0]),
+    "rot90 about one axis": lambda x: untyped.rot90(x, axes=(0, 0)),
+    "roll out of range": lambda x: untyped.roll(x, 1, 5),
+    "broadcast to what does not fit": lambda x: untyped.broadcast_to(x, (2, 4)),
+    "broadcast arrays that do not fit": lambda x: untyped.broadcast_arrays(x, x[:, :2]),
+    "tile a negative number of times": lambda x: untyped.tile(x, -1),
+    "repeat a negative number of times": lambda x: untyped.repeat(x, -1),
+    "repeat by the wrong number of counts": lambda x: untyped.repeat(x, [1, 2, 3, 4], axis=1),
+    "repeat by an array of floats": lambda x: untyped.repeat(x, np.ones(1)),
+    "concatenate nothing that is traced": lambda x: untyped.concatenate([x, 1.0]),
+    "concatenate unequal lengths": lambda x: untyped.concatenate([x, x[:, :2]]),
+    "concatenate unequal axes": lambda x: untyped.concatenate([x, x[0]]),
+    "concatenate numbers": lambda x: untyped.concatenate([x[0, 0], x[0, 1]]),
+    "concatenate out of range": lambda x: untyped.concatenate([x, x], axis=2),
+    "concatenate to integers": lambda x: untyped.concatenate([x, x], dtype=int),
+    "stack unequal shapes": lambda x: untyped.stack([x, x[0]]),
+    "stack out of range": lambda x: untyped.stack([x, x], axis=3),
+    "split unequally": lambda x: untyped.split(x, 2, axis=1),
+    "split into none": lambda x: untyped.split(x, 0),
+    "split out of range": lambda x: untyped.array_split(x, 2, axis=2),
+    "hsplit of a number": lambda x: untyped.hsplit(x[0, 0], 1),
+    "vsplit of one axis": lambda x: untyped.vsplit(x[0], 1),
+    "dsplit of two axes": lambda x: untyped.dsplit(x, 1),
+    "diagonal of one axis": lambda x: untyped.diagonal(x[0]),
+    "diagonal of an axis and itself": lambda x: untyped.diagonal(x, 0, 1, 1),
+    "diag of three axes": lambda x: untyped.diag(x[None]),
+    "pad by a negative width": lambda x: untyped.pad(x, -1),
+    "pad by a float": lambda x: untyped.pad(x, 1.5),
+    "pad by too many widths": lambda x: untyped.pad(x, [(1, 1)] * 3),
+    "pad an empty axis by its edge": lambda x: untyped.pad(x[:0], 1, "edge"),
+    "take past the end": lambda x: untyped.take(x, 3, 1),
+    "take by an array of floats": lambda x: untyped.take(x, np.ones(1)),
+    "take in no mode": lambda x: untyped.take(x, 0, mode="round"),
+    "take_along_axis by floats": lambda x: untyped.take_along_axis(x, x, 0),
+    "take_along_axis of unequal axes": lambda x: untyped.take_along_axis(x, np.array([0]), 0),
+    "compress by a matrix": lambda x: untyped.compress([[True]], x),
+    "compress past the end": lambda x: untyped.compress([False] * 5 + [True], x, 0),
+    "select without conditions": lambda x: untyped.select([], [], x),
+    "select by numbers": lambda x: untyped.select([np.ones(3)], [x]),
+    "select with too few choices": lambda x: untyped.select([x > 0, x < 1], [x]),
+    "delete past the end": lambda x: untyped.delete(x, 9, 0),
+    "insert past the end": lambda x: untyped.insert(x, 9, 1.0, 0),
+    "diff a negative number of times": lambda x: untyped.diff(x, -1),
+    "diff of a number": lambda x: untyped.diff(x[0, 0]),
+    "unequal depths of blocks": lambda x: untyped.block([[x], x]),
+    "blocks in a tuple": lambda x: untyped.block((x, x)),
+    "an unknown indexing": lambda x: untyped.meshgrid(x, x, indexing="yx"),
 }
 
 

@@ -268,3 +268,27 @@ def test_one_wrong_entry_among_many_is_found():
     report = check_gradient(lambda x: np.sum(np.sin(x)), x, gradient)
     assert report.parameters["x"].worst_index == (12, 34)
     assert report.evaluations < 1000
+
+
+@pytest.mark.parametrize("tiny", [1e-8, 1e-10])
+def test_tiny_entries_are_examined_on_their_own(tiny):
+    """Along a direction through all entries, an error in the tiny ones is lost in rounding."""
+    x = np.random.default_rng(1).normal(size=40)
+
+    def f(x):
+        # A Python float: no higher precision helps.
+        return float(np.sum(np.sin(3 * x[:20])) + tiny * np.sum(np.sin(x[20:])))
+
+    def gradient(x, factor=1.0):
+        return np.concatenate([3 * np.cos(3 * x[:20]), factor * tiny * np.cos(x[20:])])
+
+    assert check_gradient(f, x, gradient).ok
+    report = check_gradient(f, x, lambda x: gradient(x, 1.01))
+    assert report.verdict == "wrong"
+
+
+@pytest.mark.parametrize("x", [1.7e13, 1.7e15, 1e18])
+def test_functions_that_no_step_resolves_are_undecided(x):
+    """Steps of many periods make difference quotients that agree with each other, near zero."""
+    report = check_gradient(lambda x: np.sin(x), x, lambda x: np.cos(x))
+    assert report.verdict == "undecided"

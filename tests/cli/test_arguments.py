@@ -102,6 +102,24 @@ def test_a_bug_is_shown_whole(run: Any, monkeypatch: pytest.MonkeyPatch) -> None
     assert "of our own making" in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError("51 GiB are too many"), "not enough memory: 51 GiB are too many"),
+        (PermissionError(13, "Permission denied", "model"), "model: Permission denied"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(
+    refuse: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    def fail(_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("steepest.cli.commands.train_classifier", fail)
+    assert refuse("train", "digits") == f"steepest: error: {words}\n"
+
+
 def test_ctrl_c_outside_of_training(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_arguments: object) -> None:
         raise KeyboardInterrupt

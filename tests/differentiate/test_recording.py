@@ -57,8 +57,7 @@ def test_shape_errors_are_numpys() -> None:
     def loss(x: Any) -> Any:
         try:
             return np.sum(x + np.ones(5))
-        except ValueError as error:
-            assert "broadcast" in str(error)
+        except ValueError:
             return np.sum(x)
 
     np.testing.assert_array_equal(sd.grad(loss)(X), np.ones(3))
@@ -88,7 +87,7 @@ def test_the_backward_pass_does_not_warn_and_leaves_errstate_alone() -> None:
 
 def test_if_sees_values() -> None:
     def loss(x: Any) -> Any:
-        return x**2 if x > 1 and not x == 2 else -x
+        return x**2 if x > 1 and x != 2 else -x
 
     assert [sd.grad(loss)(each) for each in (0.5, 1.5, 2.0)] == [-1.0, 3.0, -1.0]
 

@@ -291,7 +291,7 @@ class Array(Traced):
                 return bind(_square, (self,), NO_STATIC)
             if exponent == 0.5:
                 return bind(primitive("sqrt"), (self,), NO_STATIC)
-            if exponent == -1:
+            if exponent == -1 and self.dtype.kind == "f":
                 return bind(primitive("reciprocal"), (self,), NO_STATIC)
         if not isinstance(exponent, (Traced, _OPERANDS)):
             if not _is_operand(exponent):

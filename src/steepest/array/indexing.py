@@ -80,48 +80,56 @@ def _plain_slice(item: slice) -> slice:
 
 def _advanced(x: Value, items: tuple[Any, ...]) -> Value:
     """Read with index arrays, or with what has first to be told from them."""
-    items = tuple(_entry(item) for item in items)
-    if sum(item is Ellipsis for item in items) > 1:
+    entries = [_entry(item) for item in items]
+    arrays = [each for each in entries if isinstance(each, _ARRAYS)]
+    if not arrays:
+        return _basic(x, tuple(entries))
+    if any(each.dtype.kind == "b" for each in arrays):
+        x, entries = _counted(x, entries)
+        arrays = [each for each in entries if isinstance(each, _ARRAYS)]
+    key = tuple(INDEX if isinstance(each, _ARRAYS) else each for each in entries)
+    return bind(_gather, (x, *arrays), {"key": key})
+
+
+_ARRAYS = (np.ndarray, Array)
+
+
+def _counted(x: Value, entries: list[Any]) -> tuple[Value, list[Any]]:
+    """Turn the boolean arrays of a key into positions along a single axis of a reshaped array."""
+    if sum(each is Ellipsis for each in entries) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
     shape = value_type(x).shape
-    unread = len(shape) - sum(_axes_read(item) for item in items)
+    unread = len(shape) - sum(_axes_read(each) for each in entries)
     if unread < 0:
         raise IndexError(
             f"too many indices for array: array is {len(shape)}-dimensional, but"
             f" {len(shape) - unread} were indexed"
         )
-    key: list[Any] = []
-    indices: list[Value] = []
-    # What `x` has to be reshaped to, for booleans to be integers along one axis.
+    counted: list[Any] = []
     lengths: list[int] = []
     axis = 0
-    for item in items:
-        count = unread if item is Ellipsis else _axes_read(item)
+    for entry in entries:
+        count = unread if entry is Ellipsis else _axes_read(entry)
         read_lengths = shape[axis : axis + count]
-        if not isinstance(item, (np.ndarray, Array)):
-            key.append(item)
-            lengths.extend(read_lengths)
-        elif value_type(item).dtype.kind == "b":
-            key.append(INDEX)
-            indices.append(_positions(item, read_lengths, axis))
+        if isinstance(entry, _ARRAYS) and entry.dtype.kind == "b":
+            counted.append(_positions(entry, read_lengths, axis))
             lengths.append(math.prod(read_lengths))
         else:
-            key.append(INDEX)
-            indices.append(item)
+            counted.append(entry)
             lengths.extend(read_lengths)
         axis += count
     lengths.extend(shape[axis:])
-    if not indices:
-        return _basic(x, tuple(key))
     if tuple(lengths) != shape:
         # The name that the reshaped view goes by is not the user's.
         x = np.reshape(np.copy(x), lengths)
-    return bind(_gather, (x, *indices), {"key": tuple(key)})
+    return x, counted
 
 
 def _entry(item: Any) -> Any:
     """Turn an entry of a key into an int, a slice of ints, None, Ellipsis or an index array."""
     if item is None or item is Ellipsis or type(item) is int:
+        return item
+    if type(item) is np.ndarray and item.dtype.kind in "iub":
         return item
     if isinstance(item, slice):
         return _plain_slice(item)
@@ -151,8 +159,7 @@ def _axes_read(item: Any) -> int:
         return 0
     if isinstance(item, (int, slice)):
         return 1
-    kind = value_type(item)
-    return kind.ndim if kind.dtype.kind == "b" else 1
+    return item.ndim if item.dtype.kind == "b" else 1
 
 
 def _positions(mask: Value, lengths: tuple[int, ...], axis: int) -> Value:
@@ -164,7 +171,4 @@ def _positions(mask: Value, lengths: tuple[int, ...], axis: int) -> Value:
                 f"boolean index did not match indexed array along axis {axis + position}; size of"
                 f" axis is {needed} but size of corresponding boolean axis is {given}"
             )
-    positions = np.flatnonzero(mask)
-    # Nobody else can write into it, so that no copy is needed for the gradient.
-    positions.flags.writeable = False
-    return positions
+    return np.flatnonzero(mask)

@@ -95,6 +95,8 @@ def reshape(a: Value, /, shape: Any, order: Any = "C", *, copy: bool | None = No
             instead="order='C' (the default) or order='F'",
         )
     target = _reshaped(a, shape, order)
+    if copy:
+        a = np.copy(a)
     if order == "F":
         # Fortran's order is C's with the axes reversed.
         a, target = transpose(a), target[::-1]
@@ -125,7 +127,11 @@ def squeeze(a: Value, axis: Any = None) -> Value:
 
 
 def expand_dims(a: Value, axis: Any) -> Value:
-    return bind(_reshape, (a,), {"shape": np.expand_dims(_stand_in(a), axis).shape})
+    lengths = list(value_type(a).shape)
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    for place in sorted(normalize_axis_tuple(axes, len(lengths) + len(axes))):
+        lengths.insert(place, 1)
+    return bind(_reshape, (a,), {"shape": tuple(lengths)})
 
 
 def _at_least(minimal: Callable[..., Any]) -> Callable[..., Value]:
@@ -326,20 +332,26 @@ def concatenate(
     if axis is None:
         parts, axis = [ravel(each) for each in parts], 0
     types = [value_type(each) for each in parts]
-    if not types[0].ndim:
+    ndim = types[0].ndim
+    if not ndim:
         raise ValueError("zero-dimensional arrays cannot be concatenated")
-    axis = normalize_axis_index(operator.index(axis), types[0].ndim)
+    axis = normalize_axis_index(operator.index(axis), ndim)
     for position, kind in enumerate(types):
-        if kind.ndim != types[0].ndim:
+        if kind.ndim != ndim:
             raise ValueError(
                 "all the input arrays must have same number of dimensions, but the array at"
-                f" index 0 has {types[0].ndim} dimension(s) and the array at index {position} has"
+                f" index 0 has {ndim} dimension(s) and the array at index {position} has"
                 f" {kind.ndim} dimension(s)"
             )
+    return _joined(parts, axis, [kind.shape[axis] for kind in types], dtype, casting)
+
+
+def _joined(
+    parts: Sequence[Value], axis: int, lengths: Sequence[int], dtype: Any, casting: Any
+) -> Value:
     if dtype is not None:
         parts = [each.astype(dtype, casting=casting) for each in parts]
-    lengths = tuple(kind.shape[axis] for kind in types)
-    return bind(_concatenate, tuple(parts), {"axis": axis, "lengths": lengths})
+    return bind(_concatenate, tuple(parts), {"axis": axis, "lengths": tuple(lengths)})
 
 
 def stack(
@@ -361,7 +373,7 @@ def stack(
     axis = normalize_axis_index(operator.index(axis), len(shape) + 1)
     static = {"shape": (*shape[:axis], 1, *shape[axis:])}
     expanded = [bind(_reshape, (each,), static) for each in parts]
-    return concatenate(expanded, axis, dtype=dtype, casting=casting)
+    return _joined(expanded, axis, [1] * len(parts), dtype, casting)
 
 
 def _many(at_least: Callable[..., Any], arrays: Sequence[Value]) -> list[Value]:
@@ -784,12 +796,9 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.vsplit: vsplit,
     np.dsplit: dsplit,
     np.diagonal: diagonal,
-    np.linalg.diagonal: lambda x, /, *, offset=0: np.diagonal(x, offset, -2, -1),
     np.diag: diag,
     np.diagflat: diagflat,
     np.trace: trace,
-    np.linalg.trace: lambda x, /, *, offset=0, dtype=None: np.trace(x, offset, -2, -1, dtype),
-    np.linalg.matrix_transpose: matrix_transpose,
     np.tril: tril,
     np.triu: triu,
     np.pad: pad,

@@ -6,9 +6,11 @@ matrix products too.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +23,9 @@ __all__ = ["FUNCTIONS", "as_array"]
 
 Labels = tuple[Hashable, ...]
 """A name for each axis of an operand."""
+
+REMEMBERED = 1024
+"""How many sums of products are remembered, by their subscripts and shapes."""
 
 
 def as_array(value: Value) -> Value:
@@ -92,7 +97,7 @@ def tensordot(a: Value, b: Value, axes: Any = 2) -> Value:
     labels_b = list(range(a.ndim, a.ndim + b.ndim))
     for i, j in zip(axes_a, axes_b, strict=True):
         labels_b[j] = labels_a[i]
-    kept = set(labels_a) ^ set(labels_b)
+    kept = frozenset(labels_a) ^ frozenset(labels_b)
     return _contract(a, tuple(labels_a), b, tuple(labels_b), kept)[0]
 
 
@@ -219,7 +224,7 @@ def _strict(name: str, composite: Callable[..., Value], known: Sequence[str] = (
     return strict
 
 
-# Einstein sums
+# Einstein sums: what depends on subscripts and shapes alone is worked out once for each.
 
 
 def einsum(
@@ -231,49 +236,55 @@ def einsum(
     optimize: Any = False,
 ) -> Value:
     _refuse_out(out, "einsum")
-    terms, output, arrays = _parse(operands)
-    arrays = [as_array(each) for each in arrays]
-    terms, output = _without_ellipsis(terms, output, [each.ndim for each in arrays])
+    terms, output, given = _parse(operands)
+    arrays = [as_array(each) for each in given]
+    terms, output = _without_ellipsis(terms, output, tuple(each.ndim for each in arrays))
     kind = np.result_type(*(each.dtype for each in arrays)) if dtype is None else np.dtype(dtype)
     if dtype is not None:
         arrays = [each.astype(kind, casting=casting) for each in arrays]
     arrays = [each if each.dtype == kind else each.astype(kind) for each in arrays]
-    operands_left = _matched(arrays, terms, output)
-    for positions in _contraction_order(operands_left, output, optimize):
-        chosen = [operands_left[i] for i in positions]
-        operands_left = [each for i, each in enumerate(operands_left) if i not in positions]
-        kept = set(output).union(*(labels for _, labels in operands_left))
-        (x, x_labels), *others = chosen
+    left = [
+        _matched(x, *plan)
+        for x, plan in zip(arrays, _plans(terms, tuple(x.shape for x in arrays)), strict=True)
+    ]
+    for positions in _contraction_order(left, output, optimize):
+        (x, labels), *others = (left[i] for i in positions)
+        left = [each for i, each in enumerate(left) if i not in positions]
         for i, (y, y_labels) in enumerate(others, 1):
-            needed = kept.union(*(labels for _, labels in chosen[i + 1 :]))
-            x, x_labels = _contract(x, x_labels, y, y_labels, needed)
-        operands_left.append((x, x_labels))
-    ((x, x_labels),) = operands_left
-    x, x_labels = _summed_out(x, x_labels, set(output))
-    x = _arranged(x, x_labels, output)
+            needed = frozenset(output).union(*(each for _, each in [*left, *others[i:]]))
+            x, labels = _contract(x, labels, y, y_labels, needed)
+        left.append((x, labels))
+    ((x, labels),) = left
+    axes = tuple(i for i, label in enumerate(labels) if label not in output)
+    if axes:
+        x, labels = np.sum(x, axis=axes), tuple(each for each in labels if each in output)
+    if labels != output:
+        x = np.transpose(x, [labels.index(each) for each in output])
     # Truth values were counted.
     return x if x.dtype == kind else x.astype(kind)
 
 
-def _parse(operands: Sequence[Any]) -> tuple[list[Labels], Labels | None, list[Value]]:
+def _parse(operands: Sequence[Any]) -> tuple[tuple[Labels, ...], Labels | None, Sequence[Value]]:
     """Read either format of subscripts: a string first, or a list after each operand."""
     if not operands:
         raise ValueError("must specify the einstein sum subscripts string and at least one operand")
     if not isinstance(operands[0], str):
-        arrays = list(operands[: len(operands) // 2 * 2 : 2])
-        given = [tuple(each) for each in operands[1::2]]
+        given = tuple(tuple(each) for each in operands[1::2])
         last = tuple(operands[-1]) if len(operands) % 2 else None
-        return given, last, arrays
-    text = operands[0].replace(" ", "")
-    left, arrow, right = text.partition("->")
-    terms = [_letters(each) for each in left.split(",")]
-    arrays = list(operands[1:])
-    if len(terms) != len(arrays):
+        return given, last, operands[: len(operands) // 2 * 2 : 2]
+    terms, output = _read(operands[0])
+    if len(terms) != len(operands) - 1:
         raise ValueError(
             f"the einsum subscripts {operands[0]!r} are for {len(terms)} operands, and there are"
-            f" {len(arrays)}"
+            f" {len(operands) - 1}"
         )
-    return terms, _letters(right) if arrow else None, arrays
+    return terms, output, operands[1:]
+
+
+@lru_cache(REMEMBERED)
+def _read(subscripts: str) -> tuple[tuple[Labels, ...], Labels | None]:
+    left, arrow, right = subscripts.replace(" ", "").partition("->")
+    return tuple(_letters(each) for each in left.split(",")), _letters(right) if arrow else None
 
 
 def _letters(term: str) -> Labels:
@@ -286,9 +297,10 @@ def _letters(term: str) -> Labels:
     return (*before, *([Ellipsis] if dots else []), *after)
 
 
+@lru_cache(REMEMBERED)
 def _without_ellipsis(
-    terms: list[Labels], output: Labels | None, ranks: list[int]
-) -> tuple[list[Labels], Labels]:
+    terms: tuple[Labels, ...], output: Labels | None, ranks: tuple[int, ...]
+) -> tuple[tuple[Labels, ...], Labels]:
     """Give each axis that an ellipsis stands for a label, counted from the last."""
     widest = 0
     expanded: list[Labels] = []
@@ -315,7 +327,7 @@ def _without_ellipsis(
             raise ValueError(
                 f"einsum output label {label!r} must be in an operand, and once in the output"
             )
-    return expanded, output
+    return tuple(expanded), output
 
 
 def _expanded(term: Labels, count: int) -> Labels:
@@ -332,44 +344,55 @@ def _text(labels: Labels) -> str:
     return "".join("..." if each is Ellipsis else str(each) for each in labels)
 
 
-def _matched(
-    arrays: Sequence[Value], terms: Sequence[Labels], output: Labels
-) -> list[tuple[Value, Labels]]:
-    """Take diagonals where a label repeats, and drop axes of length 1 that broadcast."""
-    operands = []
-    for array, term in zip(arrays, terms, strict=True):
-        x, labels = array, term
+@lru_cache(REMEMBERED)
+def _plans(
+    terms: tuple[Labels, ...], shapes: tuple[tuple[int, ...], ...]
+) -> tuple[tuple[tuple[tuple[int, int], ...], tuple[int, ...] | None, Labels], ...]:
+    """For each operand the diagonals to take, the shape to give it, and its labels then.
+
+    Diagonals are for labels that repeat; the shape is without axes of length 1 that broadcast.
+    """
+    lengths: dict[Hashable, int] = {}
+    operands: list[tuple[tuple[tuple[int, int], ...], list[Hashable], list[int]]] = []
+    for term, lengths_of_axes in zip(terms, shapes, strict=True):
+        labels, shape = list(term), list(lengths_of_axes)
+        diagonals = []
         while len(set(labels)) < len(labels):
             second = next(i for i, each in enumerate(labels) if each in labels[:i])
             first = labels.index(labels[second])
-            if x.shape[first] != x.shape[second]:
+            if shape[first] != shape[second]:
                 raise ValueError(
                     f"einsum label {labels[second]!r} stands for axes of lengths"
-                    f" {x.shape[first]} and {x.shape[second]} of one operand"
+                    f" {shape[first]} and {shape[second]} of one operand"
                 )
-            x = np.diagonal(x, axis1=first, axis2=second)
-            rest = tuple(each for i, each in enumerate(labels) if i not in (first, second))
-            labels = (*rest, labels[second])
-        operands.append((x, labels))
-    lengths: dict[Hashable, int] = {}
-    for x, labels in operands:
-        for label, length in zip(labels, x.shape, strict=True):
+            diagonals.append((first, second))
+            order = [i for i in range(len(labels)) if i not in (first, second)] + [second]
+            labels, shape = [labels[i] for i in order], [shape[i] for i in order]
+        for label, length in zip(labels, shape, strict=True):
             known = lengths.get(label, 1)
             if 1 not in (known, length) and known != length:
                 raise ValueError(
                     f"einsum label {label!r} stands for axes of lengths {known} and {length}"
                 )
             lengths[label] = length if known == 1 else known
-    return [_without_stretched(x, labels, lengths) for x, labels in operands]
+        operands.append((tuple(diagonals), labels, shape))
+    plans = []
+    for taken, labels, shape in operands:
+        kept = [i for i, label in enumerate(labels) if shape[i] == lengths[label]]
+        reshaped = None if len(kept) == len(labels) else tuple(shape[i] for i in kept)
+        plans.append((taken, reshaped, tuple(labels[i] for i in kept)))
+    return tuple(plans)
 
 
-def _without_stretched(
-    x: Value, labels: Labels, lengths: dict[Hashable, int]
+def _matched(
+    x: Value,
+    diagonals: tuple[tuple[int, int], ...],
+    shape: tuple[int, ...] | None,
+    labels: Labels,
 ) -> tuple[Value, Labels]:
-    kept = [i for i, label in enumerate(labels) if x.shape[i] == lengths[label]]
-    if len(kept) == len(labels):
-        return x, labels
-    return np.reshape(x, tuple(x.shape[i] for i in kept)), tuple(labels[i] for i in kept)
+    for first, second in diagonals:
+        x = np.diagonal(x, axis1=first, axis2=second)
+    return (x if shape is None else np.reshape(x, shape)), labels
 
 
 def _contraction_order(
@@ -388,60 +411,89 @@ def _contraction_order(
     return [tuple(step) for step in path[1:]]
 
 
+class _Arrangement(NamedTuple):
+    """What is done to one operand before a product; None for what changes nothing."""
+
+    summed: tuple[int, ...] | None
+    axes: tuple[int, ...] | None
+    shape: tuple[int, ...] | None
+
+
+def _arranged(x: Value, arrangement: _Arrangement) -> Value:
+    summed, axes, shape = arrangement
+    if summed is not None:
+        x = np.sum(x, axis=summed)
+    if axes is not None:
+        x = np.transpose(x, axes)
+    return x if shape is None else np.reshape(x, shape)
+
+
 def _contract(
-    x: Value, x_labels: Labels, y: Value, y_labels: Labels, kept: set[Any]
+    x: Value, x_labels: Labels, y: Value, y_labels: Labels, kept: frozenset[Hashable]
 ) -> tuple[Value, Labels]:
     """Multiply two operands and sum over the labels that are not to be kept."""
-    x, x_labels = _summed_out(x, x_labels, kept.union(y_labels))
-    y, y_labels = _summed_out(y, y_labels, kept.union(x_labels))
+    for_x, for_y, multiply, shape, labels = _contraction(x_labels, x.shape, y_labels, y.shape, kept)
+    x, y = _arranged(x, for_x), _arranged(y, for_y)
+    product = np.multiply(x, y) if multiply else x @ y
+    return (product if shape is None else np.reshape(product, shape)), labels
+
+
+@lru_cache(REMEMBERED)
+def _contraction(
+    x_labels: Labels,
+    x_shape: tuple[int, ...],
+    y_labels: Labels,
+    y_shape: tuple[int, ...],
+    kept: frozenset[Hashable],
+) -> tuple[_Arrangement, _Arrangement, bool, tuple[int, ...] | None, Labels]:
+    """How to contract: what to do to each operand, whether to multiply, and to the product."""
+    lengths = dict(zip(x_labels + y_labels, x_shape + y_shape, strict=True))
     shared = [label for label in x_labels if label in y_labels]
     batch = [label for label in shared if label in kept]
     summed = [label for label in shared if label not in kept]
-    rows = [label for label in x_labels if label not in y_labels]
-    columns = [label for label in y_labels if label not in x_labels]
-    lengths = dict(zip(x_labels + y_labels, x.shape + y.shape, strict=True))
+    rows = [label for label in x_labels if label in kept and label not in y_labels]
+    columns = [label for label in y_labels if label in kept and label not in x_labels]
 
-    def shape(*groups: Sequence[Hashable]) -> tuple[int, ...]:
-        return tuple(lengths[label] for group in groups for label in group)
+    def shape(labels: Sequence[Hashable]) -> tuple[int, ...]:
+        return tuple(lengths[label] for label in labels)
 
-    def size(group: Sequence[Hashable]) -> int:
-        return int(np.prod(shape(group), dtype=int))
+    def size(labels: Sequence[Hashable]) -> int:
+        return math.prod(shape(labels))
 
+    def arrangement(
+        labels: Labels, order: Sequence[Hashable], target: tuple[int, ...]
+    ) -> _Arrangement:
+        lost = tuple(i for i, label in enumerate(labels) if label not in order)
+        left = [label for label in labels if label in order]
+        axes = tuple(left.index(label) for label in order)
+        return _Arrangement(
+            lost or None,
+            None if left == order else axes,
+            None if shape(order) == target else target,
+        )
+
+    if summed:
+        x_target = (*shape(batch), size(rows), size(summed))
+        y_target = (*shape(batch), size(summed), size(columns))
+        if not rows and not batch:
+            x_target = x_target[1:]
+        if not columns and not batch:
+            y_target = y_target[:1]
+        x_order, y_order = [*batch, *rows, *summed], [*batch, *summed, *columns]
+        given = (*x_target[:-1], *y_target[len(batch) + 1 :])
+    else:
+        x_order, y_order = [*batch, *rows], [*batch, *columns]
+        x_target = shape(x_order) + (1,) * len(columns)
+        y_target = shape(batch) + (1,) * (len(rows) if batch else 0) + shape(columns)
+        given = shape([*batch, *rows, *columns])
     labels = (*batch, *rows, *columns)
-    if not summed:
-        x = _arranged(x, x_labels, (*batch, *rows))
-        y = _arranged(y, y_labels, (*batch, *columns))
-        if columns:
-            x = _shaped(x, shape(batch, rows) + (1,) * len(columns))
-        if rows and batch:
-            y = _shaped(y, shape(batch) + (1,) * len(rows) + shape(columns))
-        return np.multiply(x, y), labels
-    x = _arranged(x, x_labels, (*batch, *rows, *summed))
-    y = _arranged(y, y_labels, (*batch, *summed, *columns))
-    if rows or batch:
-        x = _shaped(x, (*shape(batch), size(rows), size(summed)))
-    else:
-        x = _shaped(x, (size(summed),))
-    if columns or batch:
-        y = _shaped(y, (*shape(batch), size(summed), size(columns)))
-    else:
-        y = _shaped(y, (size(summed),))
-    return _shaped(x @ y, shape(batch, rows, columns)), labels
-
-
-def _summed_out(x: Value, labels: Labels, kept: set[Any]) -> tuple[Value, Labels]:
-    axes = tuple(i for i, label in enumerate(labels) if label not in kept)
-    if not axes:
-        return x, labels
-    return np.sum(x, axis=axes), tuple(label for label in labels if label in kept)
-
-
-def _arranged(x: Value, labels: Labels, order: Labels) -> Value:
-    return x if labels == order else np.transpose(x, [labels.index(each) for each in order])
-
-
-def _shaped(x: Value, shape: tuple[int, ...]) -> Value:
-    return x if x.shape == shape else np.reshape(x, shape)
+    return (
+        arrangement(x_labels, x_order, x_target),
+        arrangement(y_labels, y_order, y_target),
+        not summed,
+        None if given == shape(labels) else shape(labels),
+        labels,
+    )
 
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {

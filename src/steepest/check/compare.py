@@ -46,6 +46,9 @@ NEGLIGIBLE_AT_LAST = 1e-4
 NEGLIGIBLE_UNDER_NOISE = 1e-4
 # Disagreement so many times beyond the errors needs no further evaluation.
 GROSS_EXCESS = 1e3
+# A function moves when it does so by so many times its noise.
+MOVING = 4.0
+STRUCTURE = 1e4
 # A one-sided slope outside of both by this part of the jump is no subgradient.
 OUTSIDE_JUMP = 1e-3
 # Below this relative size, a discrepancy may be grain of the analytic gradient.
@@ -163,13 +166,13 @@ class Comparer:
             noise = noise_by_level(forward, backward, noise, self._noise.epsilon(precision))
             estimate = estimate_slope(steps, forward, backward, noise)
             finding: Finding | None = self._roughness(ladder, floor, noise)
-            settled = bool(is_settled(steps, forward, backward, noise)[0])
+            settled = self._is_settled(ladder, floor, noise, projection)
             if finding is None:
                 finding = self._judge(projection, estimate, _natural(ladder), reference, last)
             if projection.size == 0 and not forward.any() and not backward.any():
                 # The function does not move at all, and the gradient says so.
                 finding = "agree"
-            if finding == "disagree" and not settled:
+            if finding in ("disagree", "kink") and not settled:
                 finding = "unresolved"
             result = self._comparison(direction, projection, estimate, finding, ladder, noise)
             if finding == "agree" and self._is_certain(result, reference, magnitude):
@@ -183,6 +186,29 @@ class Comparer:
                 break
         assert result is not None
         return result
+
+    def _is_settled(
+        self, ladder: Ladder, floor: Floats, noise: Floats, projection: Projection
+    ) -> bool:
+        """Tell whether the finest steps are fine enough to contradict the gradient."""
+        steps, forward, backward = ladder.steps, ladder.forward, ladder.backward
+        exactly = [
+            bool(is_settled(steps[place:], forward[place:], backward[place:], np.zeros(1))[0])
+            for place in (0, 1)
+        ]
+        if all(exactly):
+            return True
+        if not is_settled(steps, forward, backward, noise)[0]:
+            return False
+        # What looks like noise, but is far above the measured noise, is unresolved variation.
+        if self._noise.is_measured and float(noise[0, 0]) > STRUCTURE * float(floor):
+            return False
+        # Otherwise noise hides whether the finest slopes agree. Then the function, if it followed
+        # the gradient, must move but little on the finest step, compared with all its moves.
+        moves = np.abs(np.concatenate([forward, backward]))
+        largest = float(np.max(moves[np.isfinite(moves)], initial=0.0))
+        expected = abs(projection.value) * float(steps[0])
+        return largest <= MOVING * float(floor) or expected <= largest / MOVING
 
     def _roughness(self, ladder: Ladder, floor: Floats, noise: Floats) -> Finding | None:
         """Name what makes the function not differentiable at x, if something does."""

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         status = _run(sys.argv[1:] if arguments is None else list(arguments))
-        sys.stdout.flush()
+        print(end="", flush=True)  # a broken pipe shows here at the latest
     except BrokenPipeError:
         # The interpreter flushes stdout once more on its way out; that must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -68,6 +68,8 @@ def _run(arguments: list[str]) -> int:
     except SteepestError as error:
         advice = f"; instead: {error.instead}" if error.instead else ""
         return _complain(error.message + advice)
+    except MemoryError as error:
+        return _complain(f"not enough memory: {error}")
     except (BrokenPipeError, KeyboardInterrupt):
         raise
     except OSError as error:

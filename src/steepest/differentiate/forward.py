@@ -34,9 +34,8 @@ class Forward(Trace):
         tangents: list[Value] = []
         for arg in args:
             mine = isinstance(arg, Traced) and arg._trace is self
-            if isinstance(arg, np.ndarray):
-                arg = base_array(arg)
-            values.append(arg._value if mine else arg)
+            plain = base_array(arg) if isinstance(arg, np.ndarray) else arg
+            values.append(arg._value if mine else plain)
             tangents.append(arg._node if mine else None)
         result = bind(primitive, values, static)
         if not primitive.differentiable:

@@ -84,7 +84,6 @@ class Record:
         self.position = position
         self.serial = next(self._serials)
 
-
     @property
     def ndim(self) -> int:
         """Number of axes of the result."""
@@ -130,7 +129,9 @@ class Tape(Trace):
                     continue
                 nested = True
             elif isinstance(arg, np.ndarray) and type(arg) is not np.ndarray:
-                arg = base_array(arg)
+                values.append(base_array(arg))
+                parents.append(None)
+                continue
             values.append(arg)
             parents.append(None)
         result = (

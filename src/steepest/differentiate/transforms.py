@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any, cast
 
 import numpy as np
@@ -103,7 +104,7 @@ def _finished(cotangent: Value, leaf: Value) -> Value:
     if type(leaf) in (float, complex):
         return type(leaf)(cotangent)
     if isinstance(leaf, np.ndarray):
-        array = np.asarray(cotangent)
+        array = np.asarray(cotangent, leaf.dtype)
         # Rules hand on views and shared arrays; what the user gets is theirs to write into.
         return array.copy() if array.base is not None or not array.flags.writeable else array
     return cotangent
@@ -159,6 +160,8 @@ def _name(function: Function) -> str:
 class _Transform:
     """A function made from a function; it pickles when the function it is made from does."""
 
+    __call__: Function
+
     def __init__(self, function: Function) -> None:
         if not callable(function):
             raise BadInputError(
@@ -167,6 +170,10 @@ class _Transform:
             )
         self._function = function
         functools.update_wrapper(cast("Function", self), function, updated=())
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Function:
+        # As a function in the body of a class, it is a method.
+        return self if instance is None else MethodType(self, instance)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__.strip('_')}({_name(self._function)})"

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from steepest.numeric.directions import exact_direction
 from steepest.numeric.evaluate import Function, Parameter
 from steepest.numeric.precision import Precision, significand_bits
 
@@ -78,6 +79,8 @@ class Noise:
         if higher is None:
             return
         working = function.working
+        # The same point in both precisions: an inexact one would differ by the slope of f.
+        direction = exact_direction(parameter, direction.astype(np.float64), working)
         steps = [step]
         if self._amplification is None:
             self._record(function.centre(working), function.centre(higher))
