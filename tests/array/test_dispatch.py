@@ -262,7 +262,7 @@ def numpys_functions() -> list[Any]:
     return [
         function
         for module in (np, np.linalg, np.fft)
-        for name in module.__all__
+        for name in sorted(module.__all__)
         if callable(function := getattr(module, name)) and hasattr(function, "_implementation")
     ]
 

@@ -24,6 +24,7 @@ from steepest.errors import (
     TracedConversionError,
     UnsupportedError,
 )
+from steepest.tree import flatten
 
 
 class Layer(NamedTuple):
@@ -585,14 +586,8 @@ def test_transforms_of_module_level_functions_pickle(transform: Callable[..., An
     transformed = pickle.loads(pickle.dumps(transform(np.sum)))
     nested = pickle.loads(pickle.dumps(sd.grad(np.square)))
     x = np.array([1.0, 2.0])
-    for one, two in zip(
-        np.atleast_1d(*transform(np.sum)(x), strict=False)
-        if isinstance(transform(np.sum)(x), tuple)
-        else [transform(np.sum)(x)],
-        transformed(x) if isinstance(transformed(x), tuple) else [transformed(x)],
-        strict=True,
-    ):
-        assert np.array_equal(one, two)
+    expected, result = flatten(transform(np.sum)(x))[0], flatten(transformed(x))[0]
+    assert all(np.array_equal(one, two) for one, two in zip(expected, result, strict=True))
     assert nested(3.0) == 6.0
 
 

@@ -333,7 +333,7 @@ programs = st.builds(random_program, st.integers(0, 2**32 - 1), st.integers(1, M
 
 
 def one_of(generator: np.random.Generator, options: Sequence[T]) -> T:
-    return options[generator.integers(len(options))]
+    return options[int(generator.integers(len(options)))]
 
 
 def add_statement(program: Program, generator: np.random.Generator) -> None:

@@ -86,6 +86,9 @@ def sinc(x: Value) -> Value:
 
 
 def modf(x: Value) -> tuple[Value, Value]:
+    dtype = np.modf.resolve_dtypes((value_type(x).dtype, None, None))[1]
+    if value_type(x).dtype != dtype:
+        x = x.astype(dtype)
     whole = np.trunc(x)
     return np.copysign(np.where(np.isinf(x), 0.0, x - whole), x), whole
 
@@ -101,10 +104,6 @@ def float_power(x: Value, y: Value) -> Value:
     return np.power(base.astype(kind), exponent.astype(kind))
 
 
-def ldexp(x: Value, exponent: Value) -> Value:
-    return x * np.ldexp(np.ones((), value_type(x).dtype), exponent)
-
-
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.where: where,
     np.clip: clip,
@@ -117,5 +116,4 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.modf: modf,
     np.divmod: divmod_,
     np.float_power: float_power,
-    np.ldexp: ldexp,
 }

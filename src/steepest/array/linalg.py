@@ -12,7 +12,7 @@ import numpy as np
 from steepest.array.array import value_type
 from steepest.array.plain import plain_value
 from steepest.array.products import as_array
-from steepest.array.reductions import _refuse_out
+from steepest.array.reductions import refuse_out
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Value, bind
@@ -159,7 +159,7 @@ def matrix_power(a: Value, n: Any) -> Value:
 
 
 def multi_dot(arrays: Sequence[Value], *, out: None = None) -> Value:
-    _refuse_out(out, "linalg.multi_dot")
+    refuse_out(out, "linalg.multi_dot")
     matrices = [as_array(each) for each in arrays]
     if len(matrices) < 2:
         raise ValueError("Expecting at least two arrays.")

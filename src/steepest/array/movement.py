@@ -72,7 +72,7 @@ def _stand_in(value: Value) -> np.ndarray[Any, Any]:
     return np.ndarray(shape, bool, b"0", 0, (0,) * len(shape))
 
 
-def _refuse_out(out: Any, name: str) -> None:
+def refuse_out(out: Any, name: str) -> None:
     if out is not None:
         raise UnsupportedError(
             f"np.{name} with out= is not supported on a traced value",
@@ -325,7 +325,7 @@ def concatenate(
     dtype: Any = None,
     casting: Any = "same_kind",
 ) -> Value:
-    _refuse_out(out, "concatenate")
+    refuse_out(out, "concatenate")
     parts = _each_copied(arrays)
     if not parts:
         raise ValueError("need at least one array to concatenate")
@@ -362,7 +362,7 @@ def stack(
     dtype: Any = None,
     casting: Any = "same_kind",
 ) -> Value:
-    _refuse_out(out, "stack")
+    refuse_out(out, "stack")
     parts = _each_copied(arrays)
     if not parts:
         raise ValueError("need at least one array to stack")
@@ -534,7 +534,7 @@ def diagflat(v: Value, k: int = 0) -> Value:
 def trace(
     a: Value, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
 ) -> Value:
-    _refuse_out(out, "trace")
+    refuse_out(out, "trace")
     return np.sum(diagonal(copy(a), offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
@@ -624,7 +624,7 @@ def _pad_constant(array: Value, widths: tuple[tuple[int, int], ...], constants: 
 def take(
     a: Value, indices: Value, axis: int | None = None, out: None = None, mode: Any = "raise"
 ) -> Value:
-    _refuse_out(out, "take")
+    refuse_out(out, "take")
     a = copy(a)
     if axis is None:
         a, axis = ravel(a), 0
@@ -664,7 +664,7 @@ def _at_axis(axis: int, ndim: int) -> tuple[int, ...]:
 
 
 def compress(condition: Value, a: Value, axis: int | None = None, out: None = None) -> Value:
-    _refuse_out(out, "compress")
+    refuse_out(out, "compress")
     mask = np.asarray(plain_arguments(condition, "np.compress"))
     if mask.ndim != 1:
         raise ValueError("condition must be a 1-d array")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from steepest.array.array import Array, value_type
-from steepest.array.reductions import _refuse_out
+from steepest.array.reductions import refuse_out
 from steepest.errors import UnsupportedError
 from steepest.ops.spec import Value
 
@@ -41,7 +41,7 @@ def _rank(value: Value) -> int:
 
 
 def dot(a: Value, b: Value, out: None = None) -> Value:
-    _refuse_out(out, "dot")
+    refuse_out(out, "dot")
     a, b = as_array(a), as_array(b)
     if not a.ndim or not b.ndim:
         return np.multiply(a, b)
@@ -66,7 +66,7 @@ def _conjugate(x: Value) -> Value:
 
 
 def outer(a: Value, b: Value, out: None = None) -> Value:
-    _refuse_out(out, "outer")
+    refuse_out(out, "outer")
     return np.multiply(np.reshape(as_array(a), (-1, 1)), np.reshape(as_array(b), (1, -1)))
 
 
@@ -235,7 +235,7 @@ def einsum(
     casting: Any = "safe",
     optimize: Any = False,
 ) -> Value:
-    _refuse_out(out, "einsum")
+    refuse_out(out, "einsum")
     terms, output, given = _parse(operands)
     arrays = [as_array(each) for each in given]
     terms, output = _without_ellipsis(terms, output, tuple(each.ndim for each in arrays))

@@ -26,7 +26,7 @@ def normalized_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(tuple(axes), ndim)))
 
 
-def _refuse_out(out: Any, name: str) -> None:
+def refuse_out(out: Any, name: str) -> None:
     if out is not None and out is not _NO_VALUE:
         raise UnsupportedError(
             f"np.{name} with out= is not supported on a traced value",
@@ -61,7 +61,7 @@ def sum_(
     initial: Any = _NO_VALUE,
     where: Any = _NO_VALUE,
 ) -> Value:
-    _refuse_out(out, "sum")
+    refuse_out(out, "sum")
     a = _as_array(a)
     if dtype is not None and np.dtype(dtype) != value_type(a).dtype:
         a = a.astype(dtype)
@@ -80,7 +80,7 @@ def prod(
     initial: Any = _NO_VALUE,
     where: Any = _NO_VALUE,
 ) -> Value:
-    _refuse_out(out, "prod")
+    refuse_out(out, "prod")
     a = _as_array(a)
     if dtype is not None and np.dtype(dtype) != value_type(a).dtype:
         a = a.astype(dtype)
@@ -99,7 +99,7 @@ def _extremum(operation: Primitive, combine: np.ufunc, name: str) -> Callable[..
         initial: Any = _NO_VALUE,
         where: Any = _NO_VALUE,
     ) -> Value:
-        _refuse_out(out, name)
+        refuse_out(out, name)
         a = _as_array(a)
         if initial is _NO_VALUE:
             if where is not _NO_VALUE and where is not True:
@@ -129,7 +129,7 @@ def mean(
     *,
     where: Any = _NO_VALUE,
 ) -> Value:
-    _refuse_out(out, "mean")
+    refuse_out(out, "mean")
     kind = value_type(a)
     target = None
     if dtype is None:
@@ -165,7 +165,7 @@ def var(
     mean: Any = _NO_VALUE,
     correction: Any = _NO_VALUE,
 ) -> Value:
-    _refuse_out(out, "var")
+    refuse_out(out, "var")
     if correction is not _NO_VALUE:
         ddof = correction
     kind = value_type(a)
@@ -192,14 +192,14 @@ def var(
 
 
 def std(a: Value, axis: Any = None, dtype: Any = None, out: None = None, **settings: Any) -> Value:
-    _refuse_out(out, "std")
+    refuse_out(out, "std")
     if "keepdims" not in settings and "ddof" not in settings:
         return np.sqrt(np.var(a, axis=axis, dtype=dtype, **settings))
     return np.sqrt(np.var(a, axis=axis, dtype=dtype, **settings))
 
 
 def cumsum(a: Value, axis: Any = None, dtype: Any = None, out: None = None) -> Value:
-    _refuse_out(out, "cumsum")
+    refuse_out(out, "cumsum")
     a = _as_array(a)
     if dtype is not None and np.dtype(dtype) != value_type(a).dtype:
         a = a.astype(dtype)
@@ -220,7 +220,7 @@ def _truth(name: str) -> Callable[..., Value]:
         *,
         where: Any = _NO_VALUE,
     ) -> Value:
-        _refuse_out(out, name)
+        refuse_out(out, name)
         if where is not _NO_VALUE and where is not True:
             neutral = name == "all"
             a = np.where(where, np.not_equal(a, 0), neutral)
@@ -235,7 +235,7 @@ def _argument(name: str) -> Callable[..., Value]:
     def argument(
         a: Value, axis: Any = None, out: None = None, *, keepdims: Any = _NO_VALUE
     ) -> Value:
-        _refuse_out(out, name)
+        refuse_out(out, name)
         if axis is not None:
             (axis,) = normalized_axes(int(axis), value_type(a).ndim)
         static = {"axis": axis, "keepdims": keepdims is not _NO_VALUE and bool(keepdims)}
@@ -245,8 +245,17 @@ def _argument(name: str) -> Callable[..., Value]:
 
 
 def log_sum_exp(
-    a: Value, axis: Any = 0, keepdims: bool = False, initial: Any = None, where: Any = True
+    a: Value,
+    axis: Any = 0,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
 ) -> Value:
+    refuse_out(out, "logaddexp.reduce")
+    if dtype is not None and np.dtype(dtype) != value_type(a).dtype:
+        a = a.astype(dtype)
     if where is not True:
         a = np.where(where, a, -np.inf)
     result = _reduce(primitive("log_sum_exp"), a, axis, keepdims)

@@ -15,6 +15,7 @@ from steepest.check.diagnosis import Evidence, diagnose
 from steepest.check.localise import localise
 from steepest.check.report import GradientCheck, ParameterCheck
 from steepest.check.verdict import NOT_SMOOTH, Comparison, Verdict, overall
+from steepest.differentiate import grad
 from steepest.errors import BadInputError
 from steepest.numeric.directions import scales_by_entry, typical_scale
 from steepest.numeric.evaluate import BudgetSpentError, Function, Parameter
@@ -96,6 +97,8 @@ def check_gradient(
         When f does not return a real scalar.
     NotDifferentiableError
         When x has no floating-point leaf.
+    ShadowRunError
+        When f, traced for steepest's own gradient, has another value than in plain NumPy.
 
     Notes
     -----
@@ -115,10 +118,8 @@ def check_gradient(
         raise BadInputError(f"confidence must lie between 0 and 1, but is {confidence!r}")
     if tolerance is not None and not 0 <= tolerance < 1:
         raise BadInputError(f"tolerance must be a relative error below 1, but is {tolerance!r}")
+    own = gradient is None
     if gradient is None:
-        # Imported here: only the default needs backpropagation.
-        from steepest.differentiate import grad
-
         gradient = grad(f)
     function = Function(f, x, evaluations=evaluations, seconds=seconds)
     analytic = AnalyticGradient(gradient, function)
@@ -135,6 +136,9 @@ def check_gradient(
             name, (), "", "wrong", f"the gradient has a part {name}, which x does not have"
         )
         verdict = "wrong"
+    if own and verdict != "noisy":
+        # Were the traced and the plain function two, their gradients would not be worth comparing.
+        grad(f, shadow_run=True)(x)
     return GradientCheck(verdict, parameters, function.evaluations, analytic.calls)
 
 

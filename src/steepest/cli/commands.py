@@ -51,26 +51,35 @@ def read_positive_number(
     return value
 
 
+def examples(*commands: str) -> str:
+    """Write the examples below a command's help, where the first line has Click keep the others."""
+    return "\n".join(["\b", "Examples:", *(f"  {command}" for command in commands)])
+
+
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
+    epilog=examples(
+        "steepest train digits",
+        "steepest predict steepest-digits/model.safetensors images.npy",
+        "steepest check model.py:loss_fn",
+    ),
 )
 @click.version_option(installed_version(), message="%(prog)s %(version)s")
 @click.pass_context
 def steepest(context: click.Context) -> None:
-    r"""Train, apply and check models whose loss is written in NumPy.
-
-    \b
-    Examples:
-      steepest train digits
-      steepest predict steepest-digits/model.safetensors images.npy
-      steepest check model.py:loss_fn
-    """
+    """Train, apply and check models whose loss is written in NumPy."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
-@steepest.command()
+@steepest.command(
+    epilog=examples(
+        "steepest train digits",
+        "steepest train digits --batch-size full --optimizer momentum",
+        "steepest train mnist --data mnist.npz --hidden 256,128 --loss hinge",
+    )
+)
 @click.argument("dataset", type=click.Choice(list(DATASETS)))
 @click.option(
     "--data",
@@ -146,21 +155,20 @@ def steepest(context: click.Context) -> None:
 )
 @click.option("--no-check", is_flag=True, help="Leave the gradient check out.")
 def train(no_check: bool, **options: Any) -> int:
-    r"""Train a classifier of hand-written digits and save it.
+    """Train a classifier of hand-written digits and save it.
 
     The gradient is checked against a numerical one first. Ctrl-C ends the training early and saves
     what was reached.
-
-    \b
-    Examples:
-      steepest train digits
-      steepest train digits --batch-size full --optimizer momentum
-      steepest train mnist --data mnist.npz --hidden 256,128 --loss hinge
     """
     return train_classifier(TrainingOptions(check=not no_check, **options))
 
 
-@steepest.command()
+@steepest.command(
+    epilog=examples(
+        "steepest predict steepest-digits/model.safetensors images.npy",
+        "steepest predict steepest-mnist/model.safetensors mnist.npz --array x_test | head",
+    )
+)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option(
@@ -170,22 +178,22 @@ def train(no_check: bool, **options: Any) -> int:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
 def predict(model: Path, data: Path, array: str | None, as_json: bool) -> int:
-    r"""Say what images show: a class and its probability a line.
+    """Say what images show: a class and its probability a line.
 
     MODEL is a file that `steepest train` saved. DATA is an .npy or .npz file of images, an array
     of shape (images, rows, columns) or (images, pixels), or one image; whole numbers as in the
     training data, or numbers from 0 to 1. A model trained with the hinge loss has no
     probabilities: its margin, the lead of the best score over the second, is printed instead.
-
-    \b
-    Examples:
-      steepest predict steepest-digits/model.safetensors images.npy
-      steepest predict steepest-mnist/model.safetensors mnist.npz --array x_test | head
     """
     return predict_file(model, data, array, as_json=as_json)
 
 
-@steepest.command()
+@steepest.command(
+    epilog=examples(
+        "steepest check model.py:loss_fn",
+        "steepest check model.py:loss_fn --gradient my_gradient --weights start --data batch",
+    )
+)
 @click.argument("target", metavar="FILE.py:FUNCTION")
 @click.option(
     "--weights",
@@ -215,16 +223,11 @@ def predict(model: Path, data: Path, array: str | None, as_json: bool) -> int:
     help="Decides the directions in which large parameters are sampled.",
 )
 def check(target: str, weights: str, data: str | None, gradient: str | None, seed: int) -> int:
-    r"""Check a gradient against a numerical one.
+    """Check a gradient against a numerical one.
 
     FILE.py is run (it is your code), and must define the function, loss_fn(weights) or
     loss_fn(weights, data), and what it is called with. The exit status is 0 when the gradient is
     right, 1 when it is wrong, and 3 when that could not be decided: at a kink, or with a function
     that is noisy.
-
-    \b
-    Examples:
-      steepest check model.py:loss_fn
-      steepest check model.py:loss_fn --gradient my_gradient --weights start --data batch
     """
     return check_file(target, weights, data, gradient, seed=seed)

@@ -147,7 +147,9 @@ class _Call:
             _, pullback = _call(self._function, unflatten(self._structure, xs))
         cotangents = pullback(g)
         children = self._structure.children
-        if len(children) == 1 and not (isinstance(cotangents, tuple) and len(cotangents) == 1):
+        if len(children) == 1 and (
+            not isinstance(cotangents, tuple) or flatten(cotangents)[1] == children[0]
+        ):
             cotangents = (cotangents,)
         name = self._function.__name__
         if not isinstance(cotangents, tuple) or len(cotangents) != len(children):

@@ -135,7 +135,7 @@ def _scalar_result(result: Any, tape: Tape, function: Function) -> None:
         kind = value_type(result)
         if kind.shape == () and kind.dtype.kind == "f":
             return
-        if kind.shape == () and kind.dtype.kind in "iub" and not isinstance(result, Traced):
+        if type(result) is int:
             return
         if kind.shape:
             instead = "sd.jacobian for an array, or reduce it: np.sum(…), np.mean(…)"
@@ -557,28 +557,22 @@ def _stack_rows(
     rows: Sequence[Tree], shape: tuple[int, ...], argument: Tree, dtype: np.dtype[Any]
 ) -> Tree:
     """Stack the cotangents of single entries into arrays of shape (*output, *argument)."""
-    if not rows:
-        return with_arithmetic(
-            tree_map(
-                lambda leaf: (
-                    np.zeros((*shape, *value_type(leaf).shape), dtype)
-                    if is_differentiable(leaf)
-                    else leaf
-                ),
-                argument,
-            )
+
+    def stack(leaf: Value, *parts: Value) -> Value:
+        if not is_differentiable(leaf):
+            return leaf
+        whole = (*shape, *value_type(leaf).shape)
+        if any(isinstance(part, Traced) for part in parts):
+            return np.reshape(np.stack(parts), whole)
+        result = np.empty(
+            whole, parts[0].dtype if parts and isinstance(leaf, np.ndarray) else dtype
         )
-    return with_arithmetic(
-        tree_map(
-            lambda leaf, *parts: (
-                np.reshape(np.stack(parts), (*shape, *value_type(leaf).shape))
-                if is_differentiable(leaf)
-                else leaf
-            ),
-            argument,
-            *rows,
-        )
-    )
+        flat = result.reshape(len(parts), *value_type(leaf).shape)
+        for position, part in enumerate(parts):
+            flat[position] = part
+        return result
+
+    return with_arithmetic(tree_map(stack, argument, *rows))
 
 
 def jacobian(f: Function, argnums: int = 0) -> Function:

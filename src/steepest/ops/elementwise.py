@@ -324,6 +324,21 @@ convert = Primitive(
 """Change the dtype to one without derivatives: integers, booleans."""
 
 
+ldexp = Primitive(
+    "ldexp",
+    np.ldexp,
+    infer=partial(ufunc_type, np.ldexp),
+    arguments="x y",
+    vjps=(lambda g, y: np.ldexp(g, y), None),
+    jvp=(lambda t, y: np.ldexp(t, y), None),
+    broadcasts=True,
+    samples=lambda rng: [
+        Sample((rng.uniform(-2, 2, x), rng.integers(-3, 4, y)))
+        for x, y in [((3,), (3,)), ((), ()), ((2, 1), (3,)), ((), (2,)), ((0, 2), (1, 2))]
+    ],
+)
+
+
 def _real_type(x: ArrayType) -> ArrayType:
     return ArrayType(x.shape, np.empty(0, x.dtype).real.dtype, x.weak)
 
@@ -364,4 +379,5 @@ PRIMITIVES = (
     where,
     cast,
     convert,
+    ldexp,
 )
