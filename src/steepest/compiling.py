@@ -241,6 +241,11 @@ class Compiled:
         # As a function in the body of a class, it is a method.
         return self if instance is None else MethodType(self, instance)
 
+    @property
+    def runs_as_python(self) -> bool:
+        """Whether a signature is not compiled, because what the function captures changes."""
+        return None in self._entries.values()
+
     def __repr__(self) -> str:
         return f"compile({getattr(self._function, '__name__', self._function)})"
 

@@ -494,6 +494,28 @@ def test_in_place_on_an_argument_is_refused() -> None:
         sd.grad(loss)(X.copy())
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda y: y.flatten(),
+        lambda y: np.cumsum(y),
+        lambda y: np.inner(y, y),
+        lambda y: np.outer(y, y),
+        lambda y: np.linalg.norm(y),
+        lambda y: np.add.outer(y, y),
+        lambda y: np.tensordot(y, y, 1),
+    ],
+)
+def test_what_makes_no_view_leaves_an_array_free_to_be_changed(function: Any) -> None:
+    def loss(x: Any) -> Any:
+        y = x * 2
+        before = np.sum(function(y))
+        y += 1
+        return before + np.sum(y * y)
+
+    sd.grad(loss, shadow_run=True)(X.copy())
+
+
 def test_in_place_keeps_dtype_and_shape() -> None:
     def narrow(x: Any) -> Any:
         y = x * np.float32(2)

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from steepest.check import check_gradient
-from steepest.errors import BadInputError, NotDifferentiableError, WrongGradientError
+from steepest.errors import (
+    BadInputError,
+    NotDifferentiableError,
+    ShadowRunError,
+    WrongGradientError,
+)
 
 NORMAL = np.random.default_rng(11).normal(size=(4, 3))
 WEIGHTS = {"W": NORMAL, "b": NORMAL[0], "name": "layer"}
@@ -292,3 +297,13 @@ def test_functions_that_no_step_resolves_are_undecided(x):
     """Steps of many periods make difference quotients that agree with each other, near zero."""
     report = check_gradient(lambda x: np.sin(x), x, lambda x: np.cos(x))
     assert report.verdict == "undecided"
+
+
+def test_a_function_that_is_another_when_traced_is_an_error():
+    def f(x):
+        factor = 2.0 if isinstance(x, np.ndarray) else 3.0
+        return np.sum(factor * x)
+
+    with pytest.raises(ShadowRunError, match="isinstance"):
+        check_gradient(f, np.ones(2))
+    assert check_gradient(f, np.ones(2), lambda x: 2 * np.ones(2)).ok

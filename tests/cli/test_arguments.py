@@ -176,3 +176,12 @@ def test_main_takes_the_arguments_of_the_process(
     monkeypatch.setattr(sys, "argv", ["steepest", "--version"])
     assert entry_point.main() == 0
     assert capsys.readouterr().out == run("--version").out
+
+
+@pytest.mark.parametrize("command", [(), ("train",), ("predict",), ("check",)])
+def test_help_ends_with_examples_a_line_each(run: Any, command: tuple[str, ...]) -> None:
+    shown = run(*command, "--help").out
+    assert "\\b" not in shown
+    lines = shown.partition("Examples:\n")[2].splitlines()
+    assert lines
+    assert all(line.startswith("    steepest ") for line in lines)

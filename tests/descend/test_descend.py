@@ -228,6 +228,20 @@ def test_the_loss_runs_in_python_a_few_times_only():
     assert next(runs) < 10
 
 
+def test_a_loss_with_random_numbers_is_traced_at_each_step_and_says_so():
+    rng = np.random.default_rng(0)
+
+    def loss(weights, batch):
+        return np.mean((weights * batch * (rng.random(batch.shape) < 0.5) - 1) ** 2)
+
+    with pytest.warns(NotCompiledWarning, match="random numbers") as warned:
+        result = descend(loss, 0.5, np.ones(10), step_size=0.1, batch_size=4, epochs=2)
+    assert len(warned) == 1
+    assert result.engine == "python"
+    assert len(result.notes) == 1
+    assert "random numbers" in result.notes[0]
+
+
 def test_a_loss_that_needs_values_is_traced_at_each_step_and_says_so():
     def loss(weights, batch):
         residual = np.sum((weights - batch) ** 2)

@@ -737,3 +737,26 @@ def test_writing_into_a_traced_value_is_refused() -> None:
 
     with pytest.raises(UnsupportedError, match=r"writing into a traced value(.|\n)*x\[0\] = 1\.0"):
         sd.grad(loss)(np.ones(2))
+
+
+def test_reading_entry_by_entry_adds_up_with_other_uses() -> None:
+    def loss(x: Any) -> Any:
+        total = np.sum(x**2)
+        for i in range(len(x)):
+            total = total + x[i] * x[-1] + np.sum(x[i:])
+        return total + x[0]
+
+    x = np.array([1.0, 2.0, 3.0])
+    # Derivatives of Σ x² + (Σ x) x₂ + Σ (i + 1) xᵢ + x₀.
+    by_hand = 2 * x + x[-1] + np.array([0.0, 0.0, np.sum(x)]) + np.array([1.0, 2.0, 3.0])
+    by_hand[0] += 1
+    assert np.array_equal(sd.grad(loss)(x), by_hand)
+    second = 2 * np.eye(3) + np.array([[0, 0, 1], [0, 0, 1], [1, 1, 2]])
+    assert np.array_equal(sd.hessian(loss)(x), second)
+
+
+@pytest.mark.parametrize("power", [lambda x, y: np.power(x, y), lambda x, y: x**y])
+def test_powers_of_numbers_have_numpys_bits(power: Callable[..., Any]) -> None:
+    for x, y in np.random.default_rng(0).uniform(0.1, 9, (200, 2)):
+        value, _ = sd.value_and_grad(lambda x, y=y: power(x, y))(x)
+        assert value == power(x, y)

@@ -27,7 +27,7 @@ _add = primitive("add")
 _subtract = primitive("subtract")
 _multiply = primitive("multiply")
 _divide = primitive("divide")
-_power = primitive("power")
+_power = primitive("pow")
 _square = primitive("square")
 _negative = primitive("negative")
 
@@ -382,10 +382,11 @@ class Array(Traced):
             # What the trace keeps must not be written into.
             return np.array(self._value, dtype)
         raise self._refusal(
-            "np.asarray(…), or writing it into an ndarray,",
+            "np.asarray(…), or a function that calls it,",
             "apply NumPy functions to the value itself; build arrays with np.stack or"
-            " np.concatenate instead of writing into them; sd.stop_gradient(x) where no gradient"
-            " is wanted",
+            " np.concatenate instead of writing into them; np.logaddexp.reduce(x, axis) and"
+            " sd.nn.softmax(x) for SciPy's logsumexp and softmax; sd.stop_gradient(x) where no"
+            " gradient is wanted",
         )
 
     def __float__(self) -> float:
@@ -534,4 +535,4 @@ class Array(Traced):
 
     def flatten(self, order: Any = "C") -> Value:
         """Copy into one axis."""
-        return np.copy(np.ravel(self, order))
+        return np.copy(np.ravel(np.copy(self), order))

@@ -47,7 +47,7 @@ def apply_ufunc(
         axis = rest[0] if rest else settings.pop("axis", 0)
         return np.cumsum(x, axis=axis, **settings)
     if method == "outer":
-        x, y = (each if isinstance(each, Array) else np.asarray(each) for each in inputs)
+        x, y = (np.copy(each) if isinstance(each, Array) else np.asarray(each) for each in inputs)
         return _call_ufunc(ufunc, (np.reshape(x, x.shape + (1,) * y.ndim), y), settings)
     raise UnsupportedError(
         f"np.{ufunc.__name__}.{method} is not supported on a traced value",

@@ -29,11 +29,16 @@ REMEMBERED = 1024
 
 
 def as_array(value: Value) -> Value:
-    """Take a value as NumPy's functions do: a Python number is an array of its dtype."""
+    """Take a value as NumPy's functions do: a Python number is an array of its dtype.
+
+    An Array is a new one over the same record: what is done to it here makes no view of the
+    user's, which may still be written into.
+    """
     if not isinstance(value, Array):
         return np.asarray(value)
-    kind = value_type(value)
-    return value.astype(kind.dtype) if kind.weak else value
+    if value_type(value).weak:
+        return value.astype(value.dtype)
+    return Array(value._trace, value._value, value._node)
 
 
 def _rank(value: Value) -> int:

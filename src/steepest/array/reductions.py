@@ -204,7 +204,7 @@ def cumsum(a: Value, axis: Any = None, dtype: Any = None, out: None = None) -> V
     if dtype is not None and np.dtype(dtype) != value_type(a).dtype:
         a = a.astype(dtype)
     if axis is None:
-        a, axis = np.ravel(a), 0
+        a, axis = np.ravel(np.copy(a)), 0
     (axis,) = normalized_axes(int(axis), value_type(a).ndim)
     return bind(primitive("cumsum"), (a,), {"axis": axis})
 

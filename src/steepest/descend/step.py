@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from steepest.array import value_type
+from steepest.compiling import Compiled
 from steepest.compiling import compile as compile_function
 from steepest.descend.optimizers import Optimizer
 from steepest.descend.textbook import uphill
@@ -82,12 +83,22 @@ class Stepper:
     ) -> tuple[Tree, Tree, Any]:
         """Take one step."""
         try:
-            return self._run(weights, state, batch, step_size, step)
+            result = self._run(weights, state, batch, step_size, step)
         except NeedsValueError as error:
             if self._run is self._plain:
                 raise
             self._give_up_compiling(error)
             return self._plain(weights, state, batch, step_size, step)
+        if isinstance(self._run, Compiled) and self._run.runs_as_python:
+            # It has said so in a warning of its own.
+            self._run = self._plain
+            self.engine = "python"
+            self.notes.append(
+                f"the steps of {self._plain.__name__} are traced one by one, which is slower: what"
+                " the loss captures changes from call to call (random numbers, a reused buffer, a"
+                " counter)"
+            )
+        return result
 
     def _give_up_compiling(self, error: NeedsValueError) -> None:
         self._run = self._plain

@@ -264,6 +264,21 @@ class Accumulator:
             total = values[record] = present + value
             if type(total) is np.ndarray:
                 self._own.add(record)
+            else:
+                self._own.discard(record)
+
+    def total(self, record: Record) -> np.ndarray[Any, Any] | None:
+        """Make the sum so far an ndarray to add into; None where it is traced."""
+        present = self._values.get(record)
+        if isinstance(present, Traced):
+            return None
+        if record not in self._own:
+            total = np.zeros(record.shape, record.dtype)
+            if present is not None:
+                total += present
+            self._values[record] = present = total
+            self._own.add(record)
+        return present
 
     def add_result(self, record: Record, value: Value) -> None:
         """Add a contribution to one result of a primitive with several."""
@@ -344,6 +359,11 @@ def _propagate(record: Record, operation: Primitive, g: Value, accumulator: Accu
         if joint is not None:
             contribution = joint[position]
         else:
+            if operation.add_vjp is not None and not isinstance(g, Traced):
+                total = accumulator.total(parent)
+                if total is not None:
+                    operation.add_vjp(total, g, **record.static)
+                    continue
             rule, static = operation.rule_at(operation.vjps, position, record.static)
             if rule is None:
                 continue

@@ -98,6 +98,14 @@ ARITHMETIC = (
         _power_by_base,
         lambda x, ans: scale(np.log(x), ans),
         domain=[POSITIVE, REAL],
+    ),
+    # Python's operator on NumPy scalars rounds otherwise than the ufunc does.
+    elementwise(
+        np.power,
+        _power_by_base,
+        lambda x, ans: scale(np.log(x), ans),
+        domain=[POSITIVE, REAL],
+        name="pow",
         operator=operator.pow,
     ),
     elementwise(

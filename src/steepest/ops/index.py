@@ -188,11 +188,16 @@ def _scatter_add_samples(rng: np.random.Generator) -> Iterator[Sample]:
         yield Sample((read, *indices), {**sample.static, "shape": x.shape})
 
 
+def _add_slice(total: np.ndarray[Any, Any], g: Value, key: Key) -> None:
+    total[key] += g
+
+
 slice_ = Primitive(
     "slice",
     _evaluate_slice,
     infer=_slice_type,
     vjps=(_slice_vjp,),
+    add_vjp=_add_slice,
     jvp=Linearity.JOINT,
     aliases=True,
     samples=_slice_samples,

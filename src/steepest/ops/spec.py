@@ -164,6 +164,9 @@ class Primitive:
         ``(t, …) → tangent of the result``. By default forward mode transposes the ``vjps``.
     joint_vjp : callable, optional
         In place of `vjps`, a rule that returns the cotangents of all arguments at once.
+    add_vjp : callable, optional
+        ``(total, g, **static)`` adds the cotangent of the one argument to an ndarray in place, for
+        less than its size.
     traced_inside : bool
         Whether `evaluate` runs on traced values too, and is recorded as what happens inside.
     broadcasts : bool
@@ -178,6 +181,7 @@ class Primitive:
     """
 
     __slots__ = (
+        "add_vjp",
         "aliases",
         "arguments",
         "broadcasts",
@@ -208,6 +212,7 @@ class Primitive:
         vjps: Sequence[Rule | None] = (),
         jvp: Linearity | Sequence[Rule | None] = Linearity.NONE,
         joint_vjp: Rule | None = None,
+        add_vjp: Callable[..., None] | None = None,
         traced_inside: bool = False,
         broadcasts: bool = False,
         outputs: int = 1,
@@ -223,6 +228,7 @@ class Primitive:
         self.outputs = outputs
         self.aliases = aliases
         self.samples = samples
+        self.add_vjp = add_vjp
         self.traced_inside = traced_inside
         self.differentiable = joint_vjp is not None or any(rule is not None for rule in vjps)
         self.linearity = jvp if isinstance(jvp, Linearity) else Linearity.NONE
