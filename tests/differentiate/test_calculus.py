@@ -760,3 +760,26 @@ def test_powers_of_numbers_have_numpys_bits(power: Callable[..., Any]) -> None:
     for x, y in np.random.default_rng(0).uniform(0.1, 9, (200, 2)):
         value, _ = sd.value_and_grad(lambda x, y=y: power(x, y))(x)
         assert value == power(x, y)
+
+
+@pytest.mark.parametrize(
+    ("function", "at", "first", "second"),
+    [
+        (lambda x: np.logaddexp(0.0, x), 0.0, 0.5, 0.25),
+        (lambda x: np.logaddexp(x, x), 1.0, 1.0, 0.0),
+        (lambda x: np.logaddexp2(0.0, x), 0.0, 0.5, math.log(2) / 4),
+        (lambda x: np.logaddexp(-np.inf, x), 1.0, 1.0, 0.0),
+        (lambda x: np.logaddexp(np.inf, x), 1.0, 0.0, 0.0),
+        # y log y's way to 0: d²(2^y)/dy² and d/dy of ∂(x^y)/∂x.
+        (lambda y: 2.0**y, 0.0, math.log(2), math.log(2) ** 2),
+        (lambda y: (1 + y) ** y, 0.0, 0.0, 2.0),
+        (lambda x: x**2, 0.0, 0.0, 2.0),
+        (lambda x: np.power(x, np.array([2.0]))[0], 0.0, 0.0, 2.0),
+    ],
+)
+def test_second_derivatives_at_values_that_a_rule_treats_apart(
+    function: Callable[..., Any], at: float, first: float, second: float
+) -> None:
+    assert sd.grad(function)(at) == pytest.approx(first, abs=1e-15)
+    assert sd.grad(sd.grad(function))(at) == pytest.approx(second, abs=1e-15)
+    assert sd.hvp(function, at, 1.0) == pytest.approx(second, abs=1e-15)

@@ -37,7 +37,7 @@ UNIT = (-0.9, 0.9)
 def _power_by_base(x: Value, y: Value) -> Value:
     if isinstance(y, (int, float)):
         return y * x ** (y - 1) if y else 0.0
-    return y * x ** np.where(y == 0, 1, y - 1)
+    return scale(x ** (y - 1), y)
 
 
 def _nonzero(x: Value) -> Value:
@@ -67,13 +67,11 @@ def _smaller_number(g: Value, x: Value, y: Value) -> Value:
     return np.where(np.isnan(x), 0, _smaller(g, x, y))
 
 
-def _share_of_sum(x: Value, other: Value, ans: Value) -> Value:
-    """exp(x) / (exp(x) + exp(other)), also where both are -inf."""
-    return np.where(x == other, 0.5, np.exp(x - ans))
-
-
-def _share_of_sum_base_2(x: Value, other: Value, ans: Value) -> Value:
-    return np.where(x == other, 0.5, np.exp2(x - ans))
+def _share_of_sum(exp: np.ufunc, x: Value, other: Value, ans: Value) -> Value:
+    """Compute exp(x) / (exp(x) + exp(other)), also where one or both are infinite."""
+    infinite = np.isinf(ans) & (x == ans)
+    share = exp(np.where(infinite, 0, x - ans))
+    return np.where(infinite & (x == other), 0.5, share)
 
 
 ARITHMETIC = (
@@ -144,14 +142,14 @@ EXPONENTIAL = (
     elementwise(np.cbrt, lambda ans: 1 / (3 * ans * ans), domain=[POSITIVE]),
     elementwise(
         np.logaddexp,
-        lambda x, y, ans: _share_of_sum(x, y, ans),
-        lambda y, x, ans: _share_of_sum(y, x, ans),
+        lambda x, y, ans: _share_of_sum(np.exp, x, y, ans),
+        lambda y, x, ans: _share_of_sum(np.exp, y, x, ans),
         domain=[REAL, REAL],
     ),
     elementwise(
         np.logaddexp2,
-        lambda x, y, ans: _share_of_sum_base_2(x, y, ans),
-        lambda y, x, ans: _share_of_sum_base_2(y, x, ans),
+        lambda x, y, ans: _share_of_sum(np.exp2, x, y, ans),
+        lambda y, x, ans: _share_of_sum(np.exp2, y, x, ans),
         domain=[REAL, REAL],
     ),
 )
