@@ -36,7 +36,7 @@ def as_array(value: Value) -> Value:
     """
     if not isinstance(value, Array):
         return np.asarray(value)
-    if value_type(value).weak:
+    if not isinstance(value._value, (np.ndarray, np.generic)) and value_type(value).weak:
         return value.astype(value.dtype)
     return Array(value._trace, value._value, value._node)
 

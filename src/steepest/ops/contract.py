@@ -133,6 +133,8 @@ def _matmul_right(g: Value, x: Value, y_type: ArrayType) -> Value:
             return scale(g, x)
         return scale(np.reshape(g, (*g.shape[:-1], 1, g.shape[-1])), np.reshape(x, (-1, 1)))
     if y_type.ndim == 1:
+        if x.ndim == 2:
+            return zero_safe_matmul(x.mT, g.reshape((-1, 1))).reshape(x.shape[1:])
         return _flat_left(x, g, x.shape[-1:])
     if y_type.ndim == 2 and x.ndim > 2:
         return _flat_left(x, g, y_type.shape)
