@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import steepest as sd
+from steepest.compiling import MOST_RECORDINGS
 from steepest.compiling import compile as compiled
 from steepest.errors import (
     NeedsValueError,
@@ -646,3 +647,27 @@ def test_random_programs_give_numpys_bits(program: list[str], seed: int) -> None
         return np.sum(function(x, y)[0])
 
     np.testing.assert_allclose(compiled(sd.grad(loss))(x), sd.grad(loss)(x), rtol=1e-12, atol=1e-12)
+
+
+@dataclass
+class WithRate:
+    weight: Any
+
+    def __post_init__(self) -> None:
+        self.rate = 1.0
+
+
+def test_attributes_of_arguments_beside_their_fields_are_read_anew() -> None:
+    run = compiled(lambda p: p.weight * p.rate)
+    argument = WithRate(2.0)
+    assert run(argument) == 2.0
+    argument.rate = 5.0
+    assert run(argument) == 10.0
+
+
+def test_recordings_are_dropped_when_there_are_too_many() -> None:
+    run = compiled(lambda x, n: x * n)
+    for n in range(MOST_RECORDINGS + 10):
+        assert run(2.0, n) == 2.0 * n
+    assert len(run._entries) == MOST_RECORDINGS
+    assert run(2.0, 0) == 0.0

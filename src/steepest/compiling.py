@@ -170,6 +170,9 @@ def _same_constant(a: Any, b: Any) -> bool:
 
 _NOT_COMPILED: Any = object()
 
+MOST_RECORDINGS = 256
+"""Signatures that one function is kept compiled for; the oldest goes first."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
@@ -208,6 +211,7 @@ class Compiled:
         leaves, structure = flatten((args, keywords))
         signature = (
             structure,
+            structure.attributes,
             *(
                 value_type(leaf)
                 if is_dynamic(leaf)
@@ -224,6 +228,8 @@ class Compiled:
                     # A closure over a value of an outer gradient: it is that gradient's to trace.
                     return self._function(*args, **keywords)
                 self._entries[signature] = entry
+                if len(self._entries) > MOST_RECORDINGS:
+                    del self._entries[next(iter(self._entries))]
         if entry is None:
             return self._function(*args, **keywords)
         inputs = [

@@ -64,6 +64,22 @@ class Structure:
         """Number of leaves below this point."""
         return 1 if self.kind is None else sum(child.leaf_count for child in self.children)
 
+    @property
+    def attributes(self) -> tuple[Any, ...]:
+        """What containers carry besides their entries, for telling signatures apart.
+
+        Numbers and strings by value, other objects by identity.
+        """
+        if self.kind is None:
+            return ()
+        own = [
+            (name, value if isinstance(value, (int, float, complex, str, bytes)) else id(value))
+            for name, value in getattr(self.template, "__dict__", {}).items()
+            if name not in self.keys
+        ]
+        below = [child.attributes for child in self.children]
+        return (*own, *below) if own or any(below) else ()
+
 
 LEAF = Structure()
 
