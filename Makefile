@@ -42,6 +42,7 @@ check: .venv/.installed-development ## Install, then run the formatter, the lint
 
 bench: .venv/.installed-benchmark ## Install the peers, then measure side by side with them
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.descent $(ARGUMENTS)
 
 clean: ## Remove the virtual environment and the caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -16,7 +16,7 @@ import numpy as np
 from steepest.array import Array, value_type
 from steepest.array.plain import base_array
 from steepest.array.recorder import OuterTraceError, Recorder
-from steepest.engines import Interpreter, replay
+from steepest.engines import Interpreter, Run, check_engine, make_run, replay
 from steepest.errors import (
     CapturedArrayChangedError,
     NotCompiledWarning,
@@ -30,7 +30,7 @@ from steepest.ops.spec import Traced, Value
 from steepest.shadow import ShadowTrace, compare_with_plain_run
 from steepest.tree import Structure, Tree, flatten, unflatten
 
-__all__ = ["Compiled", "compile", "record"]
+__all__ = ["Compiled", "Entry", "compile", "is_dynamic", "record"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,21 +175,21 @@ MOST_RECORDINGS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Entry:
     """What a signature was compiled to.
 
     Attributes
     ----------
     guards : Guards
     recording : Recording
-    run : Interpreter
+    run : callable
     by_reference : frozenset of int
         The ids of the ndarrays whose contents the recording reads at each call.
     """
 
     guards: Guards
     recording: Recording
-    run: Interpreter
+    run: Run
     by_reference: frozenset[int]
 
 
@@ -199,16 +199,46 @@ class Compiled:
     See `compile`.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], engine: str = "native") -> None:
         self._function = function
+        self._engine = engine
         # None where the function must run each time.
-        self._entries: dict[Hashable, _Entry | None] = {}
+        self._entries: dict[Hashable, Entry | None] = {}
         self._lock = threading.RLock()
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """Run what the signature of the arguments was compiled to."""
         leaves, structure = flatten((args, keywords))
+        try:
+            entry = self._entry(leaves, structure)
+        except OuterTraceError:
+            # A closure over a value of an outer gradient: it is that gradient's to trace.
+            return self._function(*args, **keywords)
+        if entry is None:
+            return self._function(*args, **keywords)
+        inputs = [
+            base_array(leaf) if isinstance(leaf, np.ndarray) else leaf
+            for leaf in leaves
+            if is_dynamic(leaf)
+        ]
+        if any(isinstance(each, Traced) for each in inputs):
+            if entry.recording.has_own_derivatives:
+                return self._function(*args, **keywords)
+            return entry.recording.result(replay(entry.recording.graph, inputs), inputs)
+        return entry.recording.result(entry.run(inputs), inputs)
+
+    def entry(self, *args: Any, **keywords: Any) -> Entry | None:
+        """Find what a call with these arguments runs, and compile it before if needed.
+
+        Returns
+        -------
+        Entry or None
+            None where the function runs as Python.
+        """
+        return self._entry(*flatten((args, keywords)))
+
+    def _entry(self, leaves: list[Any], structure: Structure) -> Entry | None:
         signature = (
             structure,
             structure.attributes,
@@ -222,26 +252,12 @@ class Compiled:
         entry = self._entries.get(signature, _NOT_COMPILED)
         if entry is _NOT_COMPILED or not (entry is None or entry.guards.hold(entry.by_reference)):
             with self._lock:
-                try:
-                    entry = self._compile(leaves, structure)
-                except OuterTraceError:
-                    # A closure over a value of an outer gradient: it is that gradient's to trace.
-                    return self._function(*args, **keywords)
+                entry = self._compile(leaves, structure)
                 self._entries[signature] = entry
                 if len(self._entries) > MOST_RECORDINGS:
                     del self._entries[next(iter(self._entries))]
-        if entry is None:
-            return self._function(*args, **keywords)
-        inputs = [
-            base_array(leaf) if isinstance(leaf, np.ndarray) else leaf
-            for leaf in leaves
-            if is_dynamic(leaf)
-        ]
-        if any(isinstance(each, Traced) for each in inputs):
-            if entry.recording.has_own_derivatives:
-                return self._function(*args, **keywords)
-            return entry.recording.result(replay(entry.recording.graph, inputs), inputs)
-        return entry.recording.result(entry.run(inputs), inputs)
+        found: Entry | None = entry
+        return found
 
     def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., Any]:
         # As a function in the body of a class, it is a method.
@@ -256,13 +272,13 @@ class Compiled:
         return f"compile({getattr(self._function, '__name__', self._function)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Compiled, (self._function,)
+        return Compiled, (self._function, self._engine)
 
     def graph(self, *args: Any, **keywords: Any) -> Graph:
         """Record the function for these arguments and return the graph, to be read."""
         return record(self._function, args, keywords).graph
 
-    def _compile(self, leaves: list[Any], structure: Structure) -> _Entry | None:
+    def _compile(self, leaves: list[Any], structure: Structure) -> Entry | None:
         values = [_plain_example(leaf) for leaf in leaves]
         args, keywords = unflatten(structure, values)
         try:
@@ -284,13 +300,15 @@ class Compiled:
                 line.number if line else 0,
             )
             return None
-        run = Interpreter(first.graph)
+        by_reference = _read_by_reference(first, second)
+        run = make_run(self._engine, first.graph, by_reference)
         if not any(isinstance(leaf, Traced) for leaf in leaves):
-            self._shadow_run(first, run, args, keywords)
-        return _Entry(guards, first, run, _read_by_reference(first, second))
+            # By the reference engine: rounding apart, it does what NumPy does.
+            self._shadow_run(first, Interpreter(first.graph), args, keywords)
+        return Entry(guards, first, run, by_reference)
 
     def _shadow_run(
-        self, recording: Recording, run: Interpreter, args: Any, keywords: dict[str, Any]
+        self, recording: Recording, run: Run, args: Any, keywords: dict[str, Any]
     ) -> None:
         inputs = [leaf for leaf in flatten((args, keywords))[0] if is_dynamic(leaf)]
 
@@ -335,7 +353,7 @@ def _read_by_reference(first: Recording, second: Recording) -> frozenset[int]:
     return frozenset(id(a) for a, _ in arrays)
 
 
-def compile(function: Callable[..., Any]) -> Compiled:
+def compile(function: Callable[..., Any], *, engine: str = "native") -> Compiled:
     """Trace a function once for each signature and run the recording from then on.
 
     The signature is the structure, shapes and dtypes of the arguments, and the values of Python
@@ -348,6 +366,9 @@ def compile(function: Callable[..., Any]) -> Compiled:
     ----------
     function : callable
         Written in NumPy, with control flow that does not depend on traced values.
+    engine : str
+        What runs the recording: "native", which is machine code made by LLVM, with NumPy for what
+        has none; or "interpret", which is NumPy, operation by operation.
 
     Returns
     -------
@@ -357,6 +378,8 @@ def compile(function: Callable[..., Any]) -> Compiled:
 
     Raises
     ------
+    BadInputError
+        When there is no such engine.
     NeedsValueError
         At the call, when the function needs a value that is not known while tracing.
     ShadowRunError
@@ -369,4 +392,4 @@ def compile(function: Callable[..., Any]) -> Compiled:
     >>> compile(grad(lambda x: np.sum(x**2)))(np.array([1.0, 2.0]))
     array([2., 4.])
     """
-    return Compiled(function)
+    return Compiled(function, check_engine(engine))

@@ -83,23 +83,52 @@ class ArrayData:
         self._batches = math.ceil(self._length / self._batch_size)
         self.steps_per_epoch = self._batches
 
+    @property
+    def leaves(self) -> list[NDArray[Any]]:
+        """The arrays, in the order of the pytree."""
+        return self._leaves
+
+    @property
+    def batch_size(self) -> int:
+        """Examples in a whole batch."""
+        return min(self._batch_size, self._length) if not self._replacement else self._batch_size
+
+    @property
+    def is_shuffled(self) -> bool:
+        """Whether batches are made of rows in random order."""
+        return self._replacement or self._batch_size < self._length
+
+    @property
+    def rows_per_epoch(self) -> int:
+        """How many rows the batches of an epoch have together."""
+        return self._batches * self._batch_size if self._replacement else self._length
+
+    def order(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Draw the rows of an epoch: a permutation, or rows drawn with replacement."""
+        if self._replacement:
+            return np.concatenate(
+                [rng.integers(self._length, size=self._batch_size) for _ in range(self._batches)]
+            )
+        return rng.permutation(self._length)
+
     def epoch(self, rng: np.random.Generator) -> Iterator[Tree]:
         """Give each example once, in random order, or as many drawn with replacement."""
-        if self._replacement:
-            for _ in range(self._batches):
-                yield self._rows(rng.integers(self._length, size=self._batch_size))
-        elif self._batch_size >= self._length:
+        return self.batches(self.order(rng) if self.is_shuffled else None)
+
+    def batches(self, order: NDArray[np.int64] | None) -> Iterator[Tree]:
+        """Give the batches of rows in an order; without one, all rows as they are."""
+        if order is None:
             yield unflatten(self._structure, self._leaves)
         elif self._batch_size == 1:
             # A slice of one row is a view, which costs less than taking the row.
-            for index in rng.permutation(self._length).tolist():
+            for index in order.tolist():
                 yield unflatten(self._structure, [leaf[index : index + 1] for leaf in self._leaves])
         else:
-            order = rng.permutation(self._length)
-            for start in range(0, self._length, self._batch_size):
-                yield self._rows(order[start : start + self._batch_size])
+            for start in range(0, len(order), self._batch_size):
+                yield self.rows(order[start : start + self._batch_size])
 
-    def _rows(self, indices: NDArray[np.int64]) -> Tree:
+    def rows(self, indices: NDArray[np.int64]) -> Tree:
+        """Give the batch of some rows."""
         return unflatten(
             self._structure, [read_only(leaf.take(indices, axis=0)) for leaf in self._leaves]
         )

@@ -8,9 +8,10 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from steepest.array import value_type
 from steepest.check import GradientCheck, check_gradient
@@ -33,15 +34,21 @@ from steepest.descend.diagnose import (
 from steepest.descend.optimizers import Optimizer, find_optimizer
 from steepest.descend.progress import ProgressBar
 from steepest.descend.result import Descent, StepInfo, StopCode, StopReason, counted
-from steepest.descend.step import ENGINES, Stepper
+from steepest.descend.step import Stepper
 from steepest.descend.step_sizes import check_size, find_schedule
 from steepest.descend.validation import Interval, Validation, check_interval, find_validation
+from steepest.engines import check_engine
 from steepest.errors import BadInputError, UnsupportedError
 from steepest.ops.spec import Traced
 from steepest.tree import Leaf, Tree, flatten, is_differentiable, leaf_names, tree_map, unflatten
 
+if TYPE_CHECKING:
+    from steepest.descend.native_steps import NativeSteps
+
 __all__ = ["descend"]
 
+AT_ONCE = 0.05
+"""Seconds after which native code comes back to Python, about."""
 EXAMPLES_CHECKED = 32
 """The gradient check at the start looks at so many examples at most."""
 
@@ -64,7 +71,7 @@ def descend(
     callback: Callable[[StepInfo], object] | None = None,
     callback_every: Interval = "epoch",
     check: bool = False,
-    engine: str = "interpret",
+    engine: str = "native",
     progress: bool | None = None,
 ) -> Descent:
     """Minimise a loss by gradient descent, on all data at once, in mini-batches or one by one.
@@ -120,7 +127,9 @@ def descend(
     check : bool
         Check the gradient at the start, on up to 32 examples, and raise if it is wrong.
     engine : str
-        What runs the compiled steps: "interpret", which is NumPy.
+        What runs the compiled steps: "native", which is machine code made by LLVM, with the loop
+        over the steps in it where the data are arrays; or "interpret", which is NumPy, operation
+        by operation.
     progress : bool, optional
         Show a progress bar; by default if stderr is a terminal.
 
@@ -162,10 +171,7 @@ def descend(
             f"loss_fn must be a function of the weights and a batch, not {type(loss_fn).__name__}",
             instead="descend(loss_fn, weights, data, step_size=…): the function first",
         )
-    if engine not in ENGINES:
-        raise BadInputError(
-            f"there is no engine {engine!r}", instead=f"one of {', '.join(map(repr, ENGINES))}"
-        )
+    check_engine(engine)
     chosen = find_optimizer(optimizer)
     schedule = _checked_schedule(step_size)
     source = find_source(data, batch_size, replacement)
@@ -180,6 +186,8 @@ def descend(
         random_generator(seed, "seed"),
         data if isinstance(source, ArrayData) else None,
     )
+    # A generator of the user's is left where the run ends.
+    run.may_draw_ahead = not isinstance(seed, np.random.Generator)
     run.validation = find_validation(
         loss_fn, validate, validate_every, patience, source, data, run.weights
     )
@@ -240,6 +248,9 @@ class _Run:
         self.callback: Callable[[StepInfo], object] | None = None
         self.callback_interval: Interval = "epoch"
         start = _starting_weights(weights)
+        self._native: NativeSteps | None = None
+        self._chunk = np.empty(0)
+        self.may_draw_ahead = False
         self._at: tuple[Tree, Tree, int] = (start, tree_map(_dynamic, optimizer.init(start)), 0)
 
     @property
@@ -258,6 +269,7 @@ class _Run:
             try:
                 stopped = self._go(check, bar)
             except KeyboardInterrupt:
+                self._catch_up()
                 stopped = StopReason(
                     "interrupted", f"interrupted after {counted(self._at[2], 'step')}"
                 )
@@ -265,14 +277,184 @@ class _Run:
             return self._result(stopped)
 
     def _go(self, check: bool, bar: ProgressBar) -> StopReason:
-        batches = self._source.epoch(self._rng)
+        source = self._source
+        order = None
+        if isinstance(source, ArrayData):
+            order = source.order(self._rng) if source.is_shuffled else None
+            batches = source.batches(order)
+        else:
+            batches = source.epoch(self._rng)
         if check:
             batches = self._check_gradient(batches)
+        if isinstance(source, (ArrayData, NoData)):
+            native = self._natively(source, order)
+            if native is not None:
+                return self._take_native_steps(native, order, bar)
         while True:
             stopped = self._take_steps(batches, bar) or self._end_of_pass()
             if stopped is not None:
                 return stopped
-            batches = self._source.epoch(self._rng)
+            batches = source.epoch(self._rng)
+
+    def _natively(
+        self, source: ArrayData | NoData, order: NDArray[np.int64] | None
+    ) -> NativeSteps | None:
+        """Make native code for the steps, where that can be."""
+        weights, state, taken = self._at
+        examples: list[Tree] = [None]
+        if isinstance(source, ArrayData):
+            if order is None:
+                examples = list(source.batches(None))
+            else:
+                left = len(order) % source.batch_size
+                examples = [source.rows(order[: source.batch_size])]
+                examples += [source.rows(order[-left:])] if left else []
+        size = float(self._schedule(taken))
+        return self._stepper.natively(weights, state, examples, source, taken, size)
+
+    def _take_native_steps(
+        self, native: NativeSteps, order: NDArray[np.int64] | None, bar: ProgressBar
+    ) -> StopReason:
+        """Take steps, many at a time; come back to Python when there is something to do there."""
+        from steepest.descend.native_steps import MOST_ROWS_AHEAD, sizes_of
+
+        source, length = self._source, self._source.steps_per_epoch
+        self._native = native
+        native.draw(order)
+        drawn = length or 0  # steps that the order is good for
+        at_once = 1
+        while True:
+            taken = native.taken
+            if order is not None and native.place == drawn:
+                assert isinstance(source, ArrayData)
+                assert length is not None
+                ahead = 1
+                if self.may_draw_ahead:
+                    most = max(MOST_ROWS_AHEAD // source.rows_per_epoch, 1)
+                    ahead = min(-(-at_once // length), most)
+                native.draw(np.concatenate([source.order(self._rng) for _ in range(ahead)]))
+                drawn = ahead * length
+            count = min(at_once, self._steps_to_event(taken))
+            if order is not None:
+                count = min(count, drawn - native.place)
+            sizes = sizes_of(self._schedule, taken, count)
+            usable = int(np.argmin(np.append((sizes >= 0) & (sizes < math.inf), False)))
+            if not usable:
+                return StopReason(
+                    "bad_step_size", f"the step size of step {taken + 1} is {sizes[0]}"
+                )
+            sizes = sizes[:usable]
+            self._step_size = float(sizes[-1])
+            self._chunk = np.empty(usable)
+            began = time.perf_counter()
+            if native.run(sizes, self._chunk):
+                stopped = self._after_failure(native, order, sizes)
+                if stopped is not None:
+                    return stopped
+            seconds = time.perf_counter() - began
+            if seconds < AT_ONCE / 2:
+                at_once *= 2 if seconds > AT_ONCE / 16 else 8
+            elif seconds > AT_ONCE:
+                at_once = max(int(at_once * AT_ONCE / seconds), 1)
+            self._catch_up()
+            if bar.is_due():
+                self._draw(bar)
+            stopped = self._after_steps(native)
+            if stopped is not None:
+                return stopped
+            if self.callback is not None and not native.is_current:
+                # The callback changed what the loss captures.
+                place, rows = native.place, native.rows
+                again = (
+                    self._natively(source, rows)
+                    if isinstance(source, (ArrayData, NoData))
+                    else None
+                )
+                assert again is not None
+                native = self._native = again
+                native.draw(rows)
+                native.place = place
+
+    def _steps_to_event(self, taken: int) -> int:
+        """Count the steps until something has to be looked at."""
+        limits, length = self._limits, self._source.steps_per_epoch
+        until = [1 << 40]
+        if limits.steps is not None:
+            until.append(limits.steps - taken)
+        if length is not None:
+            watched = self.validation is not None or self.callback is not None
+            if watched:
+                until.append(length - taken % length)
+            if limits.epochs is not None:
+                until.append(limits.epochs * length - taken)
+        for watcher in (
+            self.validation and self.validation.interval,
+            self.callback and self.callback_interval,
+        ):
+            if isinstance(watcher, int):
+                until.append(watcher - taken % watcher)
+        return min(until)
+
+    def _catch_up(self) -> None:
+        """Take over what native code has done; complete at any time that Ctrl-C may come."""
+        native = self._native
+        if native is None:
+            return
+        at = native.trees()
+        missing = at[2] - len(self._losses)
+        if missing:
+            self._losses.frombytes(self._chunk[:missing].tobytes())
+        self._at = at
+
+    def _after_steps(self, native: NativeSteps) -> StopReason | None:
+        """Do what is due after some steps, and after an epoch; say if the run is over."""
+        taken, length = self._at[2], self._source.steps_per_epoch
+        if self._watches_steps():
+            stopped = self._after(taken)
+            if stopped is not None:
+                return stopped
+        ended = length is not None and taken % length == 0
+        if length is not None:
+            self._epochs = taken // length
+        if ended:
+            stopped = self._after("epoch")
+            if stopped is not None:
+                return stopped
+            if self._epochs == self._limits.epochs:
+                return _all_done("epoch", self._epochs)
+        if taken == self._limits.steps:
+            return _all_done("step", taken)
+        return None
+
+    def _after_failure(
+        self, native: NativeSteps, order: NDArray[np.int64] | None, sizes: NDArray[np.float64]
+    ) -> StopReason | None:
+        """Find out about a step that native code could not take: take it with NumPy."""
+        done = native.taken - self._at[2]
+        native.go_back()
+        if not native.is_careful:
+            native.be_careful()
+            if not native.run(sizes, self._chunk):
+                return None
+            done = native.taken - self._at[2]
+            native.go_back()
+        if done:
+            native.run(sizes[:done], self._chunk)
+        self._catch_up()
+        weights, state, taken = self._at
+        self._step_size = float(sizes[done])
+        batch = native.batch()
+        updated, state, loss = self._stepper.plainly(
+            weights, state, batch, self._step_size, float(taken)
+        )
+        if self._has_numbers:
+            updated = self._with_numbers(updated)
+        number = float(loss)
+        if not (math.isfinite(number) and _keep(updated)):
+            return self._not_finite(number, updated, batch)
+        self._chunk[0] = number
+        native.replace(updated, state, taken + 1)
+        return None
 
     def _take_steps(self, batches: Iterator[Tree], bar: ProgressBar) -> StopReason | None:
         """Take a step with each batch of a pass."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from steepest.array import value_type
 from steepest.compiling import Compiled
 from steepest.compiling import compile as compile_function
+from steepest.descend.data import ArrayData, NoData
 from steepest.descend.optimizers import Optimizer
 from steepest.descend.textbook import uphill
 from steepest.differentiate import value_and_grad
 from steepest.errors import BadInputError, NeedsValueError, NotCompiledWarning, user_line
 from steepest.tree import Tree, flatten, is_differentiable, leaf_names, unflatten
 
-__all__ = ["ENGINES", "Stepper"]
+if TYPE_CHECKING:
+    from steepest.descend.native_steps import NativeSteps
 
-ENGINES = ("interpret",)
+__all__ = ["Stepper"]
 
 
 class Step:
@@ -74,7 +76,9 @@ class Stepper:
         self, loss_fn: Callable[..., Any], optimizer: Optimizer, has_data: bool, engine: str
     ) -> None:
         self._plain = Step(loss_fn, optimizer, has_data)
-        self._run: Callable[..., tuple[Tree, Tree, Any]] = compile_function(self._plain)
+        self._run: Callable[..., tuple[Tree, Tree, Any]] = compile_function(
+            self._plain, engine=engine
+        )
         self.engine = engine
         self.notes: list[str] = []
 
@@ -89,8 +93,52 @@ class Stepper:
                 raise
             self._give_up_compiling(error)
             return self._plain(weights, state, batch, step_size, step)
+        self._note_python()
+        return result
+
+    def natively(
+        self,
+        weights: Tree,
+        state: Tree,
+        batches: Sequence[Tree],
+        source: ArrayData | NoData,
+        taken: int,
+        step_size: float,
+    ) -> NativeSteps | None:
+        """Make native code that goes from step to step; None where there can be none.
+
+        Parameters
+        ----------
+        batches : sequence of pytree
+            One of each size.
+        """
+        if self.engine != "native" or not isinstance(self._run, Compiled):
+            return None
+        try:
+            entries = [
+                self._run.entry(weights, state, batch, step_size, float(taken)) for batch in batches
+            ]
+        except NeedsValueError as error:
+            self._give_up_compiling(error)
+            return None
+        self._note_python()
+        # Imported here: what brings LLVM along.
+        from steepest.descend.native_steps import NativeSteps, can_run
+
+        usable = [each for each in entries if each is not None and can_run(each, weights, state)]
+        if len(usable) < len(entries):
+            return None
+        return NativeSteps(usable, weights, state, source, taken)
+
+    def plainly(
+        self, weights: Tree, state: Tree, batch: Tree, step_size: float, step: float
+    ) -> tuple[Tree, Tree, Any]:
+        """Take one step with NumPy, traced for itself alone."""
+        return self._plain(weights, state, batch, step_size, step)
+
+    def _note_python(self) -> None:
+        """Say so where the steps turned out not to be compiled; a warning has said it before."""
         if isinstance(self._run, Compiled) and self._run.runs_as_python:
-            # It has said so in a warning of its own.
             self._run = self._plain
             self.engine = "python"
             self.notes.append(
@@ -98,7 +146,6 @@ class Stepper:
                 " the loss captures changes from call to call (random numbers, a reused buffer, a"
                 " counter)"
             )
-        return result
 
     def _give_up_compiling(self, error: NeedsValueError) -> None:
         self._run = self._plain

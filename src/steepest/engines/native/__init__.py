@@ -1,0 +1,1 @@
+"""The native engine: a graph becomes machine code, through LLVM."""

@@ -1,0 +1,522 @@
+"""LLVM assembly as text: a module, its functions, and the instructions that go into them.
+
+Text is what LLVM reads fastest from Python. A `Value` knows its type, so that instructions and
+intrinsics are written without naming types again; an operation on a vector is the one on its
+entries.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+__all__ = [
+    "BOOL",
+    "DOUBLE",
+    "FLOAT",
+    "INT32",
+    "INT64",
+    "POINTER",
+    "Function",
+    "Module",
+    "Type",
+    "Value",
+]
+
+_FLOATING = ("half", "bfloat", "float", "double")
+_INTRINSIC_SUFFIX = {"half": "f16", "bfloat": "bf16", "float": "f32", "double": "f64", "ptr": "p0"}
+
+
+class Type(NamedTuple):
+    """A scalar type, or a vector of it.
+
+    Attributes
+    ----------
+    element : str
+        LLVM's name: "float", "double", "half", "i1", "i8", "i64", "ptr".
+    lanes : int
+        Number of entries; 0 for a scalar.
+    """
+
+    element: str
+    lanes: int = 0
+
+    def __str__(self) -> str:
+        return f"<{self.lanes} x {self.element}>" if self.lanes else self.element
+
+    @property
+    def is_floating(self) -> bool:
+        """Whether the entries are floating-point numbers."""
+        return self.element in _FLOATING
+
+    @property
+    def bits(self) -> int:
+        """Bits of an entry."""
+        if self.element.startswith("i"):
+            return int(self.element[1:])
+        return {"half": 16, "bfloat": 16, "float": 32, "double": 64, "ptr": 64}[self.element]
+
+    @property
+    def suffix(self) -> str:
+        """What the names of intrinsics end with."""
+        element = _INTRINSIC_SUFFIX.get(self.element, self.element)
+        return f"v{self.lanes}{element}" if self.lanes else element
+
+    def of(self, element: str) -> Type:
+        """Make the type with as many entries of another kind."""
+        return Type(element, self.lanes)
+
+    @property
+    def scalar(self) -> Type:
+        """The type of an entry."""
+        return Type(self.element)
+
+
+FLOAT = Type("float")
+DOUBLE = Type("double")
+INT32 = Type("i32")
+INT64 = Type("i64")
+BOOL = Type("i1")
+POINTER = Type("ptr")
+
+
+class Value(NamedTuple):
+    """What an instruction gives: a name or a literal, and its type."""
+
+    name: str
+    type: Type
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.name}"
+
+
+class Module:
+    """Functions, and the declarations that they need.
+
+    Parameters
+    ----------
+    attributes : str
+        LLVM's attributes of every function that is defined here.
+    """
+
+    def __init__(self, attributes: str = "nounwind") -> None:
+        self._attributes = attributes
+        self._functions: list[Function | str] = []
+        self._names: set[str] = set()
+        self._shared: dict[str, str] = {}
+        self._declarations: dict[str, str] = {}
+        self._globals: list[str] = []
+        self._metadata: list[str] = []
+
+    def function(
+        self,
+        name: str,
+        result: Type | None,
+        parameters: Sequence[tuple[str, str]],
+        *,
+        linkage: str = "",
+        attributes: str = "",
+    ) -> Function:
+        """Begin a function.
+
+        Parameters
+        ----------
+        parameters : sequence of (type with attributes, name)
+            As ``("ptr noalias", "x")``.
+        linkage : str
+            "internal" for what only this module calls.
+        attributes : str
+            Further attributes: "alwaysinline", "noinline".
+        """
+        function = Function(self, name, result, parameters, linkage, attributes)
+        self._functions.append(function)
+        self._names.add(name)
+        return function
+
+    def defines(self, name: str) -> bool:
+        """Whether a function of this name was begun."""
+        return name in self._names
+
+    def shared(self, write: Callable[[str], Function]) -> str:
+        """Add a function unless one with the same text is there, and return its name.
+
+        Parameters
+        ----------
+        write : callable
+            Takes a name, returns the function, which it has not added to the module.
+        """
+        function = write("shared")
+        text = str(function)
+        name = self._shared.get(text)
+        if name is None:
+            name = self._shared[text] = f"shared{len(self._shared)}"
+            self._functions.append(text.replace("@shared(", f"@{name}(", 1))
+        return name
+
+    def declare(self, name: str, declaration: str) -> None:
+        """Declare what is defined elsewhere, once."""
+        self._declarations[name] = declaration
+
+    def constant_table(self, name: str, element: str, entries: Sequence[str]) -> Value:
+        """Add an array of constants that does not change, and return its address."""
+        body = ", ".join(f"{element} {entry}" for entry in entries)
+        self._globals.append(
+            f"@{name} = internal unnamed_addr constant [{len(entries)} x {element}] [{body}],"
+            " align 64"
+        )
+        return Value(f"@{name}", POINTER)
+
+    def metadata(self, body: str) -> str:
+        """Add a metadata node and return its name."""
+        self._metadata.append(f"!{len(self._metadata)} = {body}")
+        return f"!{len(self._metadata) - 1}"
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                *self._globals,
+                *self._declarations.values(),
+                *map(str, self._functions),
+                f"attributes #0 = {{ {self._attributes} }}",
+                *self._metadata,
+            ]
+        )
+
+
+def literal(kind: Type, value: float) -> str:
+    """Write a number as LLVM reads it, exactly."""
+    if kind.element == "float":
+        # LLVM writes a float with the bits of the double that it equals.
+        (rounded,) = struct.unpack("<f", struct.pack("<f", value)) if _fits(value) else (value,)
+        return "0x" + struct.pack(">d", rounded).hex().upper()
+    if kind.element == "double":
+        return "0x" + struct.pack(">d", value).hex().upper()
+    if kind.element == "half":
+        return "0xH" + struct.pack(">e", value).hex().upper()
+    if kind.element == "i1":
+        return "true" if value else "false"
+    return str(int(value))
+
+
+def _fits(value: float) -> bool:
+    return not math.isfinite(value) or abs(float(value)) < 3.4028235677973366e38
+
+
+class Function:
+    """A function under construction; each method appends an instruction and gives its value."""
+
+    def __init__(
+        self,
+        module: Module,
+        name: str,
+        result: Type | None,
+        parameters: Sequence[tuple[str, str]],
+        linkage: str,
+        attributes: str,
+    ) -> None:
+        self.module = module
+        self.name = name
+        self.result = result
+        kinds = ", ".join(f"{kind} %{each}" for kind, each in parameters)
+        self._head = (
+            f"define {linkage + ' ' if linkage else ''}{result or 'void'} @{name}({kinds})"
+            f" {attributes + ' ' if attributes else ''}#0 {{"
+        )
+        self.parameters = [
+            Value(f"%{each}", Type(kind.split(" ", 1)[0])) for kind, each in parameters
+        ]
+        self._allocations: list[str] = []
+        self._lines: list[str] = []
+        self._count = 0
+        self.block = "begin"
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                self._head,
+                "entry:",
+                *self._allocations,
+                "  br label %begin",
+                "begin:",
+                *self._lines,
+                "}",
+            ]
+        )
+
+    # Instructions.
+
+    def emit(self, kind: Type, text: str) -> Value:
+        """Append an instruction with a result, given as LLVM writes it."""
+        self._count += 1
+        name = f"%v{self._count}"
+        self._lines.append(f"  {name} = {text}")
+        return Value(name, kind)
+
+    def do(self, text: str) -> None:
+        """Append an instruction without a result."""
+        self._lines.append(f"  {text}")
+
+    def binary(self, operation: str, x: Value, y: Value, flags: str = "") -> Value:
+        """Apply an instruction of two operands by LLVM's name: fadd, sdiv, and, shl."""
+        flags = f"{flags} " if flags else ""
+        return self.emit(x.type, f"{operation} {flags}{x.type} {x.name}, {y.name}")
+
+    def negate(self, x: Value) -> Value:
+        """Change the sign of floating-point numbers."""
+        return self.emit(x.type, f"fneg {x}")
+
+    def compare(self, predicate: str, x: Value, y: Value) -> Value:
+        """Compare, by LLVM's predicates: "olt", "une", "uno" of floats, "slt" of integers."""
+        operation = "fcmp" if x.type.is_floating else "icmp"
+        return self.emit(x.type.of("i1"), f"{operation} {predicate} {x.type} {x.name}, {y.name}")
+
+    def select(self, condition: Value, x: Value, y: Value) -> Value:
+        """Take x where the condition holds, y elsewhere."""
+        return self.emit(x.type, f"select {condition}, {x}, {y}")
+
+    def cast(self, operation: str, x: Value, element: str) -> Value:
+        """Apply fpext, fptrunc, sitofp, uitofp, fptosi, fptoui, zext, sext, trunc or bitcast."""
+        kind = x.type.of(element)
+        return self.emit(kind, f"{operation} {x} to {kind}")
+
+    def intrinsic(self, name: str, *args: Value, result: Type | None = None) -> Value:
+        """Call an LLVM intrinsic overloaded by the type of its first argument, as "llvm.sqrt"."""
+        kind = result or args[0].type
+        return self._call_declared(f"{name}.{args[0].type.suffix}", kind, args)
+
+    def call(self, name: str, kind: Type, *args: Value) -> Value:
+        """Call a function of this module, or one that `Module.declare` knows."""
+        return self.emit(kind, f"call {kind} @{name}({', '.join(map(str, args))})")
+
+    def call_pointer(self, address: Value, kind: Type | None, *args: Value) -> Value | None:
+        """Call a function by its address."""
+        text = f"call {kind or 'void'} {address.name}({', '.join(map(str, args))})"
+        if kind is None:
+            self.do(text)
+            return None
+        return self.emit(kind, text)
+
+    def _call_declared(self, name: str, kind: Type, args: Sequence[Value]) -> Value:
+        types = ", ".join(str(each.type) for each in args)
+        self.module.declare(name, f"declare {kind} @{name}({types})")
+        return self.emit(kind, f"call {kind} @{name}({', '.join(map(str, args))})")
+
+    # Arithmetic under short names, for formulas.
+
+    def add(self, x: Value, y: Value) -> Value:
+        """X + y."""
+        return self.binary("fadd" if x.type.is_floating else "add", x, y)
+
+    def subtract(self, x: Value, y: Value) -> Value:
+        """X − y."""
+        return self.binary("fsub" if x.type.is_floating else "sub", x, y)
+
+    def multiply(self, x: Value, y: Value) -> Value:
+        """X · y."""
+        return self.binary("fmul" if x.type.is_floating else "mul", x, y)
+
+    def divide(self, x: Value, y: Value) -> Value:
+        """X / y, of floating-point numbers."""
+        return self.binary("fdiv", x, y)
+
+    def multiply_add(self, x: Value, y: Value, z: Value) -> Value:
+        """X · y + z, rounded once."""
+        return self.intrinsic("llvm.fma", x, y, z)
+
+    # Constants and vectors.
+
+    def constant(self, kind: Type, value: float) -> Value:
+        """Write a number, in each entry of a vector."""
+        text = literal(kind, value)
+        return Value(f"splat ({kind.element} {text})" if kind.lanes else text, kind)
+
+    def zero(self, kind: Type) -> Value:
+        """Write zero, in each entry of a vector."""
+        return Value("zeroinitializer", kind) if kind.lanes else self.constant(kind, 0)
+
+    def splat(self, x: Value, lanes: int) -> Value:
+        """Repeat a scalar; for no lanes, the scalar itself."""
+        if not lanes:
+            return x
+        if not x.name.startswith("%"):
+            return Value(f"splat ({x.type} {x.name})", Type(x.type.element, lanes))
+        kind = Type(x.type.element, lanes)
+        one = self.emit(kind, f"insertelement {kind} poison, {x}, i64 0")
+        return self.emit(
+            kind, f"shufflevector {one}, {kind} poison, <{lanes} x i32> zeroinitializer"
+        )
+
+    def extract(self, x: Value, lane: int) -> Value:
+        """Read one entry of a vector."""
+        return self.emit(x.type.scalar, f"extractelement {x}, i64 {lane}")
+
+    def iota(self, element: str, lanes: int) -> Value:
+        """Count 0, 1, 2, … in a vector of integers; 0 as a scalar."""
+        if not lanes:
+            return Value("0", Type(element))
+        entries = ", ".join(f"{element} {lane}" for lane in range(lanes))
+        return Value(f"<{entries}>", Type(element, lanes))
+
+    def reduce(self, operation: str, x: Value) -> Value:
+        """Combine the entries of a vector, by "add", "mul", "fmax", "smin", "and" or "or".
+
+        Floating-point numbers are added up pairwise: halves onto halves.
+        """
+        if not x.type.lanes:
+            return x
+        if operation in ("add", "mul") and x.type.is_floating:
+            while x.type.lanes > 1:
+                half = x.type.lanes // 2
+                parts = [
+                    self.emit(
+                        Type(x.type.element, half),
+                        f"shufflevector {x}, {x.type} poison, <{half} x i32> <"
+                        + ", ".join(f"i32 {lane}" for lane in range(start, start + half))
+                        + ">",
+                    )
+                    for start in (0, half)
+                ]
+                x = self.binary("f" + operation, parts[0], parts[1])
+            return self.extract(x, 0)
+        return self.intrinsic(f"llvm.vector.reduce.{operation}", x, result=x.type.scalar)
+
+    # Memory.
+
+    def allocate(
+        self, kind: Type, count: int = 1, align: int = 64, initial: Value | None = None
+    ) -> Value:
+        """Reserve space on the stack for as long as the function runs."""
+        self._count += 1
+        name = f"%v{self._count}"
+        self._allocations.append(f"  {name} = alloca {kind}, i64 {count}, align {align}")
+        if initial is not None:
+            self._allocations.append(f"  store {initial}, ptr {name}")
+        return Value(name, POINTER)
+
+    def offset(self, pointer: Value, element: str, index: Value | int) -> Value:
+        """Find the address of the entry at an index."""
+        if index == 0:
+            return pointer
+        place = f"i64 {index}" if isinstance(index, int) else str(index)
+        kind = POINTER if isinstance(index, int) else Type("ptr", index.type.lanes)
+        return self.emit(kind, f"getelementptr {element}, {pointer}, {place}")
+
+    def load(self, kind: Type, pointer: Value, align: int = 0, suffix: str = "") -> Value:
+        """Read a scalar or successive entries."""
+        align = align or max(kind.bits // 8, 1)
+        return self.emit(kind, f"load {kind}, {pointer}, align {align}{suffix}")
+
+    def store(self, x: Value, pointer: Value, align: int = 0, suffix: str = "") -> None:
+        """Write a scalar or successive entries."""
+        align = align or max(x.type.bits // 8, 1)
+        self.do(f"store {x}, {pointer}, align {align}{suffix}")
+
+    def masked_load(self, kind: Type, pointer: Value, mask: Value) -> Value:
+        """Read successive entries where the mask holds; the others are zero and not touched."""
+        zero = self.zero(kind)
+        name = f"llvm.masked.load.{kind.suffix}.p0"
+        self.module.declare(name, f"declare {kind} @{name}(ptr, {mask.type}, {kind})")
+        align = max(kind.bits // 8, 1)
+        return self.emit(
+            kind, f"call {kind} @{name}(ptr align {align} {pointer.name}, {mask}, {zero})"
+        )
+
+    def masked_store(self, x: Value, pointer: Value, mask: Value) -> None:
+        """Write successive entries where the mask holds."""
+        name = f"llvm.masked.store.{x.type.suffix}.p0"
+        self.module.declare(name, f"declare void @{name}({x.type}, ptr, {mask.type})")
+        align = max(x.type.bits // 8, 1)
+        self.do(f"call void @{name}({x}, ptr align {align} {pointer.name}, {mask})")
+
+    def gather(self, kind: Type, pointers: Value, mask: Value) -> Value:
+        """Read entries from a vector of addresses where the mask holds; zero elsewhere."""
+        zero = self.zero(kind)
+        name = f"llvm.masked.gather.{kind.suffix}.v{kind.lanes}p0"
+        self.module.declare(name, f"declare {kind} @{name}({pointers.type}, {mask.type}, {kind})")
+        align = max(kind.bits // 8, 1)
+        return self.emit(
+            kind,
+            f"call {kind} @{name}({pointers.type} align {align} {pointers.name}, {mask}, {zero})",
+        )
+
+    def scatter(self, x: Value, pointers: Value, mask: Value) -> None:
+        """Write entries to a vector of addresses where the mask holds."""
+        name = f"llvm.masked.scatter.{x.type.suffix}.v{x.type.lanes}p0"
+        self.module.declare(name, f"declare void @{name}({x.type}, {pointers.type}, {mask.type})")
+        align = max(x.type.bits // 8, 1)
+        self.do(f"call void @{name}({x}, {pointers.type} align {align} {pointers.name}, {mask})")
+
+    # Control flow.
+
+    def label(self, hint: str) -> str:
+        """Make the name of a block."""
+        self._count += 1
+        return f"{hint}{self._count}"
+
+    def begin_block(self, label: str) -> None:
+        """Continue in a new block."""
+        self._lines.append(f"{label}:")
+        self.block = label
+
+    def jump(self, label: str) -> None:
+        """Go on in another block."""
+        self.do(f"br label %{label}")
+
+    def branch(self, condition: Value, true: str, false: str) -> None:
+        """Go on in one of two blocks."""
+        self.do(f"br {condition}, label %{true}, label %{false}")
+
+    def give(self, value: Value | None = None) -> None:
+        """Return."""
+        self.do("ret void" if value is None else f"ret {value}")
+
+    @contextmanager
+    def loop(
+        self, end: Value | int, *, start: Value | int = 0, step: int = 1, metadata: str = ""
+    ) -> Iterator[Value]:
+        """Run what stands in the ``with`` block for start, start + step, … below end.
+
+        Yields
+        ------
+        Value
+            The index, an i64.
+        """
+        start_text = start.name if isinstance(start, Value) else str(start)
+        end_text = end.name if isinstance(end, Value) else str(end)
+        head, body, latch, done = (self.label(each) for each in ("head", "body", "latch", "done"))
+        before = self.block
+        self.jump(head)
+        self.begin_block(head)
+        index = Value(f"%{head}.i", INT64)
+        self._lines.append(
+            f"  {index.name} = phi i64 [ {start_text}, %{before} ], [ {index.name}n, %{latch} ]"
+        )
+        inside = self.emit(BOOL, f"icmp slt i64 {index.name}, {end_text}")
+        self.branch(inside, body, done)
+        self.begin_block(body)
+        yield index
+        self.jump(latch)
+        self.begin_block(latch)
+        self._lines.append(f"  {index.name}n = add nsw i64 {index.name}, {step}")
+        self.do(f"br label %{head}{metadata}")
+        self.begin_block(done)
+
+    @contextmanager
+    def when(self, condition: Value, *, returns: bool = False) -> Iterator[None]:
+        """Run what stands in the ``with`` block if the condition, a scalar, holds.
+
+        Parameters
+        ----------
+        returns : bool
+            Whether the block ends by returning.
+        """
+        inside, done = self.label("when"), self.label("after")
+        self.branch(condition, inside, done)
+        self.begin_block(inside)
+        yield
+        if not returns:
+            self.jump(done)
+        self.begin_block(done)

@@ -1,0 +1,1057 @@
+"""Emitting: from loop nests to LLVM assembly.
+
+A kernel becomes a function of the buffers it touches. Its nests run side by side for a block of
+settings of the outer loop; the last loop of each nest runs in vectors, of which the last may be
+masked. Kernels that are alike become one function, so that what repeats in a program is compiled
+once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from steepest.engines.native.assembly import (
+    BOOL,
+    INT64,
+    POINTER,
+    Function,
+    Module,
+    Type,
+    Value,
+)
+from steepest.engines.native.loops import (
+    Apply,
+    Buffer,
+    Callback,
+    Count,
+    Expression,
+    Gathered,
+    Kernel,
+    Load,
+    MatrixProduct,
+    Nest,
+    Number,
+    OneHot,
+    Origin,
+    Program,
+    Reduce,
+    Scatter,
+    Statement,
+    Store,
+    loads_of,
+    parts_of,
+)
+from steepest.engines.native.operations import (
+    emit_operation,
+    emit_unchecked_scale,
+    from_memory,
+    memory_element,
+    register_element,
+    to_memory,
+)
+from steepest.engines.native.processor import Processor
+from steepest.engines.native.products import Product, product_function
+from steepest.graph import ArrayType
+
+__all__ = ["CALLBACK", "Flags", "emit_program", "table_of"]
+
+CALLBACK = "steepest_callback"
+"""The external function ``i64 (i64 number, ptr arena, ptr table)`` that runs NumPy."""
+
+BLOCK = 16
+"""Settings of the outer loop for which the nests of a kernel run side by side."""
+LARGEST_ROW = 4096
+"""Entries of a row up to which blocks have several rows."""
+MOST_UNROLLED = 4
+"""Vectors of a sum that are added up side by side."""
+
+
+class Flags:
+    """Bits of what a program returns; 0 when all went well."""
+
+    NAN = 1
+    """A NaN arose in a product in which a zero factor makes a zero term."""
+    INDEX = 2
+    """An index was out of bounds."""
+    CALLBACK = 4
+    """NumPy raised an exception."""
+    NOT_FINITE = 8
+    """An output that must be finite is not."""
+
+
+def table_of(program: Program) -> dict[Buffer, int]:
+    """Give the place of each buffer that is not in the arena in the table of addresses."""
+    table: dict[Buffer, int] = {}
+    constants = sorted(
+        (each for each in program.buffers if each.origin is Origin.CONSTANT),
+        key=lambda each: each.position,
+    )
+    for buffer in (*program.inputs, *program.outputs, *constants):
+        table.setdefault(buffer, len(table))
+    return table
+
+
+def emit_program(
+    module: Module,
+    program: Program,
+    processor: Processor,
+    name: str,
+    *,
+    finite: Collection[Buffer] = (),
+    homes: dict[Buffer, Buffer] | None = None,
+    callbacks: list[tuple[Program, Callback]] | None = None,
+    moving: Collection[Buffer] = (),
+    linkage: str = "",
+) -> None:
+    """Add a function ``i64 name(ptr arena, ptr table)`` that runs a program.
+
+    Parameters
+    ----------
+    module : Module
+    program : Program
+        Laid out.
+    processor : Processor
+    name : str
+    finite : collection of Buffer
+        Outputs of which it is reported when they are not finite.
+    homes : dict from Buffer to Buffer, optional
+        Outputs that are written over inputs.
+    callbacks : list of (Program, Callback), optional
+        Those of the program are appended; their place is the number NumPy is called with.
+    moving : collection of Buffer
+        Inputs whose addresses in the table change while the module's functions run.
+    linkage : str
+        "internal" for a function that only others of the module call.
+    """
+    function = module.function(name, INT64, [("ptr", "arena"), ("ptr", "table")], linkage=linkage)
+    emitter = _ProgramEmitter(module, program, processor, function, homes or {})
+    emitter.emit(frozenset(finite), [] if callbacks is None else callbacks, frozenset(moving))
+
+
+class _ProgramEmitter:
+    def __init__(
+        self,
+        module: Module,
+        program: Program,
+        processor: Processor,
+        function: Function,
+        homes: dict[Buffer, Buffer],
+    ) -> None:
+        self._module = module
+        self._program = program
+        self._processor = processor
+        self._function = function
+        self._homes = homes
+        self._table = table_of(program)
+        self._pointers: dict[Buffer, Value] = {}
+
+    def emit(
+        self,
+        finite: frozenset[Buffer],
+        callbacks: list[tuple[Program, Callback]],
+        moving: frozenset[Buffer],
+    ) -> None:
+        """Write the function."""
+        self._finite, self._callbacks, self._moving = finite, callbacks, moving
+        function = self._function
+        flags: list[Value] = []
+        for item in self._program.items:
+            if isinstance(item, Kernel):
+                flags += self._kernel(item)
+            elif isinstance(item, MatrixProduct):
+                flags += self._product(item)
+            else:
+                self._callback(item)
+        result = Value("0", INT64)
+        for flag in flags:
+            result = function.binary("or", result, flag)
+        function.give(result)
+
+    def _home(self, buffer: Buffer) -> Buffer:
+        return self._homes.get(buffer, buffer)
+
+    def _pointer(self, buffer: Buffer) -> Value:
+        """Address of a buffer: in the arena, or from the table."""
+        home = self._home(buffer)
+        known = self._pointers.get(home)
+        if known is None:
+            function = self._function
+            arena, table = function.parameters
+            if home.origin is Origin.ARENA:
+                known = function.offset(arena, "i8", home.offset)
+            else:
+                place = function.offset(table, "ptr", self._table[home])
+                fixed = "" if home in self._moving else ", !invariant.load !{}"
+                known = function.load(POINTER, place, suffix=fixed)
+            if function.block == "begin":
+                self._pointers[home] = known
+        return known
+
+    def _kernel(self, kernel: Kernel) -> list[Value]:
+        emitter = _KernelEmitter(self._module, kernel, self._processor, self._finite, self._homes)
+        name = self._module.shared(emitter.emit)
+        arguments = [self._pointer(each) for each in emitter.buffers]
+        return [self._function.call(name, INT64, *arguments)]
+
+    def _product(self, item: MatrixProduct) -> list[Value]:
+        function = self._function
+        rows, inner, columns = item.extents
+        dims = len(item.batch)
+        product = Product(
+            rows,
+            columns,
+            inner,
+            memory_element(item.result.dtype),
+            (item.left.strides[dims], item.left.strides[dims + 1]),
+            (item.right.strides[dims], item.right.strides[dims + 1]),
+            columns,
+        )
+        name = product_function(self._module, product, self._processor)
+        width = memory_element(item.result.dtype)
+        pointers = [
+            self._pointer(each) for each in (item.left.buffer, item.right.buffer, item.result)
+        ]
+        with ExitStack() as stack:
+            indices = [stack.enter_context(function.loop(length)) for length in item.batch]
+            result_strides = _row_major((*item.batch, rows * columns))[:-1]
+            places = [
+                _affine(function, offset, strides, indices)
+                for offset, strides in (
+                    (item.left.offset, item.left.strides[:dims]),
+                    (item.right.offset, item.right.strides[:dims]),
+                    (0, result_strides),
+                )
+            ]
+            arguments = [
+                function.offset(pointer, width, place)
+                for pointer, place in zip(pointers, places, strict=True)
+            ]
+            function.do(f"call void @{name}({', '.join(map(str, arguments))})")
+        flags = []
+        if item.zero_safe:
+            found = self._scan(item.result, "uno", Flags.NAN)
+            if self._program.careful:
+                self._with_care(item, found)
+            else:
+                flags.append(found)
+        if item.result in self._finite:
+            flags.append(self._scan(item.result, "not finite", Flags.NOT_FINITE))
+        return flags
+
+    def _with_care(self, item: MatrixProduct, found: Value) -> None:
+        """Have NumPy do a product again that has a NaN."""
+        function = self._function
+        again = Callback(item.node, list(item.operands), [item.result])
+        with function.when(function.compare("ne", found, function.zero(INT64))):
+            self._callback(again)
+
+    def _scan(self, buffer: Buffer, what: str, flag: int) -> Value:
+        """Look for NaN, or for what is not finite, in a buffer."""
+        name = self._module.shared(
+            partial(scan_function, self._module, buffer, self._processor, what, flag)
+        )
+        return self._function.call(name, INT64, self._pointer(buffer))
+
+    def _callback(self, item: Callback) -> None:
+        function = self._function
+        number = len(self._callbacks)
+        self._callbacks.append((self._program, item))
+        self._module.declare(CALLBACK, f"declare i64 @{CALLBACK}(i64, ptr, ptr)")
+        arena, table = function.parameters
+        failed = function.call(CALLBACK, INT64, Value(str(number), INT64), arena, table)
+        with function.when(function.compare("ne", failed, function.zero(INT64)), returns=True):
+            function.give(Value(str(Flags.CALLBACK), INT64))
+
+
+def scan_function(
+    module: Module, buffer: Buffer, processor: Processor, what: str, flag: int, name: str
+) -> Function:
+    """Write a function that looks for NaN ("uno") or for what is not finite in a buffer."""
+    element, size = memory_element(buffer.dtype), buffer.size
+    lanes = processor.lanes(64 if element == "double" else 32)
+    function = Function(
+        module, name, INT64, [("ptr noalias readonly", "x")], "internal", "noinline"
+    )
+    (pointer,) = function.parameters
+    kind = Type(element, lanes)
+    bad = function.allocate(kind.of("i1"))
+    function.store(function.zero(kind.of("i1")), bad)
+
+    def look(value: Value) -> Value:
+        if what == "uno":
+            return function.compare("uno", value, value)
+        magnitude = function.intrinsic("llvm.fabs", value)
+        return function.compare("uge", magnitude, function.constant(value.type, math.inf))
+
+    full = size - size % lanes
+    with function.loop(full, step=lanes) as index:
+        value = function.load(kind, function.offset(pointer, element, index))
+        before = function.load(kind.of("i1"), bad)
+        function.store(function.binary("or", before, look(value)), bad)
+    result = function.reduce("or", function.load(kind.of("i1"), bad))
+    rest = function.allocate(BOOL)
+    function.store(result, rest)
+    with function.loop(size, start=full) as index:
+        value = function.load(kind.scalar, function.offset(pointer, element, index))
+        before = function.load(BOOL, rest)
+        function.store(function.binary("or", before, look(value)), rest)
+    one = Value(str(flag), INT64)
+    function.give(function.select(function.load(BOOL, rest), one, function.zero(INT64)))
+    return function
+
+
+def _row_major(shape: Sequence[int]) -> tuple[int, ...]:
+    strides, step = [], 1
+    for length in reversed(shape):
+        strides.append(step)
+        step *= length
+    return tuple(reversed(strides))
+
+
+def _affine(
+    function: Function, offset: int, strides: Sequence[int], indices: Sequence[Value | int]
+) -> Value | int:
+    """Compute ``offset + Σ stride · index``."""
+    total: Value | None = None
+    for stride, index in zip(strides, indices, strict=True):
+        if not stride:
+            continue
+        if isinstance(index, int):
+            offset += stride * index
+            continue
+        term = index if stride == 1 else function.emit(INT64, f"mul i64 {index.name}, {stride}")
+        total = term if total is None else function.binary("add", total, term)
+    if total is None:
+        return offset
+    return function.emit(INT64, f"add i64 {total.name}, {offset}") if offset else total
+
+
+@dataclass(slots=True)
+class _Context:
+    """Where an expression is computed: the loops' indices, and the lanes of the last one.
+
+    Attributes
+    ----------
+    indices : list of Value or int
+    lanes : int
+        0 for a single entry.
+    mask : Value or None
+        Which lanes count; None for all.
+    values : dict
+        What has been computed here.
+    stored : dict
+        What has been written here.
+    single : _Context or None
+        For what is the same in all lanes.
+    """
+
+    indices: list[Value | int]
+    lanes: int
+    mask: Value | None = None
+    values: dict[int, Value] = field(default_factory=dict)
+    stored: dict[tuple[Buffer, int, tuple[int, ...]], Value] = field(default_factory=dict)
+    single: _Context | None = None
+
+
+class _KernelEmitter:
+    """Writes the function of a kernel."""
+
+    def __init__(
+        self,
+        module: Module,
+        kernel: Kernel,
+        processor: Processor,
+        finite: Collection[Buffer],
+        homes: dict[Buffer, Buffer],
+    ) -> None:
+        self._module = module
+        self._kernel = kernel
+        self._processor = processor
+        self._finite = finite
+        alone = len(kernel.nests) == 1
+        self._nests = [_coalesced(nest, 0 if alone else 1) for nest in kernel.nests]
+        self._names: dict[Buffer, int] = {}
+        written = set()
+        self._homes = homes
+        for nest in self._nests:
+            for statement in nest.statements:
+                for buffer in (statement.buffer, *(each.buffer for each in loads_of(statement))):
+                    self._names.setdefault(homes.get(buffer, buffer), len(self._names))
+                written.add(homes.get(statement.buffer, statement.buffer))
+        self.buffers = list(self._names)
+        self._parameters = [
+            (f"ptr noalias{'' if each in written else ' readonly'}", f"b{number}")
+            for each, number in self._names.items()
+        ]
+        self._flags: dict[tuple[int, int], Value] = {}
+        self._sums: dict[Reduce, list[Value]] = {}
+        self._kinds: dict[Reduce, Type] = {}
+        self._varying: dict[int, bool] = {}
+
+    def emit(self, name: str) -> Function:
+        """Write the function under a name."""
+        function = self._function = Function(
+            self._module, name, INT64, self._parameters, "internal", ""
+        )
+        self._begin()
+        outer = self._kernel.outer
+        if len(self._nests) == 1 or not outer:
+            for nest in self._nests:
+                self._nest(nest, 0, nest.extents[0] if nest.extents else 0)
+        else:
+            row = max(math.prod(nest.extents[1:]) for nest in self._nests)
+            block = min(BLOCK, outer) if row <= LARGEST_ROW else 1
+            full = outer - outer % block
+            if full == block:
+                self._block(0, block)
+            else:
+                with function.loop(full, step=block) as start:
+                    self._block(start, block)
+            if full != outer:
+                self._block(full, outer - full)
+        self._end()
+        return function
+
+    def _pointer(self, buffer: Buffer) -> Value:
+        return self._function.parameters[self._names[self._homes.get(buffer, buffer)]]
+
+    def _block(self, start: Value | int, count: int) -> None:
+        for nest in self._nests:
+            self._nest(nest, start, count)
+
+    def _reductions(self) -> Iterator[tuple[Nest, Reduce]]:
+        for nest in self._nests:
+            for statement in nest.statements:
+                if isinstance(statement, Reduce):
+                    yield nest, statement
+
+    def _begin(self) -> None:
+        """Prepare what the whole kernel adds to."""
+        for buffer in self._kernel.zeroed:
+            self._fill(buffer, 0)
+        for nest, statement in self._reductions():
+            if _span(statement) == 0:
+                self._open(nest, statement)
+            elif _is_in_memory(statement):
+                self._fill(statement.buffer, _identity(statement))
+
+    def _end(self) -> None:
+        """Finish what the whole kernel added to, and return the flags."""
+        function = self._function
+        found = []
+        for nest, statement in self._reductions():
+            if _span(statement) == 0:
+                self._close(statement, _Context([0] * len(nest.extents), 0))
+            elif _is_in_memory(statement):
+                found += self._look_at_memory(statement)
+        result = function.zero(INT64)
+        for (flag, lanes), seen in self._flags.items():
+            any_lane = function.reduce("or", function.load(Type("i1", lanes), seen))
+            bit = function.select(any_lane, Value(str(flag), INT64), function.zero(INT64))
+            result = function.binary("or", result, bit)
+        for flag_bits in found:
+            result = function.binary("or", result, flag_bits)
+        function.give(result)
+
+    def _fill(self, buffer: Buffer, number: float) -> None:
+        """Write a number into a whole buffer."""
+        function = self._function
+        element = memory_element(buffer.dtype)
+        pointer = self._pointer(buffer)
+        if not number:
+            self._module.declare(
+                "llvm.memset.p0.i64", "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
+            )
+            function.do(
+                f"call void @llvm.memset.p0.i64({pointer}, i8 0, i64 {buffer.bytes}, i1 false)"
+            )
+            return
+        with function.loop(buffer.size) as index:
+            value = function.constant(Type(element), number)
+            function.store(value, function.offset(pointer, element, index))
+
+    def _look_at_memory(self, statement: Reduce) -> Iterator[Value]:
+        """Look for NaN, and for what is not finite, in sums that lie in memory."""
+        buffer = statement.buffer
+        if buffer.dtype.char not in "fd":
+            return
+        wanted = []
+        if statement.zero_safe:
+            wanted.append(("uno", Flags.NAN))
+        if buffer in self._finite:
+            wanted.append(("not finite", Flags.NOT_FINITE))
+        for what, flag in wanted:
+            name = self._module.shared(
+                partial(scan_function, self._module, buffer, self._processor, what, flag)
+            )
+            yield self._function.call(name, INT64, self._pointer(buffer))
+
+    # Loops.
+
+    def _nest(self, nest: Nest, start: Value | int, count: int) -> None:
+        if nest.extents:
+            self._level(nest, [], start, count)
+            return
+        context = _Context([], 0)
+        for statement in nest.statements:
+            self._statement(statement, context, 0)
+
+    def _level(
+        self, nest: Nest, indices: list[Value | int], start: Value | int, count: int
+    ) -> None:
+        """Write a loop of a nest and all within it."""
+        level = len(indices)
+        inside = [
+            each
+            for each in nest.statements
+            if level and isinstance(each, Reduce) and _span(each) == level
+        ]
+        for statement in inside:
+            self._open(nest, statement)
+        if level == len(nest.extents) - 1:
+            self._last_loop(nest, indices, start, count)
+        else:
+            with self._function.loop(self._plus(start, count), start=start) as index:
+                self._level(nest, [*indices, index], 0, nest.extents[level + 1])
+        rest: list[Value | int] = [0] * (len(nest.extents) - level)
+        for statement in inside:
+            self._close(statement, _Context([*indices, *rest], 0))
+
+    def _last_loop(
+        self, nest: Nest, indices: list[Value | int], start: Value | int, count: int
+    ) -> None:
+        """Write the last loop: whole vectors, and what is left."""
+        function = self._function
+        lanes = self._lanes(nest)
+        step = max(lanes, 1)
+        whole = count - count % step
+        unrolled = self._unrolled(nest, whole // step)
+        groups = whole - whole % (step * unrolled)
+        if groups == step:
+            self._body(nest, [*indices, start], lanes)
+        elif groups:
+            with function.loop(
+                self._plus(start, groups), start=start, step=step * unrolled
+            ) as index:
+                for part in range(unrolled):
+                    self._body(nest, [*indices, self._plus(index, part * step)], lanes, part)
+        for part, place in enumerate(range(groups, whole, step)):
+            self._body(nest, [*indices, self._plus(start, place)], lanes, part)
+        left = count - whole
+        if not left:
+            return
+        if self._processor.has_masks:
+            bits = ", ".join(f"i1 {'true' if lane < left else 'false'}" for lane in range(lanes))
+            mask = Value(f"<{bits}>", Type("i1", lanes))
+            self._body(nest, [*indices, self._plus(start, whole)], lanes, mask=mask)
+            return
+        with function.loop(self._plus(start, count), start=self._plus(start, whole)) as index:
+            self._body(nest, [*indices, index], 0)
+
+    def _plus(self, index: Value | int, number: int) -> Value | int:
+        if isinstance(index, int):
+            return index + number
+        return self._function.emit(INT64, f"add i64 {index.name}, {number}") if number else index
+
+    def _lanes(self, nest: Nest) -> int:
+        """Entries that the last loop of a nest takes at a time; 0 for single ones."""
+        if not nest.extents or nest.extents[-1] < 2:
+            return 0
+        sizes = set()
+        for statement in nest.statements:
+            if isinstance(statement, Scatter):
+                return 0
+            loads = [each.buffer for each in loads_of(statement) if each.strides[-1]]
+            sizes |= {
+                each.dtype.itemsize for each in (*loads, statement.buffer) if each.dtype.kind == "f"
+            }
+        lanes = self._processor.lanes(8 * max(min(sizes, default=8), 4))
+        longest = nest.extents[-1].bit_length()
+        if self._processor.has_masks:
+            longest = (nest.extents[-1] - 1).bit_length()
+            return min(lanes, 1 << longest)
+        return min(lanes, 1 << (longest - 1))
+
+    def _unrolled(self, nest: Nest, vectors: int) -> int:
+        """How many vectors are taken at a time, so that sums do not wait for one another."""
+        waits = any(isinstance(each, Reduce) and each.reduced[-1] for each in nest.statements)
+        if not waits or vectors < 2:
+            return 1
+        size = sum(_size(each.value) for each in nest.statements)
+        return min(4 if size <= 24 else 2, vectors) if size <= 80 else 1
+
+    # Statements.
+
+    def _body(
+        self,
+        nest: Nest,
+        indices: list[Value | int],
+        lanes: int,
+        part: int = 0,
+        mask: Value | None = None,
+    ) -> None:
+        context = _Context(indices, lanes, mask)
+        for statement in nest.statements:
+            self._statement(statement, context, part)
+
+    def _statement(self, statement: Statement, context: _Context, part: int) -> None:
+        if isinstance(statement, Store):
+            value = self._value(statement.value, context)
+            context.stored[statement.buffer, statement.offset, statement.strides] = value
+            if statement.buffer in self._finite:
+                self._check_finite(value, context)
+            self._write(value, statement, context)
+        elif isinstance(statement, Scatter):
+            value = self._value(statement.value, context)
+            place = self._place(statement, context, statement.parts)
+            element = memory_element(statement.buffer.dtype)
+            pointer = self._function.offset(self._pointer(statement.buffer), element, place)
+            dtype = statement.buffer.dtype
+            before = from_memory(
+                self._function, self._function.load(Type(element), pointer), dtype
+            )
+            total = (
+                self._function.binary("or", before, value)
+                if dtype.kind == "b"
+                else self._function.add(before, value)
+            )
+            self._function.store(to_memory(self._function, total, dtype), pointer)
+        else:
+            self._accumulate(statement, context, part)
+
+    def _open(self, nest: Nest, statement: Reduce) -> None:
+        """Set the accumulators of a reduction to what changes nothing."""
+        function = self._function
+        kind = Type(_element(statement.buffer.dtype), self._lanes(nest))
+        if statement not in self._sums:
+            self._sums[statement] = [
+                *(function.allocate(kind) for _ in range(MOST_UNROLLED)),
+                function.allocate(kind.scalar),
+            ]
+        *vectors, single = self._sums[statement]
+        for place in vectors:
+            function.store(function.constant(kind, _identity(statement)), place)
+        function.store(function.constant(kind.scalar, _identity(statement)), single)
+        self._kinds[statement] = kind
+
+    def _accumulate(self, statement: Reduce, context: _Context, part: int) -> None:
+        function = self._function
+        in_registers = _span(statement) < len(statement.reduced)
+        lanes = context.lanes if statement.strides else 0
+        kind = Type(_element(statement.buffer.dtype), lanes)
+        factors = _factors(statement) if in_registers else None
+        if factors is not None:
+            left, right = (
+                self._only_where(context.mask, self._value(each, context), 0) for each in factors
+            )
+            place = self._sums[statement][part if lanes else -1]
+            total = function.load(kind, place)
+            function.store(function.multiply_add(left, right, total), place)
+            return
+        value = self._value(statement.value, context)
+        if in_registers:
+            value = self._only_where(context.mask, value, _identity(statement))
+            place = self._sums[statement][part if lanes else -1]
+            total = function.load(kind, place)
+            function.store(self._combined(statement, total, value), place)
+            return
+        known = Load(statement.buffer, statement.offset, statement.strides)
+        total = self._loaded(known, context)
+        self._write(self._combined(statement, total, value), statement, context)
+
+    def _close(self, statement: Reduce, context: _Context) -> None:
+        """Combine the accumulators of a reduction and write the result."""
+        function = self._function
+        kind = self._kinds[statement]
+        *vectors, single = self._sums[statement]
+        totals = [function.load(kind, place) for place in vectors]
+        while len(totals) > 1:
+            totals = [
+                self._combined(statement, *pair)
+                for pair in zip(totals[::2], totals[1::2], strict=True)
+            ]
+        (result,) = totals
+        if kind.lanes:
+            result = function.reduce(_across(statement), result)
+            result = self._combined(statement, result, function.load(kind.scalar, single))
+        else:
+            result = self._combined(statement, result, function.load(kind.scalar, single))
+        if any(statement.reduced[: _span(statement)]):
+            known = Load(statement.buffer, statement.offset, statement.strides)
+            result = self._combined(statement, self._loaded(known, context), result)
+        elif statement.buffer.dtype.char in "fd":
+            if statement.zero_safe:
+                self._flag(Flags.NAN, function.compare("uno", result, result), context)
+            if statement.buffer in self._finite:
+                self._check_finite(result, context)
+        self._write(result, statement, context)
+
+    def _combined(self, statement: Reduce, x: Value, y: Value) -> Value:
+        function = self._function
+        operation, kind = statement.operation, statement.buffer.dtype.kind
+        if operation == "sum":
+            return function.add(x, y)
+        if operation == "prod":
+            return function.multiply(x, y)
+        if operation in ("any", "all") or kind == "b":
+            return function.binary("or" if operation in ("any", "max") else "and", x, y)
+        name = {
+            "f": {"max": "llvm.maximum", "min": "llvm.minimum"},
+            "i": {"max": "llvm.smax", "min": "llvm.smin"},
+            "u": {"max": "llvm.umax", "min": "llvm.umin"},
+        }[kind][operation]
+        return function.intrinsic(name, x, y)
+
+    def _only_where(self, mask: Value | None, value: Value, other: float) -> Value:
+        if mask is None:
+            return value
+        return self._function.select(mask, value, self._function.constant(value.type, other))
+
+    def _check_finite(self, value: Value, context: _Context) -> None:
+        if not value.type.is_floating:
+            return
+        function = self._function
+        size = function.intrinsic("llvm.fabs", value)
+        infinite = function.compare("uge", size, function.constant(value.type, math.inf))
+        self._flag(Flags.NOT_FINITE, infinite, context)
+
+    def _flag(self, flag: int, found: Value, context: _Context) -> None:
+        """Remember that something was found in a lane that counts."""
+        function = self._function
+        if context.mask is not None and found.type.lanes:
+            found = function.binary("and", found, context.mask)
+        key = (flag, found.type.lanes)
+        if key not in self._flags:
+            self._flags[key] = function.allocate(found.type, initial=function.zero(found.type))
+        before = function.load(found.type, self._flags[key])
+        function.store(function.binary("or", before, found), self._flags[key])
+
+    # Expressions.
+
+    def _value(self, expression: Expression, context: _Context) -> Value:
+        """Compute an expression, once for each context; what is the same in all lanes once."""
+        if context.lanes and not self._varies(expression):
+            if context.single is None:
+                context.single = _Context(context.indices, 0)
+            value = self._value(expression, context.single)
+            return self._function.splat(value, context.lanes)
+        known = context.values.get(id(expression))
+        if known is None:
+            known = context.values[id(expression)] = self._computed(expression, context)
+        return known
+
+    def _computed(self, expression: Expression, context: _Context) -> Value:
+        function = self._function
+        if isinstance(expression, Apply):
+            args = [self._value(each, context) for each in expression.args]
+            if not expression.zero_safe:
+                return emit_operation(function, expression.node, args)
+            value = emit_unchecked_scale(function, expression.node, args)
+            if value.type.is_floating:
+                self._flag(Flags.NAN, function.compare("uno", value, value), context)
+            return value
+        if isinstance(expression, Number):
+            element = _element(expression.dtype)
+            return function.constant(Type(element, context.lanes), expression.value)
+        if isinstance(expression, Load):
+            return self._loaded(expression, context)
+        if isinstance(expression, Count):
+            return self._counted(expression, context, _element(expression.dtype))
+        if isinstance(expression, OneHot):
+            position = self._counted(expression.position, context, "i64")
+            index = self._index(expression.index, expression.length, context)
+            value = self._value(expression.value, context)
+            here = function.compare("eq", position, index)
+            return function.select(here, value, function.zero(value.type))
+        element = memory_element(expression.buffer.dtype)
+        place = self._place(expression, context, expression.parts)
+        pointer = function.offset(self._pointer(expression.buffer), element, place)
+        return self._read(pointer, expression.buffer, context)
+
+    def _loaded(self, load: Load, context: _Context) -> Value:
+        """Read a buffer, or take what was just written."""
+        stored = context.stored.get((load.buffer, load.offset, load.strides))
+        if stored is not None:
+            return stored
+        function = self._function
+        element = memory_element(load.buffer.dtype)
+        base = self._pointer(load.buffer)
+        stride = load.strides[-1] if context.lanes else 1
+        if stride == 1:
+            place = _affine(function, load.offset, load.strides, context.indices)
+            pointer = function.offset(base, element, place)
+            return self._read(pointer, load.buffer, context)
+        place = self._place(load, context, ())
+        return self._read(function.offset(base, element, place), load.buffer, context)
+
+    def _read(self, pointer: Value, buffer: Buffer, context: _Context) -> Value:
+        """Read at an address, or at several."""
+        function = self._function
+        kind = Type(memory_element(buffer.dtype), context.lanes)
+        if pointer.type.lanes:
+            mask = context.mask or function.constant(kind.of("i1"), 1)
+            value = function.gather(kind, pointer, mask)
+        elif context.mask is not None:
+            value = function.masked_load(kind, pointer, context.mask)
+        else:
+            value = function.load(kind, pointer)
+        return from_memory(function, value, buffer.dtype)
+
+    def _write(self, value: Value, statement: Store | Reduce, context: _Context) -> None:
+        function = self._function
+        buffer = statement.buffer
+        element = memory_element(buffer.dtype)
+        value = to_memory(function, value, buffer.dtype)
+        base = self._pointer(buffer)
+        if context.lanes and statement.strides[-1] != 1:
+            place = self._place(statement, context, ())
+            mask = context.mask or function.constant(value.type.of("i1"), 1)
+            function.scatter(value, function.offset(base, element, place), mask)
+            return
+        place = _affine(function, statement.offset, statement.strides, context.indices)
+        pointer = function.offset(base, element, place)
+        if context.mask is not None:
+            function.masked_store(value, pointer, context.mask)
+        else:
+            function.store(value, pointer)
+
+    def _place(
+        self,
+        at: Load | Gathered | Store | Reduce | Scatter,
+        context: _Context,
+        parts: Sequence[tuple[Expression, int, int]],
+    ) -> Value | int:
+        """Compute places in a buffer, one for each lane."""
+        function = self._function
+        place: Value | int = _affine(function, at.offset, at.strides, context.indices)
+        if context.lanes:
+            base = place if isinstance(place, Value) else Value(str(place), INT64)
+            place = function.splat(base, context.lanes)
+            if at.strides[-1]:
+                counts = function.iota("i64", context.lanes)
+                steps = function.constant(counts.type, at.strides[-1])
+                place = function.binary("add", place, function.binary("mul", counts, steps))
+        for expression, stride, length in parts:
+            index = self._index(expression, length, context)
+            term = function.binary("mul", index, function.constant(index.type, stride))
+            if isinstance(place, int):
+                place = function.constant(index.type, place)
+            place = function.binary("add", place, term)
+        return place
+
+    def _index(self, expression: Expression, length: int, context: _Context) -> Value:
+        """Compute an index that is within an axis; report one that is not, and read entry 0."""
+        function = self._function
+        dtype = _dtype(expression)
+        index = self._value(expression, context)
+        if dtype.itemsize < 8:
+            index = function.cast("sext" if dtype.kind == "i" else "zext", index, "i64")
+        size = function.constant(index.type, length)
+        zero = function.zero(index.type)
+        if dtype.kind == "i":
+            from_end = function.compare("slt", index, zero)
+            index = function.select(from_end, function.binary("add", index, size), index)
+        outside = function.compare("uge", index, size)
+        self._flag(Flags.INDEX, outside, context)
+        return function.select(outside, zero, index)
+
+    def _counted(self, count: Count, context: _Context, element: str) -> Value:
+        function = self._function
+        place = _affine(function, count.offset, count.strides, context.indices)
+        value = place if isinstance(place, Value) else Value(str(place), INT64)
+        if context.lanes:
+            value = function.splat(value, context.lanes)
+            counts = function.iota("i64", context.lanes)
+            steps = function.constant(counts.type, count.strides[-1])
+            value = function.binary("add", value, function.binary("mul", counts, steps))
+        return value if element == "i64" else function.cast("trunc", value, element)
+
+    def _varies(self, expression: Expression) -> bool:
+        """Whether an expression differs from lane to lane."""
+        known = self._varying.get(id(expression))
+        if known is None:
+            own = isinstance(expression, (Load, Gathered, Count)) and expression.strides[-1] != 0
+            if isinstance(expression, OneHot):
+                own = expression.position.strides[-1] != 0
+            known = own or any(self._varies(each) for each in parts_of(expression))
+            self._varying[id(expression)] = known
+        return known
+
+
+def _element(dtype: np.dtype[Any]) -> str:
+    element = register_element(dtype)
+    assert element is not None
+    return element
+
+
+def _dtype(expression: Expression) -> np.dtype[Any]:
+    """Give the dtype of an expression's value."""
+    if isinstance(expression, Apply):
+        assert isinstance(expression.node.type, ArrayType)
+        return expression.node.type.dtype
+    if isinstance(expression, (Load, Gathered)):
+        return expression.buffer.dtype
+    return expression.dtype
+
+
+def _span(statement: Reduce) -> int:
+    """Give the outermost loop from which on all loops are reduced."""
+    span = len(statement.reduced)
+    while span and statement.reduced[span - 1]:
+        span -= 1
+    return span
+
+
+def _is_in_memory(statement: Reduce) -> bool:
+    """Whether a reduction adds to its result in memory."""
+    span = _span(statement)
+    return span == len(statement.reduced) or any(statement.reduced[:span])
+
+
+def _identity(statement: Reduce) -> float:
+    """Give the number that changes nothing."""
+    dtype = statement.buffer.dtype
+    if statement.operation in ("sum", "any"):
+        return 0
+    if statement.operation in ("prod", "all"):
+        return 1
+    lowest = statement.operation == "max"
+    if dtype.kind == "f":
+        return -math.inf if lowest else math.inf
+    if dtype.kind == "b":
+        return 0 if lowest else 1
+    limits = np.iinfo(dtype)
+    return int(limits.min if lowest else limits.max)
+
+
+def _across(statement: Reduce) -> str:
+    """Name the operation that combines the lanes of a vector."""
+    kind = statement.buffer.dtype.kind
+    if statement.operation in ("sum", "prod"):
+        return "add" if statement.operation == "sum" else "mul"
+    if statement.operation in ("any", "all") or kind == "b":
+        return "or" if statement.operation in ("any", "max") else "and"
+    largest = statement.operation == "max"
+    if kind == "f":
+        return "fmaximum" if largest else "fminimum"
+    return ("s" if kind == "i" else "u") + ("max" if largest else "min")
+
+
+def _factors(statement: Reduce) -> tuple[Expression, Expression] | None:
+    """Give the factors of a sum of products, which are multiplied and added at once."""
+    value = statement.value
+    if statement.operation != "sum" or not isinstance(value, Apply):
+        return None
+    name = value.node.operation.name
+    if name != "multiply" and not (name == "scale" and value.zero_safe and statement.zero_safe):
+        return None
+    dtype = statement.buffer.dtype
+    if (
+        dtype.char not in "fd"
+        or _dtype(value) != dtype
+        or any(_dtype(each) != dtype for each in value.args)
+    ):
+        return None
+    left, right = value.args
+    return left, right
+
+
+def _size(expression: Expression) -> int:
+    """Count what an expression consists of."""
+    return 1 + sum(_size(each) for each in parts_of(expression))
+
+
+def _coalesced(nest: Nest, first: int) -> Nest:
+    """Make one loop of two, from a loop on, wherever every access runs through both evenly."""
+    tuples: set[tuple[int, ...]] = set()
+    reduced: list[tuple[bool, ...]] = []
+    for statement in nest.statements:
+        tuples.add(statement.strides)
+        tuples |= _strides_in(statement)
+        if isinstance(statement, Reduce):
+            reduced.append(statement.reduced)
+        elif isinstance(statement, Scatter):
+            return nest
+    kept = list(range(len(nest.extents)))
+    extents = list(nest.extents)
+    for loop in reversed(range(first, len(extents) - 1)):
+        inner = kept[kept.index(loop) + 1]
+        if all(each[loop] == each[inner] * extents[inner] for each in tuples) and all(
+            each[loop] == each[inner] for each in reduced
+        ):
+            extents[inner] *= extents[loop]
+            kept.remove(loop)
+    if len(kept) == len(nest.extents):
+        return nest
+    copies: dict[int, Expression] = {}
+
+    def pick(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(values[loop] for loop in kept)
+
+    def copy(expression: Expression) -> Expression:
+        known = copies.get(id(expression))
+        if known is None:
+            known = copies[id(expression)] = _with_strides(expression, pick, copy)
+        return known
+
+    statements: list[Statement] = []
+    for statement in nest.statements:
+        value = copy(statement.value)
+        if isinstance(statement, Reduce):
+            reduced_loops = pick(statement.reduced)
+            statements.append(
+                replace(
+                    statement, strides=pick(statement.strides), reduced=reduced_loops, value=value
+                )
+            )
+        else:
+            statements.append(replace(statement, strides=pick(statement.strides), value=value))
+    return Nest(tuple(extents[loop] for loop in kept), statements)
+
+
+def _with_strides(
+    expression: Expression,
+    pick: Callable[[tuple[Any, ...]], tuple[Any, ...]],
+    copy: Callable[[Expression], Expression],
+) -> Expression:
+    if isinstance(expression, Number):
+        return expression
+    if isinstance(expression, Apply):
+        return replace(expression, args=tuple(copy(each) for each in expression.args))
+    if isinstance(expression, OneHot):
+        position = replace(expression.position, strides=pick(expression.position.strides))
+        return replace(
+            expression,
+            index=copy(expression.index),
+            value=copy(expression.value),
+            position=position,
+        )
+    if isinstance(expression, Gathered):
+        parts = tuple((copy(index), stride, length) for index, stride, length in expression.parts)
+        return replace(expression, strides=pick(expression.strides), parts=parts)
+    return replace(expression, strides=pick(expression.strides))
+
+
+def _strides_in(statement: Statement) -> set[tuple[int, ...]]:
+    """Collect the strides of all that a statement reads and counts."""
+    found: set[tuple[int, ...]] = set()
+    pending: list[Expression] = [statement.value]
+    seen: set[int] = set()
+    while pending:
+        expression = pending.pop()
+        if id(expression) in seen:
+            continue
+        seen.add(id(expression))
+        if isinstance(expression, (Load, Gathered, Count)):
+            found.add(expression.strides)
+        elif isinstance(expression, OneHot):
+            found.add(expression.position.strides)
+        pending.extend(parts_of(expression))
+    return found

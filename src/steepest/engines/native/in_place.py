@@ -1,0 +1,80 @@
+"""Which results can be written over the values that they replace: new weights over the old."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from steepest.engines.native.fuse import is_row_aligned, is_same_entry
+from steepest.engines.native.layout import buffers_read, buffers_written
+from steepest.engines.native.loops import Buffer, Kernel, Origin, Program, Store, loads_of
+
+__all__ = ["written_in_place"]
+
+
+def written_in_place(program: Program, carried: Sequence[tuple[int, int]]) -> dict[Buffer, Buffer]:
+    """Find the outputs that may share the memory of an input.
+
+    Parameters
+    ----------
+    program : Program
+    carried : sequence of (int, int)
+        Positions of an input and of the output that takes its place after the run.
+
+    Returns
+    -------
+    dict from Buffer to Buffer
+        From outputs to inputs. The program reads such an input nowhere after it has written the
+        output's entry at the same place.
+    """
+    readers: dict[Buffer, list[int]] = {}
+    writers: dict[Buffer, list[int]] = {}
+    for place, item in enumerate(program.items):
+        for buffer in buffers_read(item):
+            readers.setdefault(buffer, []).append(place)
+        for buffer in buffers_written(item):
+            writers.setdefault(buffer, []).append(place)
+    homes: dict[Buffer, Buffer] = {}
+    for before, after in carried:
+        if after < 0:
+            continue
+        old, new = program.inputs[before], program.outputs[after]
+        if new.origin is not Origin.OUTPUT or new.position != after or old in homes.values():
+            continue
+        places = writers.get(new, [])
+        if len(places) != 1 or readers.get(new):
+            continue
+        last_read = max(readers.get(old, [-1]))
+        item = program.items[places[0]]
+        if last_read < places[0] or (
+            last_read == places[0] and isinstance(item, Kernel) and _may_overwrite(item, new, old)
+        ):
+            homes[new] = old
+    return homes
+
+
+def _may_overwrite(kernel: Kernel, new: Buffer, old: Buffer) -> bool:
+    """Whether a kernel reads each old entry before it writes the new one."""
+    written = None
+    for nest in kernel.nests:
+        for statement in nest.statements:
+            for load in loads_of(statement):
+                if load.buffer is old and written is not None:
+                    return False
+        for statement in nest.statements:
+            if statement.buffer is new:
+                written = (nest, statement)
+    if written is None:
+        return False
+    nest, store = written
+    if not isinstance(store, Store):
+        return False
+    for other in kernel.nests:
+        for statement in other.statements:
+            for load in loads_of(statement):
+                if load.buffer is not old:
+                    continue
+                if other is nest and not is_same_entry(store, load):
+                    return False
+                if other is not nest and not is_row_aligned(store, load, other.extents):
+                    return False
+    return True

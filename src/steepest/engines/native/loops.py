@@ -1,0 +1,329 @@
+"""What a fused graph is: loop nests over buffers, and what runs between them.
+
+The representation between fusing and emitting. A `Program` is a list of items that run one after
+the other: a `Kernel` (loop nests that share their outer loop), a `MatrixProduct` or a `Callback`
+into NumPy. Within a nest, expressions say what is computed for each setting of the loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from steepest.graph import ArrayType, Node
+
+__all__ = [
+    "Apply",
+    "Buffer",
+    "Callback",
+    "Count",
+    "Expression",
+    "Gathered",
+    "Item",
+    "Kernel",
+    "Load",
+    "MatrixProduct",
+    "Nest",
+    "Number",
+    "OneHot",
+    "Origin",
+    "Program",
+    "Reduce",
+    "Scatter",
+    "Statement",
+    "Storage",
+    "Store",
+    "loads_of",
+    "parts_of",
+]
+
+
+class Origin(Enum):
+    """Where the memory of a buffer comes from."""
+
+    ARENA = "arena"
+    INPUT = "input"
+    OUTPUT = "output"
+    CONSTANT = "constant"
+
+
+@dataclass(slots=True, eq=False)
+class Buffer:
+    """A piece of memory.
+
+    Attributes
+    ----------
+    number : int
+    dtype : numpy.dtype
+    size : int
+        Number of entries.
+    origin : Origin
+    position : int
+        Of the input or output, or among the program's constants.
+    offset : int
+        Bytes from the beginning of the arena, for a buffer that lies there; given by the layout.
+    """
+
+    number: int
+    dtype: np.dtype[Any]
+    size: int
+    origin: Origin = Origin.ARENA
+    position: int = 0
+    offset: int = -1
+
+    @property
+    def bytes(self) -> int:
+        """Size in bytes."""
+        return self.size * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How a value lies in a buffer: entry (i, j, …) at ``offset + i * strides[0] + …``."""
+
+    buffer: Buffer
+    offset: int
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Load:
+    """Read a buffer, at ``offset`` plus each loop's index times its stride."""
+
+    buffer: Buffer
+    offset: int
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gathered:
+    """Read a buffer at places that are computed.
+
+    Attributes
+    ----------
+    parts : tuple of (Expression, stride, length)
+        Each index, counted from the end where it is negative, times its stride is added to the
+        place; an index beyond the length is an error.
+    """
+
+    buffer: Buffer
+    offset: int
+    strides: tuple[int, ...]
+    parts: tuple[tuple[Expression, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Number:
+    """A number that is known, of the dtype of its node."""
+
+    value: Any
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Count:
+    """An integer that counts along loops, as the entries of ``np.arange`` do."""
+
+    offset: int
+    strides: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Apply:
+    """Apply an element-wise operation.
+
+    Attributes
+    ----------
+    node : Node
+        Its operation and the types of its inputs say what is done.
+    zero_safe : bool
+        Whether a NaN that a zero factor would have kept away may arise here.
+    """
+
+    node: Node
+    args: tuple[Expression, ...]
+    zero_safe: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OneHot:
+    """A value where a position along an axis is that of an index, and zero elsewhere.
+
+    Attributes
+    ----------
+    index : Expression
+        Counted from the end where it is negative; beyond the length it is an error.
+    length : int
+        Of the axis.
+    position : Count
+    value : Expression
+    dtype : numpy.dtype
+        Of the value.
+    """
+
+    index: Expression
+    length: int
+    position: Count
+    value: Expression
+    dtype: np.dtype[Any]
+
+
+Expression: TypeAlias = Load | Gathered | Number | Count | Apply | OneHot
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Store:
+    """Write an expression's value for each setting of the loops."""
+
+    buffer: Buffer
+    offset: int
+    strides: tuple[int, ...]
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reduce:
+    """Combine an expression's values over the loops whose stride in the result is 0.
+
+    Attributes
+    ----------
+    operation : str
+        "sum", "prod", "max", "min", "any" or "all".
+    zero_safe : bool
+        Whether the value comes from a product in which a zero factor makes a zero term.
+    """
+
+    operation: str
+    buffer: Buffer
+    offset: int
+    strides: tuple[int, ...]
+    reduced: tuple[bool, ...]
+    value: Expression
+    zero_safe: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scatter:
+    """Add an expression's values up at places that are computed, in a buffer of zeros."""
+
+    buffer: Buffer
+    offset: int
+    strides: tuple[int, ...]
+    parts: tuple[tuple[Expression, int, int], ...]
+    value: Expression
+
+
+Statement: TypeAlias = Store | Reduce | Scatter
+
+
+@dataclass(slots=True, eq=False)
+class Nest:
+    """Statements within the same loops, the last of which is run in vectors."""
+
+    extents: tuple[int, ...]
+    statements: list[Statement] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class Kernel:
+    """Nests that run side by side for a block of settings of their common outer loop.
+
+    Attributes
+    ----------
+    outer : int
+        Length of the outer loop, the first of every nest; 0 for a kernel without loops.
+    nests : list of Nest
+    zeroed : list of Buffer
+        What is filled with zeros before.
+    """
+
+    outer: int
+    nests: list[Nest] = field(default_factory=list)
+    zeroed: list[Buffer] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class MatrixProduct:
+    """``result[m, n] = Σ left[m, k] right[k, n]``, for each setting of batch indices.
+
+    Attributes
+    ----------
+    operands : tuple of (Storage, ArrayType)
+        The arguments as NumPy takes them.
+    """
+
+    node: Node
+    left: Storage
+    right: Storage
+    result: Buffer
+    extents: tuple[int, int, int]
+    batch: tuple[int, ...]
+    zero_safe: bool
+    operands: tuple[tuple[Storage, ArrayType], ...]
+
+
+@dataclass(slots=True, eq=False)
+class Callback:
+    """An operation that NumPy does, on buffers as they lie in memory."""
+
+    node: Node
+    inputs: list[tuple[Storage, ArrayType] | Number]
+    results: list[Buffer]
+
+
+Item: TypeAlias = Kernel | MatrixProduct | Callback
+
+
+@dataclass(slots=True, eq=False)
+class Program:
+    """What runs for a graph.
+
+    Attributes
+    ----------
+    buffers : list of Buffer
+    constants : list of ndarray
+        Captured arrays, read at each run.
+    items : list of Item
+    careful : bool
+        Whether products in which a zero factor makes a zero term are computed with care.
+    """
+
+    buffers: list[Buffer]
+    inputs: list[Buffer]
+    outputs: list[Buffer]
+    constants: list[np.ndarray[Any, Any]]
+    items: list[Item]
+    careful: bool
+
+
+def parts_of(expression: Expression) -> Iterator[Expression]:
+    """Give what an expression is computed from, one level down."""
+    if isinstance(expression, Apply):
+        yield from expression.args
+    elif isinstance(expression, Gathered):
+        for index, _, _ in expression.parts:
+            yield index
+    elif isinstance(expression, OneHot):
+        yield expression.index
+        yield expression.value
+
+
+def loads_of(statement: Statement) -> Iterator[Load | Gathered]:
+    """Give all that a statement reads from memory."""
+    pending: list[Expression] = [statement.value]
+    if isinstance(statement, Scatter):
+        pending += [index for index, _, _ in statement.parts]
+    seen = set()
+    while pending:
+        expression = pending.pop()
+        if id(expression) in seen:
+            continue
+        seen.add(id(expression))
+        if isinstance(expression, (Load, Gathered)):
+            yield expression
+        pending.extend(parts_of(expression))

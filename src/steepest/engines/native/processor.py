@@ -1,0 +1,68 @@
+"""The processor that code is made for: its name, and how wide its vectors are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+__all__ = ["Processor", "host_processor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """A processor as LLVM knows it.
+
+    Attributes
+    ----------
+    triple : str
+        LLVM's name of the platform.
+    name : str
+        LLVM's name of the model, as "znver4", or "x86-64-v3".
+    features : str
+        What it can do, as "+avx2,+fma".
+    vector_bits : int
+        Width of its vector registers.
+    has_masks : bool
+        Whether loads and stores can leave out entries at no cost (AVX-512).
+    """
+
+    triple: str
+    name: str
+    features: str
+    vector_bits: int
+    has_masks: bool
+
+    def lanes(self, bits: int) -> int:
+        """Entries of so many bits in a vector register."""
+        return self.vector_bits // bits
+
+    @property
+    def function_attributes(self) -> str:
+        """What LLVM is told about each function."""
+        return (
+            f'nounwind "prefer-vector-width"="{self.vector_bits}"'
+            f' "min-legal-vector-width"="{self.vector_bits}"'
+            ' "no-trapping-math"="true"'
+        )
+
+
+def processor(triple: str, name: str, features: str) -> Processor:
+    """Describe a processor by its features."""
+    has = set(features.split(","))
+    masks = {"+avx512f", "+avx512vl", "+avx512bw", "+avx512dq"} <= has
+    if masks:
+        bits = 512
+    elif "+avx2" in has and "+fma" in has:
+        bits = 256
+    else:
+        bits = 128
+    return Processor(triple, name, features, bits, masks)
+
+
+@cache
+def host_processor() -> Processor:
+    """Find out what this machine has."""
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features().flatten()
+    return processor(llvm.get_default_triple(), llvm.get_host_cpu_name(), features)

@@ -1,0 +1,1388 @@
+"""Products of two matrices whose shapes are known: code for exactly these shapes.
+
+A tile of the result stays in registers while the inner index runs. Two forms of tile:
+
+- *broadcast*: vectors run along the columns of the result; an entry of the left matrix, broadcast,
+  multiplies entries of a row of the right one;
+- *dot*: vectors run along the inner index; each entry of the result has an accumulator, whose
+  entries are added up at the end.
+
+Either form also computes the transposed product (resultᵀ = rightᵀ · leftᵀ), and either first copies
+the right matrix, block by block, to where its vectors are contiguous when they are not. `_plan`
+estimates the cycles of each way and takes the least. The blocking follows Goto and van de Geijn,
+"Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), 2008.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from steepest.engines.native.assembly import (
+    BOOL,
+    INT64,
+    POINTER,
+    Function,
+    Module,
+    Type,
+    Value,
+)
+from steepest.engines.native.processor import Processor
+
+__all__ = ["Product", "choose", "product_function"]
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """result[rows, columns] = left[rows, inner] @ right[inner, columns]; strides count entries.
+
+    Attributes
+    ----------
+    rows, columns, inner : int
+        The shape.
+    element : str
+        "float" or "double".
+    left_strides : tuple of int
+        From row to row, and along the inner index. Not negative.
+    right_strides : tuple of int
+        Along the inner index, and from column to column. Not negative.
+    result_stride : int
+        From row to row of the result, whose columns are contiguous.
+    """
+
+    rows: int
+    columns: int
+    inner: int
+    element: str
+    left_strides: tuple[int, int]
+    right_strides: tuple[int, int]
+    result_stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """A product as the emitter sees it: the result's columns may have a stride too."""
+
+    rows: int
+    columns: int
+    inner: int
+    left: tuple[int, int]  # (row, inner)
+    right: tuple[int, int]  # (inner, column)
+    result: tuple[int, int]  # (row, column)
+
+    @property
+    def transposed(self) -> _Problem:
+        return _Problem(
+            self.columns,
+            self.rows,
+            self.inner,
+            self.right[::-1],
+            self.left[::-1],
+            self.result[::-1],
+        )
+
+
+class _Plan(NamedTuple):
+    """How a product is computed.
+
+    Attributes
+    ----------
+    cycles : float
+        The estimate.
+    lanes : int
+        Entries of a vector.
+    rows, columns : int
+        Size of a tile; its columns are vectors in the broadcast form.
+    packed, left_packed : bool
+        Whether the right and the left matrix are copied.
+    unrolled : bool
+        Whether there are no loops.
+    """
+
+    cycles: float
+    form: Literal["broadcast", "dot"]
+    transposed: bool
+    lanes: int
+    rows: int
+    columns: int
+    packed: bool
+    left_packed: bool
+    unrolled: bool
+
+
+# Entries that an accumulator adds up before the sum goes to the result: bounds the rounding error
+# of long sums.
+_BLOCK = 256
+# Bytes of the copy of a part of the right matrix, on the stack and in the second-level cache.
+_SCRATCH = 256 * 1024
+# Bytes that stay in the first-level cache.
+_FIRST_CACHE = 32 * 1024
+# Multiply-adds of vectors up to which a product is straight-line code.
+_STRAIGHT = 128
+# Steps of a tile times its accumulators up to which the steps are straight-line code.
+_STRAIGHT_STEPS = 32
+# Steps of a dot product up to which adding up across the vectors is worth code of its own.
+_SHORT = 16
+# Multiply-adds that must be under way for the processor to be busy: latency times throughput.
+_IN_FLIGHT = 8
+_BITS = {"float": 32, "double": 64}
+# Multiply-adds from which BLAS is at least as fast, by the bits of a vector. With 512, measured, it
+# never is; processors whose vectors have 128 often have other units for matrices, which BLAS knows.
+_BLAS_FROM = {128: 2**18, 256: 2**30}
+_PARAMETERS = [
+    ("ptr noalias readonly", "left"),
+    ("ptr noalias readonly", "right"),
+    ("ptr noalias", "result"),
+]
+
+
+def product_function(
+    module: Module, product: Product, processor: Processor, *, linkage: str = "internal"
+) -> str:
+    """Add the function of a product to a module, once.
+
+    The code is as it should be already: translated without LLVM's passes over it, it is as fast,
+    and there in half the time.
+
+    Parameters
+    ----------
+    linkage : str
+        "internal", or "" to call the function from other modules.
+
+    Returns
+    -------
+    str
+        The name of a function ``void (ptr left, ptr right, ptr result)`` that overwrites
+        the result, which must not overlap the others. When `choose` says "blas", it calls
+        one of `blas.symbols`, whose address the loader must supply.
+    """
+    product = _normalised(product)
+    name = _name(product)
+    if module.defines(name):
+        return name
+    gemm = _gemm(product)
+    if gemm is not None and choose(product, processor) == "blas":
+        _emit_blas(module, name, product, gemm, linkage)
+    else:
+        _emit(module, name, product, processor, linkage)
+    return name
+
+
+def choose(product: Product, processor: Processor) -> Literal["emitted", "blas"]:
+    """Say what computes a product: a rule of shape and processor, never a timing.
+
+    A product that BLAS cannot take, because of its strides or since it is empty, is emitted.
+    """
+    size = product.rows * product.columns * product.inner
+    limit = _BLAS_FROM.get(processor.vector_bits)
+    if limit is None or size < limit or _gemm(_normalised(product)) is None:
+        return "emitted"
+    return "blas"
+
+
+def _normalised(product: Product) -> Product:
+    """Set the strides that are never followed, so that equal products have one name."""
+    rows, columns, inner = product.rows, product.columns, product.inner
+    return replace(
+        product,
+        left_strides=(
+            product.left_strides[0] if rows > 1 else 1,
+            product.left_strides[1] if inner > 1 else 1,
+        ),
+        right_strides=(
+            product.right_strides[0] if inner > 1 else 1,
+            product.right_strides[1] if columns > 1 else 1,
+        ),
+        result_stride=product.result_stride if rows > 1 else max(columns, 1),
+    )
+
+
+def _name(product: Product) -> str:
+    shape = f"{product.rows}x{product.inner}x{product.columns}"
+    strides = (*product.left_strides, *product.right_strides, product.result_stride)
+    return f"product_{product.element}_{shape}_" + "_".join(map(str, strides))
+
+
+# The call of a library.
+
+
+class _Gemm(NamedTuple):
+    """What is asked of BLAS, which stores columns: resultᵀ = rightᵀ · leftᵀ."""
+
+    right_transposed: bool
+    right_leading: int
+    left_transposed: bool
+    left_leading: int
+
+
+def _gemm(product: Product) -> _Gemm | None:
+    """Write a product as BLAS takes it; None when its strides are none that BLAS takes."""
+    right = _leading(product.right_strides[::-1], product.columns, product.inner)
+    left = _leading(product.left_strides[::-1], product.inner, product.rows)
+    limit = 2**31
+    sizes = (product.rows, product.columns, product.inner, product.result_stride)
+    if right is None or left is None or max(*sizes, right[1], left[1]) >= limit or not all(sizes):
+        return None
+    return _Gemm(*right, *left)
+
+
+def _leading(strides: tuple[int, int], rows: int, columns: int) -> tuple[bool, int] | None:
+    """Describe a matrix of so many rows and columns: (whether it is transposed, leading size)."""
+    if strides[0] == 1 and (strides[1] >= rows or columns == 1):
+        return False, max(strides[1], rows)
+    if strides[1] == 1 and (strides[0] >= columns or rows == 1):
+        return True, max(strides[0], columns)
+    return None
+
+
+def _emit_blas(module: Module, name: str, product: Product, gemm: _Gemm, linkage: str) -> None:
+    prefix = "s" if product.element == "float" else "d"
+    symbol = f"steepest_{prefix}gemm"
+    module.declare(symbol, f"declare void @{symbol}({', '.join(['ptr'] * 13)})")
+    function = module.function(
+        name,
+        None,
+        _PARAMETERS,
+        linkage=linkage,
+    )
+    left, right, result = function.parameters
+    sizes = (
+        product.columns,
+        product.rows,
+        product.inner,
+        gemm.right_leading,
+        gemm.left_leading,
+        product.result_stride,
+    )
+    integers = module.constant_table(f"{name}.sizes", "i32", [str(each) for each in sizes])
+    columns, rows, inner, right_leading, left_leading, result_leading = (
+        function.offset(integers, "i32", each) for each in range(6)
+    )
+    scalar = Type(product.element)
+    one, zero = (function.constant(scalar, each).name for each in (1.0, 0.0))
+    factors = module.constant_table(f"{name}.factors", product.element, [one, zero])
+    letters = [str(ord("T" if each else "N")) for each in (gemm[0], gemm[2])]
+    transposed = module.constant_table(f"{name}.transposed", "i8", letters)
+    arguments = (
+        transposed,
+        function.offset(transposed, "i8", 1),
+        columns,
+        rows,
+        inner,
+        factors,
+        right,
+        right_leading,
+        left,
+        left_leading,
+        function.offset(factors, product.element, 1),
+        result,
+        result_leading,
+    )
+    function.do(f"call void @{symbol}({', '.join(map(str, arguments))})")
+    function.give()
+
+
+# The plan.
+
+
+def _registers(processor: Processor) -> int:
+    """Count the vector registers."""
+    return 16 if processor.triple.startswith("x86") and not processor.has_masks else 32
+
+
+def _tiles(extent: int, tile: int) -> list[tuple[int, int]]:
+    """Divide an extent: (how many tiles, of what size)."""
+    return [each for each in ((extent // tile, tile), (1, extent % tile)) if all(each)]
+
+
+def _computing_cycles(
+    steps: int, down: list[tuple[int, int]], along: list[tuple[int, int]], finish: float
+) -> float:
+    """Estimate all tiles: two multiply-adds and two loads a cycle, then what each sum takes."""
+    cycles = 0.0
+    for many, rows in down:
+        for several, columns in along:
+            loads = rows + columns
+            step = max(rows * columns, loads) / 2 + loads / 16
+            cycles += many * several * (steps * step + finish * rows * columns + 4)
+    # Code takes time to compile: of plans that are nearly as fast, the shortest.
+    code = sum(rows for _, rows in down) * sum(columns for _, columns in along)
+    return cycles * (1 + code / 300)
+
+
+def _copy_cycles(problem: _Problem, lanes: int, contiguous: int, across: int) -> float:
+    """Estimate the copy of the right matrix to vectors along an index.
+
+    Parameters
+    ----------
+    contiguous, across : int
+        The stride along the vectors, and from one to the next.
+    """
+    entries = problem.inner * problem.columns
+    if contiguous == 1:
+        return 2 * entries / lanes
+    if across == 1:
+        return 6 * entries / lanes
+    return 2.0 * entries
+
+
+def _reading_cycles(problem: _Problem, bits: int, rows: int, packed: bool) -> float:
+    """Estimate how long the right matrix takes to come again and again, for each row of tiles."""
+    size = problem.inner * problem.columns * bits // 8
+    if size <= _FIRST_CACHE:
+        return 0.0
+    # Bytes a cycle from the second-level cache, and from beyond it or with jumps; about half the
+    # time passes while the processor computes.
+    far = size / 10
+    passes = -(-problem.rows // rows)
+    if packed:
+        return far + passes * size / 32 / 2
+    return passes * (size / 24 if size <= _SCRATCH else far) / 2
+
+
+@lru_cache(maxsize=1024)
+def _plan(problem: _Problem, element: str, processor: Processor) -> _Plan:
+    """Find the way that takes the least cycles by a rough estimate."""
+    plans = []
+    for transposed, each in ((False, problem), (True, problem.transposed)):
+        for packed in (False, True):
+            plans += _broadcast_plans(each, transposed, packed, _BITS[element], processor)
+            plans += _dot_plans(each, transposed, packed, _BITS[element], processor)
+    return min(plans, key=lambda plan: plan.cycles)
+
+
+def _lanes(extent: int, bits: int, processor: Processor) -> int:
+    """Choose the narrowest vector that holds an extent, or the widest that there is."""
+    return min(processor.lanes(bits), max(2, 1 << (extent - 1).bit_length()))
+
+
+def _broadcast_plans(
+    problem: _Problem, transposed: bool, packed: bool, bits: int, processor: Processor
+) -> list[_Plan]:
+    if problem.right[1] != 1 and not packed:
+        return []
+    lanes = _lanes(problem.columns, bits, processor)
+    vectors = -(-problem.columns // lanes)
+    copy = _copy_cycles(problem, lanes, problem.right[1], problem.right[0]) if packed else 0.0
+    unrolled = not packed and problem.rows * vectors * problem.inner <= _STRAIGHT
+    left_packed = _conflicts(problem, bits) and vectors >= 16
+    if left_packed:
+        copy += 8 * problem.rows * problem.inner / lanes
+    # A result whose columns are not contiguous is transposed on its way to memory.
+    finish = 1.5 if problem.result[1] == 1 else 8.0
+    plans = []
+    for columns in range(1, min(vectors, 6) + 1):
+        for rows in range(1, problem.rows + 1):
+            # The right matrix's vectors stay in registers; so does a broadcast that is used twice.
+            if rows * columns + columns + (columns > 1) > _registers(processor) - 1:
+                break
+            down, along = _tiles(problem.rows, rows), _tiles(vectors, columns)
+            computing = _computing_cycles(problem.inner, down, along, finish)
+            reading = _reading_cycles(problem, bits, rows, packed)
+            cycles = copy + computing + reading
+            plans.append(
+                _Plan(
+                    cycles,
+                    "broadcast",
+                    transposed,
+                    lanes,
+                    rows,
+                    columns,
+                    packed,
+                    left_packed,
+                    unrolled,
+                )
+            )
+    return plans
+
+
+def _conflicts(problem: _Problem, bits: int) -> bool:
+    """Whether the left matrix's steps all fall on a few places of the first-level cache."""
+    stride = problem.left[1] * bits // 8
+    return stride % 1024 == 0 and problem.inner > 64
+
+
+def _dot_plans(
+    problem: _Problem, transposed: bool, packed: bool, bits: int, processor: Processor
+) -> list[_Plan]:
+    if problem.left[1] != 1 or (problem.right[0] != 1 and not packed):
+        return []
+    lanes = _lanes(problem.inner, bits, processor)
+    if packed and lanes * problem.columns * bits // 8 > _SCRATCH:
+        return []
+    vectors = -(-problem.inner // lanes)
+    copy = _copy_cycles(problem, lanes, problem.right[0], problem.right[1]) if packed else 0.0
+    unrolled = not packed and problem.rows * problem.columns * vectors <= _STRAIGHT
+    plans = []
+    for columns in range(1, min(problem.columns, lanes) + 1):
+        for rows in range(1, min(problem.rows, lanes) + 1):
+            if rows * columns + min(rows, columns) + 1 > _registers(processor):
+                break
+            down, along = _tiles(problem.rows, rows), _tiles(problem.columns, columns)
+            computing = _computing_cycles(vectors, down, along, 3.0)
+            reading = _reading_cycles(problem, bits, rows, packed)
+            cycles = copy + computing + reading
+            plans.append(
+                _Plan(cycles, "dot", transposed, lanes, rows, columns, packed, False, unrolled)
+            )
+    return plans
+
+
+# The code.
+
+_Index = Value | int
+_Sums = list[Value | None]  # accumulators; None before the first step
+_Piece = tuple[Value, Value, int]  # a vector, its address, and how many of its entries count
+
+
+def _emit(module: Module, name: str, product: Product, processor: Processor, linkage: str) -> None:
+    problem = _Problem(
+        product.rows,
+        product.columns,
+        product.inner,
+        product.left_strides,
+        product.right_strides,
+        (product.result_stride, 1),
+    )
+    function = module.function(
+        name,
+        None,
+        _PARAMETERS,
+        linkage=linkage,
+        attributes="noinline",
+    )
+    left, right, result = function.parameters
+    if product.rows and product.columns:
+        if not product.inner:
+            _emit_zeros(function, problem, product.element, result)
+        else:
+            plan = _plan(problem, product.element, processor)
+            if plan.transposed:
+                problem = problem.transposed
+                left, right = right, left
+            emitter = _Emitter(function, problem, plan, product.element, processor.has_masks)
+            emitter.emit(left, right, result)
+    function.give()
+
+
+def _emit_zeros(function: Function, problem: _Problem, element: str, result: Value) -> None:
+    kind = Type(element)
+    with function.loop(problem.rows) as row, function.loop(problem.columns) as column:
+        start = function.multiply(row, _integer(problem.result[0]))
+        address = function.offset(result, element, function.add(start, column))
+        function.store(function.zero(kind), address)
+
+
+class _Emitter:
+    """Writes one product, in the form of its plan."""
+
+    def __init__(
+        self, function: Function, problem: _Problem, plan: _Plan, element: str, has_masks: bool
+    ) -> None:
+        self._f = function
+        self._problem = problem
+        self._plan = plan
+        self._element = element
+        self._has_masks = has_masks
+        self._lanes = plan.lanes
+        self._vector = Type(element, plan.lanes)
+        self._block = _block_length(problem, plan, element)
+        self._tiles: dict[int, Value] = {}
+        self._loop_metadata = _without_unrolling(function.module)
+        self._scratch = self._left_scratch = Value("null", POINTER)
+
+    def emit(self, left: Value, right: Value, result: Value) -> None:
+        """Write the body: the inner index block by block, each added to the result."""
+        problem = self._problem
+        work = self._dot_block if self._plan.form == "dot" else self._broadcast_block
+        if self._plan.packed:
+            self._scratch = self._f.allocate(Type(self._element), self._scratch_entries())
+        if self._plan.left_packed:
+            entries = self._block * _padded(self._plan.rows, self._lanes)
+            self._left_scratch = self._f.allocate(Type(self._element), entries)
+
+        def block(start: _Index, length: int, first: Value | bool) -> None:
+            work(
+                self._address(left, (start, problem.left[1])),
+                self._address(right, (start, problem.right[0])),
+                result,
+                length,
+                first,
+            )
+
+        if problem.inner == self._block:
+            block(0, problem.inner, True)
+            return
+        with self._loop(problem.inner // self._block * self._block, step=self._block) as start:
+            block(start, self._block, self._f.compare("eq", start, _integer(0)))
+        if rest := problem.inner % self._block:
+            block(problem.inner - rest, rest, False)
+
+    # The broadcast form. A panel is as many columns as a tile has.
+
+    def _broadcast_block(
+        self, left: Value, right: Value, result: Value, length: int, first: Value | bool
+    ) -> None:
+        width = self._plan.columns * self._lanes
+        panels, rest = divmod(self._problem.columns, width)
+        chunk = self._chunk_panels()
+        if panels <= chunk:
+            self._broadcast_chunk(left, right, result, length, first, panels, rest)
+            return
+        with self._loop(panels, step=chunk) as start:
+            remaining = self._f.subtract(_integer(panels), start)
+            count = self._f.intrinsic("llvm.smin", remaining, _integer(chunk))
+            self._broadcast_chunk(
+                left,
+                self._address(right, (start, width * self._problem.right[1])),
+                self._address(result, (start, width * self._problem.result[1])),
+                length,
+                first,
+                count,
+                0,
+            )
+        if rest:
+            self._broadcast_chunk(
+                left,
+                self._address(right, (panels, width * self._problem.right[1])),
+                self._address(result, (panels, width * self._problem.result[1])),
+                length,
+                first,
+                0,
+                rest,
+            )
+
+    def _chunk_panels(self) -> int:
+        """Count the panels that are copied together."""
+        width = self._plan.columns * self._lanes
+        if not self._plan.packed:
+            return self._problem.columns // width
+        return max(1, _SCRATCH * 8 // (_BITS[self._element] * self._block * width))
+
+    def _scratch_entries(self) -> int:
+        if self._plan.form == "dot":
+            return _padded(self._block, self._lanes) * self._problem.columns
+        width = self._plan.columns * self._lanes
+        panels, rest = divmod(self._problem.columns, width)
+        chunk = self._chunk_panels()
+        if panels > chunk:
+            return self._block * chunk * width
+        return self._block * (panels * width + _padded(rest, self._lanes))
+
+    def _broadcast_chunk(
+        self,
+        left: Value,
+        right: Value,
+        result: Value,
+        length: int,
+        first: Value | bool,
+        panels: _Index,
+        rest: int,
+    ) -> None:
+        """Multiply by some panels of full width, and one of the rest of the columns."""
+        problem, width = self._problem, self._plan.columns * self._lanes
+        padded_rest = _padded(rest, self._lanes)
+        if self._plan.packed:
+
+            def source(panel: _Index) -> Value:
+                return self._address(self._scratch, (panel, length * width))
+
+            strides = width, padded_rest
+
+            def copy(panel: _Index, columns: int, stride: int) -> None:
+                start = self._address(right, (panel, width * problem.right[1]))
+                self._copy(start, problem.right, stride, (length, columns), source(panel))
+
+            self._each(panels, lambda panel: copy(panel, width, width))
+            if rest:
+                copy(panels, rest, padded_rest)
+        else:
+
+            def source(panel: _Index) -> Value:
+                return self._address(right, (panel, width))
+
+            strides = problem.right[0], problem.right[0]
+
+        def row_of_tiles(row: _Index, rows: int) -> None:
+            left_start = self._address(left, (row, problem.left[0]))
+            result_row = self._address(result, (row, problem.result[0]))
+            left_strides = problem.left
+            if self._plan.left_packed:
+                left_strides = 1, _padded(rows, self._lanes)
+                extents = length, rows
+                self._copy(
+                    left_start, problem.left[::-1], left_strides[1], extents, self._left_scratch
+                )
+                left_start = self._left_scratch
+
+            def tile(panel: _Index, columns: int, stride: int) -> None:
+                self._broadcast_tile(
+                    left_start,
+                    left_strides,
+                    source(panel),
+                    stride,
+                    self._address(result_row, (panel, width * problem.result[1])),
+                    length,
+                    first,
+                    rows,
+                    columns,
+                )
+
+            self._each(panels, lambda panel: tile(panel, width, strides[0]))
+            if rest:
+                tile(panels, rest, strides[1])
+
+        self._each_tile(problem.rows, self._plan.rows, row_of_tiles)
+
+    def _broadcast_tile(
+        self,
+        left: Value,
+        left_strides: tuple[int, int],
+        right: Value,
+        right_stride: int,
+        result: Value,
+        length: int,
+        first: Value | bool,
+        rows: int,
+        columns: int,
+    ) -> None:
+        f, lanes = self._f, self._lanes
+        parts = [
+            (start, min(lanes, columns - start)) for start in range(0, columns, lanes)
+        ]  # of a row of the tile
+
+        def step(left: Value, right: Value, sums: _Sums) -> _Sums:
+            entries = [
+                self._load(self._address(right, (1, start)), lanes if self._plan.packed else active)
+                for start, active in parts
+            ]
+            new: _Sums = []
+            for row in range(rows):
+                scalar = f.load(self._vector.scalar, self._address(left, (row, left_strides[0])))
+                factor = f.splat(scalar, lanes)
+                for entry, total in zip(
+                    entries, sums[row * len(parts) : (row + 1) * len(parts)], strict=True
+                ):
+                    new.append(self._multiply_add(factor, entry, total))
+            return new
+
+        strides = left_strides[1], right_stride
+        sums = self._accumulate(length, left, right, strides, rows * len(parts), step)
+        if self._problem.result[1] == 1:
+            places = [(row, start) for row in range(rows) for start, _ in parts]
+            self._finish(
+                [
+                    (
+                        total,
+                        self._address(result, (row, self._problem.result[0]), (start, 1)),
+                        active,
+                    )
+                    for (row, start), total, (_, active) in zip(
+                        places, sums, parts * rows, strict=True
+                    )
+                ],
+                first,
+            )
+        else:
+            self._finish_transposed(sums, result, rows, columns, first)
+
+    def _finish_transposed(
+        self, sums: Sequence[Value], result: Value, rows: int, columns: int, first: Value | bool
+    ) -> None:
+        """Write a tile to a result whose rows are contiguous, not its columns."""
+        lanes, vectors = self._lanes, len(sums) // rows
+        row_stride, column_stride = self._problem.result
+        if rows == 1 or self._plan.unrolled:
+            pieces: list[_Piece] = []
+            for row in range(0, rows, lanes):
+                for number in range(vectors):
+                    group = sums[row * vectors + number : (row + lanes) * vectors : vectors]
+                    pieces += [
+                        (
+                            vector,
+                            self._address(
+                                result, (row, row_stride), (number * lanes + lane, column_stride)
+                            ),
+                            len(group),
+                        )
+                        for lane, vector in enumerate(_transpose(self._f, group))
+                        if number * lanes + lane < columns
+                    ]
+            self._finish(pieces, first)
+            return
+        tile = self._tile(len(sums))
+        for number, total in enumerate(sums):
+            self._f.store(total, self._address(tile, (number, lanes)))
+        add: Value | bool = not first
+        if isinstance(first, Value):
+            add = self._f.binary("xor", first, Value("true", BOOL))
+
+        def finish(row: _Index, height: _Index, column: _Index, width: _Index) -> None:
+            self._call_transposer(
+                self._address(tile, (row, vectors * lanes), (column, 1)),
+                vectors * lanes,
+                self._address(result, (row, row_stride), (column, column_stride)),
+                column_stride,
+                (height, width),
+                add,
+            )
+
+        self._each_part(
+            rows,
+            lambda row, height: self._each_part(
+                columns, lambda column, width: finish(row, height, column, width)
+            ),
+        )
+
+    # The dot form.
+
+    def _dot_block(
+        self, left: Value, right: Value, result: Value, length: int, first: Value | bool
+    ) -> None:
+        problem = self._problem
+        stride = problem.right[1]
+        if self._plan.packed:
+            stride = _padded(length, self._lanes)
+            extents = problem.columns, length
+            self._copy(right, problem.right[::-1], stride, extents, self._scratch)
+            right = self._scratch
+
+        def row_of_tiles(row: _Index, rows: int) -> None:
+            left_start = self._address(left, (row, problem.left[0]))
+            result_row = self._address(result, (row, problem.result[0]))
+
+            def tile(column: _Index, columns: int) -> None:
+                self._dot_tile(
+                    left_start,
+                    self._address(right, (column, stride)),
+                    stride,
+                    self._address(result_row, (column, problem.result[1])),
+                    length,
+                    first,
+                    rows,
+                    columns,
+                )
+
+            self._each_tile(problem.columns, self._plan.columns, tile)
+
+        self._each_tile(problem.rows, self._plan.rows, row_of_tiles)
+
+    def _dot_tile(
+        self,
+        left: Value,
+        right: Value,
+        right_stride: int,
+        result: Value,
+        length: int,
+        first: Value | bool,
+        rows: int,
+        columns: int,
+    ) -> None:
+        lanes = self._lanes
+        full, rest = divmod(length, lanes)
+
+        def partial_step(left: Value, right: Value, sums: _Sums, active: int) -> _Sums:
+            factors = [
+                self._load(self._address(left, (row, self._problem.left[0])), active)
+                for row in range(rows)
+            ]
+            entries = [
+                self._load(
+                    self._address(right, (column, right_stride)),
+                    lanes if self._plan.packed else active,
+                )
+                for column in range(columns)
+            ]
+            pairs = [(factor, entry) for factor in factors for entry in entries]
+            return [
+                self._multiply_add(factor, entry, total)
+                for (factor, entry), total in zip(pairs, sums, strict=True)
+            ]
+
+        def step(left: Value, right: Value, sums: _Sums) -> _Sums:
+            return partial_step(left, right, sums, lanes)
+
+        sums: _Sums = [None] * (rows * columns)
+        if full:
+            sums = [*self._accumulate(full, left, right, (lanes, lanes), rows * columns, step)]
+        if rest:
+            left, right = (self._address(each, (1, full * lanes)) for each in (left, right))
+            sums = partial_step(left, right, sums, rest)
+        totals = [total for total in sums if total is not None]
+        row_stride, column_stride = self._problem.result
+        places = sorted(
+            (row * row_stride + column * column_stride, total)
+            for (row, column), total in zip(
+                [(row, column) for row in range(rows) for column in range(columns)],
+                totals,
+                strict=True,
+            )
+        )
+        pieces: list[_Piece] = []
+        for start in range(0, len(places), lanes):
+            group = places[start : start + lanes]
+            vector = self._add_across([total for _, total in group])
+            for first_lane, count in _runs([place for place, _ in group]):
+                address = self._address(result, (1, group[first_lane][0]))
+                pieces.append((self._part(vector, first_lane, count), address, count))
+        self._finish(pieces, first)
+
+    # Loops.
+
+    def _each(self, end: _Index, body: Callable[[_Index], None]) -> None:
+        """Write a loop, or its body again and again where the product is straight-line code."""
+        if isinstance(end, int) and (end <= 1 or self._plan.unrolled):
+            for index in range(end):
+                body(index)
+        else:
+            with self._loop(end) as value:
+                body(value)
+
+    def _each_tile(self, extent: int, size: int, body: Callable[[_Index, int], None]) -> None:
+        """Divide an extent into tiles; the last may be smaller."""
+        full, rest = divmod(extent, size)
+        if full <= 1 or self._plan.unrolled:
+            for start in range(0, full * size, size):
+                body(start, size)
+        else:
+            with self._loop(full * size, step=size) as value:
+                body(value, size)
+        if rest:
+            body(full * size, rest)
+
+    def _accumulate(
+        self,
+        steps: int,
+        left: Value,
+        right: Value,
+        strides: tuple[int, int],
+        size: int,
+        step: Callable[[Value, Value, _Sums], _Sums],
+    ) -> list[Value]:
+        """Apply steps one after the other, the operands moving on by their strides.
+
+        A few accumulators alone would wait for each other's results: then steps alternate between
+        several sets of them.
+        """
+        sets = 1
+        while size * sets < _IN_FLIGHT and steps >= 4 * sets:
+            sets *= 2
+        sums: list[_Sums] = [[None] * size for _ in range(sets)]
+        straight = steps if self._plan.unrolled or steps * size <= _STRAIGHT_STEPS else steps % sets
+        if looped := steps - straight:
+            left, right, sums = self._repeat(looped // sets, left, right, strides, sums, step)
+        for number in range(straight):
+            at_left = self._address(left, (number, strides[0]))
+            at_right = self._address(right, (number, strides[1]))
+            sums[number % sets] = step(at_left, at_right, sums[number % sets])
+        complete = [[total for total in each if total is not None] for each in sums]
+        while len(complete) > 1:
+            half = len(complete) // 2
+            complete = [
+                [self._f.add(x, y) for x, y in zip(*pair, strict=True)]
+                for pair in zip(complete[:half], complete[half:], strict=True)
+            ]
+        return complete[0]
+
+    def _repeat(
+        self,
+        count: int,
+        left: Value,
+        right: Value,
+        strides: tuple[int, int],
+        sums: list[_Sums],
+        step: Callable[[Value, Value, _Sums], _Sums],
+    ) -> tuple[Value, Value, list[_Sums]]:
+        """Write a loop whose accumulators stay in registers, one step for each set of them."""
+        f = self._f
+        before = f.block
+        body, done = f.label("steps"), f.label("done")
+        f.jump(body)
+        f.begin_block(body)
+
+        def carried(name: str, kind: Type, start: str) -> Value:
+            value = Value(f"%{body}.{name}", kind)
+            f.do(f"{value.name} = phi {kind} [ {start}, %{before} ], [ {value.name}n, %{body} ]")
+            return value
+
+        index = carried("i", INT64, "0")
+        at_left = carried("left", POINTER, left.name)
+        at_right = carried("right", POINTER, right.name)
+        zero = self._f.zero(self._vector).name
+        old = [
+            [carried(f"s{one}.{two}", self._vector, zero) for two in range(len(each))]
+            for one, each in enumerate(sums)
+        ]
+        new = [
+            step(
+                self._address(at_left, (number, strides[0])),
+                self._address(at_right, (number, strides[1])),
+                [*each],
+            )
+            for number, each in enumerate(old)
+        ]
+        # A phi names its next value before that exists.
+        for pointer, stride in ((at_left, strides[0]), (at_right, strides[1])):
+            moved = len(sums) * stride
+            f.do(f"{pointer.name}n = getelementptr {self._element}, {pointer}, i64 {moved}")
+        names = [value for each in old for value in each]
+        totals = [total for each in new for total in each if total is not None]
+        for value, total in zip(names, totals, strict=True):
+            f.do(f"{value.name}n = bitcast {total} to {value.type}")
+        f.do(f"{index.name}n = add nuw nsw i64 {index.name}, 1")
+        again = f.emit(Type("i1"), f"icmp ult i64 {index.name}n, {count}")
+        f.do(f"br {again}, label %{body}, label %{done}{self._loop_metadata}")
+        f.begin_block(done)
+        ends = [[Value(f"{value.name}n", value.type) for value in each] for each in old]
+        return (
+            Value(f"{at_left.name}n", POINTER),
+            Value(f"{at_right.name}n", POINTER),
+            [[*each] for each in ends],
+        )
+
+    # Arithmetic.
+
+    def _multiply_add(self, x: Value, y: Value, total: Value | None) -> Value:
+        if total is None:
+            return self._f.multiply(x, y)
+        # Fused where the processor does that; elsewhere it would be a call of a library function.
+        return self._f.intrinsic("llvm.fmuladd", x, y, total)
+
+    def _add_across(self, vectors: Sequence[Value]) -> Value:
+        """Add up the entries of each vector; the sums are the first entries of one vector."""
+        if self._block <= _SHORT * self._lanes or len(vectors) <= 4:
+            return _add_across(self._f, vectors)
+        tile = self._tile(self._lanes)
+        for number, vector in enumerate(vectors):
+            self._f.store(vector, self._address(tile, (number, self._lanes)))
+        return self._f.call(_adder(self._f.module, self._vector), self._vector, tile)
+
+    def _tile(self, count: int) -> Value:
+        """Reserve memory for sums on their way to the result, once."""
+        if count not in self._tiles:
+            self._tiles[count] = self._f.allocate(self._vector, count)
+        return self._tiles[count]
+
+    def _part(self, x: Value, start: int, count: int) -> Value:
+        """Take successive entries of a vector, filled up to a power of two, or one as a scalar."""
+        if not x.type.lanes or count == x.type.lanes:
+            return x
+        if count == 1:
+            return self._f.extract(x, start)
+        last = start + count - 1
+        size = 1 << (count - 1).bit_length()
+        return _shuffle(self._f, x, None, [min(start + each, last) for each in range(size)])
+
+    # Memory.
+
+    def _address(self, pointer: Value, *terms: tuple[_Index, int]) -> Value:
+        """Move a pointer on by indices times strides."""
+        fixed = 0
+        for index, stride in terms:
+            if isinstance(index, int):
+                fixed += index * stride
+            elif stride:
+                entries = self._f.multiply(index, _integer(stride))
+                pointer = self._f.offset(pointer, self._element, entries)
+        return self._f.offset(pointer, self._element, fixed)
+
+    def _mask(self, lanes: int, active: int) -> Value:
+        entries = ", ".join(f"i1 {'true' if lane < active else 'false'}" for lane in range(lanes))
+        return Value(f"<{entries}>", Type("i1", lanes))
+
+    def _load(self, pointer: Value, active: int, kind: Type | None = None) -> Value:
+        """Read a vector, or its first entries and zeros."""
+        f, kind = self._f, kind or self._vector
+        lanes = kind.lanes
+        if active == lanes or not lanes:
+            return f.load(kind, pointer)
+        if self._has_masks and active & (active - 1):
+            return f.masked_load(kind, pointer, self._mask(lanes, active))
+        whole: Value | None = None
+        for start, count in _powers(active):
+            address = self._address(pointer, (1, start))
+            part = f.load(Type(self._element, count), address)
+            zeros = Value("zeroinitializer", part.type)
+            inside = range(start, start + count)
+            part = _shuffle(
+                f, part, zeros, [lane - start if lane in inside else count for lane in range(lanes)]
+            )
+            if whole is not None:
+                part = _shuffle(
+                    f, whole, part, [lane + lanes * (lane >= start) for lane in range(lanes)]
+                )
+            whole = part
+        assert whole is not None
+        return whole
+
+    def _store(self, x: Value, pointer: Value, active: int) -> None:
+        """Write the first entries of a vector, or a scalar."""
+        f, lanes = self._f, x.type.lanes
+        if active == lanes or not lanes:
+            f.store(x, pointer)
+        elif self._has_masks and active & (active - 1):
+            f.masked_store(x, pointer, self._mask(lanes, active))
+        else:
+            for start, count in _powers(active):
+                part = _shuffle(self._f, x, None, range(start, start + count))
+                f.store(part, self._address(pointer, (1, start)))
+
+    def _finish(self, pieces: Sequence[_Piece], first: Value | bool) -> None:
+        """Write a tile to the result, or, where it is not of the first block, add it."""
+        f = self._f
+        for vector, address, active in pieces:
+            value = vector
+            if first is not True:
+                old = self._load(address, active, vector.type)
+                value = f.add(vector, old)
+                if isinstance(first, Value):
+                    value = f.select(first, vector, value)
+            self._store(value, address, active)
+
+    def _copy(
+        self,
+        source: Value,
+        strides: tuple[int, int],
+        stride: int,
+        extents: tuple[int, int],
+        destination: Value,
+    ) -> None:
+        """Copy a matrix to rows of whole vectors, the last filled up with zeros.
+
+        Parameters
+        ----------
+        strides : tuple of int
+            Of the source, from row to row and along a row.
+        stride : int
+            From row to row of the copy.
+        extents : tuple of int
+            How many rows, and how many entries each has.
+        """
+        f, lanes = self._f, self._lanes
+        rows, columns = extents
+        if strides[1] == 1:
+
+            def copy_row(row: _Index) -> None:
+                for start in range(0, columns, lanes):
+                    active = min(lanes, columns - start)
+                    at_source = self._address(source, (row, strides[0]), (1, start))
+                    at_copy = self._address(destination, (row, stride), (1, start))
+                    self._store(self._load(at_source, active), at_copy, lanes)
+
+            self._each(rows, copy_row)
+            return
+        if rest := columns % lanes:
+
+            def fill_up(row: _Index) -> None:
+                last = self._address(destination, (row, stride), (1, columns - rest))
+                self._store(f.zero(self._vector), last, lanes)
+
+            self._each(rows, fill_up)
+        if strides[0] == 1:
+
+            def copy_square(row: _Index, height: _Index, column: _Index, width: _Index) -> None:
+                self._call_transposer(
+                    self._address(source, (row, 1), (column, strides[1])),
+                    strides[1],
+                    self._address(destination, (row, stride), (column, 1)),
+                    stride,
+                    (width, height),
+                    False,
+                )
+
+            self._each_part(
+                rows,
+                lambda row, height: self._each_part(
+                    columns, lambda column, width: copy_square(row, height, column, width)
+                ),
+            )
+            return
+
+        def copy_entry(row: _Index, column: _Index) -> None:
+            at_source = self._address(source, (row, strides[0]), (column, strides[1]))
+            entry = f.load(self._vector.scalar, at_source)
+            f.store(entry, self._address(destination, (row, stride), (column, 1)))
+
+        self._each(rows, lambda row: self._each(columns, lambda column: copy_entry(row, column)))
+
+    def _loop(self, end: _Index, *, step: int = 1) -> AbstractContextManager[Value]:
+        return self._f.loop(end, step=step, metadata=self._loop_metadata)
+
+    def _each_part(self, extent: int, body: Callable[[_Index, _Index], None]) -> None:
+        """Divide an extent into vectors: where each starts, and how many entries it has."""
+        lanes = self._lanes
+        if extent <= lanes:
+            body(0, extent)
+            return
+        with self._loop(extent, step=lanes) as start:
+            if extent % lanes:
+                remaining = self._f.subtract(_integer(extent), start)
+                body(start, self._f.intrinsic("llvm.smin", remaining, _integer(lanes)))
+            else:
+                body(start, lanes)
+
+    def _call_transposer(
+        self,
+        source: Value,
+        source_stride: int,
+        target: Value,
+        target_stride: int,
+        extents: tuple[_Index, _Index],
+        add: Value | bool,
+    ) -> None:
+        """Copy a matrix of at most a vector's entries either way to its transpose."""
+        name = _transposer(self._f.module, self._vector, self._has_masks)
+        adding = add if isinstance(add, Value) else Value(str(add).lower(), BOOL)
+        arguments = (
+            source,
+            _integer(source_stride),
+            target,
+            _integer(target_stride),
+            *(each if isinstance(each, Value) else _integer(each) for each in extents),
+            adding,
+        )
+        self._f.do(f"call void @{name}({', '.join(map(str, arguments))})")
+
+
+# Functions that the products of a module share, as they are long.
+
+
+def _integer(value: int) -> Value:
+    return Value(str(value), INT64)
+
+
+def _without_unrolling(module: Module) -> str:
+    """Make what is written after the branch of a loop that is long enough as it is."""
+    off = module.metadata('!{!"llvm.loop.unroll.disable"}')
+    # The first operand of a loop's metadata is that metadata.
+    own = f"!{int(off[1:]) + 1}"
+    return f", !llvm.loop {module.metadata(f'distinct !{{{own}, {off}}}')}"
+
+
+def _shuffle(f: Function, x: Value, y: Value | None, entries: Sequence[int]) -> Value:
+    order = ", ".join(f"i32 {entry}" for entry in entries)
+    kind = Type(x.type.element, len(entries))
+    y = y or Value("poison", x.type)
+    return f.emit(kind, f"shufflevector {x}, {y}, <{len(entries)} x i32> <{order}>")
+
+
+def _transpose(f: Function, vectors: Sequence[Value]) -> list[Value]:
+    """Make of n vectors, n at most their length, a vector of n entries for each lane.
+
+    These have the next power of two of entries, of which the first n count; for n = 1, scalars.
+    """
+    lanes = vectors[0].type.lanes
+    if len(vectors) == 1:
+        return [f.extract(vectors[0], lane) for lane in range(lanes)]
+    count = 1 << (len(vectors) - 1).bit_length()
+    vectors = [*vectors, *[f.zero(vectors[0].type)] * (count - len(vectors))]
+    vectors = _interleave(f, vectors, lanes)
+    if count == lanes:
+        return [*vectors]
+    return [
+        _shuffle(
+            f,
+            vectors[lane * count // lanes],
+            None,
+            range(lane * count % lanes, lane * count % lanes + count),
+        )
+        for lane in range(lanes)
+    ]
+
+
+def _interleave(f: Function, vectors: Sequence[Value], block: int) -> list[Value]:
+    """Alternate, in each block of entries, between those of a power of two of vectors."""
+    lanes, half = vectors[0].type.lanes, len(vectors) // 2
+    low = [
+        entry
+        for start in range(0, lanes, block)
+        for lane in range(start, start + block // 2)
+        for entry in (lane, lanes + lane)
+    ]
+    high = [entry + block // 2 for entry in low]
+    vectors = [*vectors]
+    for _ in range(half.bit_length()):
+        pairs = zip(vectors[:half], vectors[half:], strict=True)
+        vectors = [_shuffle(f, x, y, order) for x, y in pairs for order in (low, high)]
+    return vectors
+
+
+def _transposer(module: Module, kind: Type, has_masks: bool) -> str:
+    """Add, once, the function that transposes a matrix of up to as many entries as a vector has.
+
+    Its parameters are the source, the stride of its rows, the same of the target, the extents of
+    the source, and whether to add to the target.
+    """
+    name = f"transpose_{kind.suffix}"
+    if module.defines(name):
+        return name
+    f = module.function(
+        name,
+        None,
+        [
+            ("ptr noalias readonly", "source"),
+            ("i64", "source_stride"),
+            ("ptr noalias", "target"),
+            ("i64", "target_stride"),
+            ("i64", "rows"),
+            ("i64", "columns"),
+            ("i1", "add"),
+        ],
+        linkage="internal",
+        attributes="noinline",
+    )
+    source, source_stride, target, target_stride, rows, columns, add = f.parameters
+    lanes, size = kind.lanes, min(kind.lanes, 4)
+    part = Type(kind.element, size)
+    keep = f.constant(kind, -0.0)  # added, it changes no number
+
+    def address(pointer: Value, index: Value, stride: Value, other: Value) -> Value:
+        return f.offset(pointer, kind.element, f.add(f.multiply(index, stride), other))
+
+    def transpose(columns: Value) -> None:
+        """Take a few columns at a time, which is less code than all at once."""
+        numbers = f.iota("i64", lanes), f.iota("i64", size)
+        with f.loop(columns, step=size, metadata=_without_unrolling(module)) as start:
+            remaining = f.subtract(columns, start)
+            within = f.compare("slt", numbers[1], f.splat(remaining, size))
+            parts = []
+            for number in range(lanes):
+                row = f.intrinsic("llvm.smin", _integer(number), f.subtract(rows, _integer(1)))
+                place = address(source, row, source_stride, start)
+                parts.append(
+                    f.masked_load(part, place, within) if has_masks else f.load(part, place)
+                )
+            vectors = []
+            for number in range(size):
+                joined = parts[number::size]
+                while len(joined) > 1:
+                    joined = [
+                        _shuffle(f, x, y, range(2 * x.type.lanes))
+                        for x, y in zip(joined[::2], joined[1::2], strict=True)
+                    ]
+                vectors += joined
+            filled = f.compare("ult", numbers[0], f.splat(rows, lanes))
+            for number, vector in enumerate(_interleave(f, vectors, size)):
+                column = f.add(start, _integer(number))
+                place = address(target, column, target_stride, _integer(0))
+                if has_masks:
+                    is_inside = f.compare("slt", column, columns)
+                    mask = f.select(is_inside, filled, f.zero(filled.type))
+                    old = f.select(add, f.masked_load(kind, place, mask), keep)
+                    f.masked_store(f.add(vector, old), place, mask)
+                else:
+                    old = f.select(add, f.load(kind, place), keep)
+                    f.store(f.add(vector, old), place)
+
+    if has_masks:
+        transpose(columns)
+        f.give()
+        return name
+    full = _integer(lanes)
+    is_full = f.binary("and", f.compare("eq", rows, full), f.compare("eq", columns, full))
+    with f.when(is_full):
+        transpose(full)
+    with (
+        f.when(f.binary("xor", is_full, Value("true", BOOL))),
+        f.loop(rows) as row,
+        f.loop(columns) as column,
+    ):
+        entry = f.load(kind.scalar, address(source, row, source_stride, column))
+        place = address(target, column, target_stride, row)
+        old = f.select(add, f.load(kind.scalar, place), f.constant(kind.scalar, -0.0))
+        f.store(f.add(entry, old), place)
+    f.give()
+    return name
+
+
+def _add_across(f: Function, vectors: Sequence[Value]) -> Value:
+    """Add up the entries of each vector; the sums are the entries of one vector."""
+    if len(vectors) == 1:
+        return f.reduce("add", vectors[0])
+    lanes = vectors[0].type.lanes
+    vectors = [*vectors]
+    groups = 1  # in a vector, each of so many successive entries still to be added up
+    while len(vectors) > 1:
+        if len(vectors) % 2:
+            vectors.append(f.zero(vectors[0].type))
+        width = lanes // groups
+        vectors = [
+            f.add(*(_halves(f, x, y, width, part) for part in (0, width // 2)))
+            for x, y in zip(vectors[::2], vectors[1::2], strict=True)
+        ]
+        groups *= 2
+    (x,) = vectors
+    while x.type.lanes > groups:
+        width = x.type.lanes // groups
+        x = f.add(*(_halves(f, x, None, width, part) for part in (0, width // 2)))
+    return x
+
+
+def _halves(f: Function, x: Value, y: Value | None, width: int, part: int) -> Value:
+    """Take one half of each group of entries of x, and then of y."""
+    lanes = x.type.lanes * (1 if y is None else 2)
+    entries = [
+        start + part + entry for start in range(0, lanes, width) for entry in range(width // 2)
+    ]
+    return _shuffle(f, x, y, entries)
+
+
+def _adder(module: Module, kind: Type) -> str:
+    """Add, once, the function that adds up the entries of each of as many vectors in memory."""
+    name = f"add_across_{kind.suffix}"
+    if not module.defines(name):
+        f = module.function(
+            name, kind, [("ptr readonly", "vectors")], linkage="internal", attributes="noinline"
+        )
+        (pointer,) = f.parameters
+        vectors = [
+            f.load(kind, f.offset(pointer, kind.element, number * kind.lanes))
+            for number in range(kind.lanes)
+        ]
+        f.give(_add_across(f, vectors))
+    return name
+
+
+def _padded(extent: int, lanes: int) -> int:
+    return -(-extent // lanes) * lanes
+
+
+def _runs(places: Sequence[int]) -> list[tuple[int, int]]:
+    """Find what follows on each other: (index of the first, how many)."""
+    starts = [
+        index for index, place in enumerate(places) if index == 0 or place != places[index - 1] + 1
+    ]
+    ends = [*starts[1:], len(places)]
+    return [(start, end - start) for start, end in zip(starts, ends, strict=True)]
+
+
+def _powers(count: int) -> list[tuple[int, int]]:
+    """Divide a count into descending powers of two: (start, power)."""
+    parts = []
+    start = 0
+    while start < count:
+        power = 1 << ((count - start).bit_length() - 1)
+        parts.append((start, power))
+        start += power
+    return parts
+
+
+def _block_length(problem: _Problem, plan: _Plan, element: str) -> int:
+    """Choose how much of the inner index is added up before it goes to the result."""
+    longest = _BLOCK
+    if plan.form == "dot":
+        longest *= plan.lanes
+        if plan.packed:
+            fits = _SCRATCH * 8 // (_BITS[element] * problem.columns)
+            longest = min(longest, fits // plan.lanes * plan.lanes)
+    blocks = -(-problem.inner // longest)
+    # Blocks of one length need the least code.
+    for block in range(longest, longest // 2, -1):
+        if problem.inner % block == 0:
+            return block
+    if plan.form == "dot":
+        return min(problem.inner, longest)
+    return -(-problem.inner // blocks)
