@@ -26,6 +26,7 @@ from steepest.engines.native.assembly import (
     Type,
     Value,
 )
+from steepest.engines.native.layout import ALIGNMENT
 from steepest.engines.native.loops import (
     Apply,
     Buffer,
@@ -108,6 +109,7 @@ def emit_program(
     homes: dict[Buffer, Buffer] | None = None,
     callbacks: list[tuple[Program, Callback]] | None = None,
     moving: Collection[Buffer] = (),
+    padded: Collection[Buffer] = (),
     linkage: str = "",
 ) -> None:
     """Add a function ``i64 name(ptr arena, ptr table)`` that runs a program.
@@ -127,12 +129,22 @@ def emit_program(
         Those of the program are appended; their place is the number NumPy is called with.
     moving : collection of Buffer
         Inputs whose addresses in the table change while the module's functions run.
+    padded : collection of Buffer
+        What lies outside the arena and is followed, as all in it is, by room up to the next
+        multiple of `ALIGNMENT` bytes, in which anything may be written.
     linkage : str
         "internal" for a function that only others of the module call.
     """
-    function = module.function(name, INT64, [("ptr", "arena"), ("ptr", "table")], linkage=linkage)
+    function = module.function(
+        name, INT64, [("ptr noalias", "arena"), ("ptr", "table")], linkage=linkage
+    )
     emitter = _ProgramEmitter(module, program, processor, function, homes or {})
-    emitter.emit(frozenset(finite), [] if callbacks is None else callbacks, frozenset(moving))
+    emitter.emit(
+        frozenset(finite),
+        [] if callbacks is None else callbacks,
+        frozenset(moving),
+        frozenset(padded),
+    )
 
 
 class _ProgramEmitter:
@@ -157,9 +169,11 @@ class _ProgramEmitter:
         finite: frozenset[Buffer],
         callbacks: list[tuple[Program, Callback]],
         moving: frozenset[Buffer],
+        padded: frozenset[Buffer],
     ) -> None:
         """Write the function."""
         self._finite, self._callbacks, self._moving = finite, callbacks, moving
+        self._padded = padded
         function = self._function
         flags: list[Value] = []
         for item in self._program.items:
@@ -195,7 +209,9 @@ class _ProgramEmitter:
         return known
 
     def _kernel(self, kernel: Kernel) -> list[Value]:
-        emitter = _KernelEmitter(self._module, kernel, self._processor, self._finite, self._homes)
+        emitter = _KernelEmitter(
+            self._module, kernel, self._processor, self._finite, self._homes, self._padded
+        )
         name = self._module.shared(emitter.emit)
         arguments = [self._pointer(each) for each in emitter.buffers]
         return [self._function.call(name, INT64, *arguments)]
@@ -350,6 +366,8 @@ class _Context:
         What has been written here.
     single : _Context or None
         For what is the same in all lanes.
+    last : int
+        Length of the last loop, where it is run as a whole.
     """
 
     indices: list[Value | int]
@@ -358,6 +376,7 @@ class _Context:
     values: dict[int, Value] = field(default_factory=dict)
     stored: dict[tuple[Buffer, int, tuple[int, ...]], Value] = field(default_factory=dict)
     single: _Context | None = None
+    last: int = 0
 
 
 class _KernelEmitter:
@@ -370,11 +389,13 @@ class _KernelEmitter:
         processor: Processor,
         finite: Collection[Buffer],
         homes: dict[Buffer, Buffer],
+        padded: Collection[Buffer],
     ) -> None:
         self._module = module
         self._kernel = kernel
         self._processor = processor
         self._finite = finite
+        self._padded = padded
         alone = len(kernel.nests) == 1
         self._nests = [_coalesced(nest, 0 if alone else 1) for nest in kernel.nests]
         self._names: dict[Buffer, int] = {}
@@ -445,7 +466,7 @@ class _KernelEmitter:
     def _end(self) -> None:
         """Finish what the whole kernel added to, and return the flags."""
         function = self._function
-        found = []
+        found: list[Value] = []
         for nest, statement in self._reductions():
             if _span(statement) == 0:
                 self._close(statement, _Context([0] * len(nest.extents), 0))
@@ -597,7 +618,7 @@ class _KernelEmitter:
         part: int = 0,
         mask: Value | None = None,
     ) -> None:
-        context = _Context(indices, lanes, mask)
+        context = _Context(indices, lanes, mask, last=nest.extents[-1])
         for statement in nest.statements:
             self._statement(statement, context, part)
 
@@ -614,9 +635,7 @@ class _KernelEmitter:
             element = memory_element(statement.buffer.dtype)
             pointer = self._function.offset(self._pointer(statement.buffer), element, place)
             dtype = statement.buffer.dtype
-            before = from_memory(
-                self._function, self._function.load(Type(element), pointer), dtype
-            )
+            before = from_memory(self._function, self._function.load(Type(element), pointer), dtype)
             total = (
                 self._function.binary("or", before, value)
                 if dtype.kind == "b"
@@ -787,18 +806,36 @@ class _KernelEmitter:
         if stride == 1:
             place = _affine(function, load.offset, load.strides, context.indices)
             pointer = function.offset(base, element, place)
-            return self._read(pointer, load.buffer, context)
+            return self._read(pointer, load.buffer, context, self._has_room(load, context))
         place = self._place(load, context, ())
         return self._read(function.offset(base, element, place), load.buffer, context)
 
-    def _read(self, pointer: Value, buffer: Buffer, context: _Context) -> Value:
+    def _has_room(self, access: Load | Store | Reduce, context: _Context) -> bool:
+        """Whether the last vector may go beyond the end: a whole buffer that is padded.
+
+        A masked load cannot take what a masked store has just written without waiting.
+        """
+        buffer = access.buffer
+        home = self._homes.get(buffer, buffer)
+        return (
+            context.mask is not None
+            and access.strides == (1,)
+            and not access.offset
+            and context.last == buffer.size
+            and not ALIGNMENT % (context.lanes * buffer.dtype.itemsize)
+            and (home.origin is Origin.ARENA or home in self._padded)
+        )
+
+    def _read(
+        self, pointer: Value, buffer: Buffer, context: _Context, has_room: bool = False
+    ) -> Value:
         """Read at an address, or at several."""
         function = self._function
         kind = Type(memory_element(buffer.dtype), context.lanes)
         if pointer.type.lanes:
             mask = context.mask or function.constant(kind.of("i1"), 1)
             value = function.gather(kind, pointer, mask)
-        elif context.mask is not None:
+        elif context.mask is not None and not has_room:
             value = function.masked_load(kind, pointer, context.mask)
         else:
             value = function.load(kind, pointer)
@@ -817,7 +854,7 @@ class _KernelEmitter:
             return
         place = _affine(function, statement.offset, statement.strides, context.indices)
         pointer = function.offset(base, element, place)
-        if context.mask is not None:
+        if context.mask is not None and not self._has_room(statement, context):
             function.masked_store(value, pointer, context.mask)
         else:
             function.store(value, pointer)

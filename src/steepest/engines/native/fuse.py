@@ -43,7 +43,7 @@ from steepest.engines.native.loops import (
 )
 from steepest.engines.native.operations import can_lower, register_element
 from steepest.graph import ArrayType, Constant, Graph, Input, Node
-from steepest.ops import primitive
+from steepest.ops import PRIMITIVES, primitive
 from steepest.ops.index import INDEX
 from steepest.ops.spec import ITEM, SCALE
 
@@ -62,6 +62,8 @@ EXPENSIVE = 12
 """Cost of an operation that takes many instructions; a plain one costs 1."""
 LARGEST_EXPRESSION = 150
 """Cost of an expression up to which it is computed again for each reader."""
+DEEPEST_EXPRESSION = 60
+"""Operations that are nested in one another: Python's stack is not endless."""
 CHEAP_TO_REPEAT = 6
 """Cost up to which a value that has several readers is not stored."""
 MOST_STATEMENTS = 48
@@ -121,7 +123,8 @@ class _Fuser:
         self._storage: dict[Node, Storage] = {}
         self._written: dict[Buffer, _Written] = {}
         self._costs: dict[Node, int] = {}
-        self._expressions: dict[tuple[Node, Access, int], Expression] = {}
+        self._depths: dict[Node, int] = {}
+        self._expressions: dict[Node, dict[tuple[Access, int], Expression]] = {}
         self._readers: dict[Node, list[Node]] = {}
         for node in graph.nodes:
             for parent in node.inputs:
@@ -155,7 +158,7 @@ class _Fuser:
             self._constant(node, operation.value)
             return
         name = operation.name
-        if isinstance(node.type, tuple) or not _is_native(node):
+        if not _is_native(node) or _is_of_user(node) or _reads_nothing(node):
             self._callback(node)
         elif name in VIEWS:
             self._costs[node] = self._cost(node.inputs[0])
@@ -171,8 +174,16 @@ class _Fuser:
             self._pointwise(node)
         else:
             self._callback(node)
-        if node in self._outputs and node not in self._storage:
+        if node in self._storage:
+            return
+        below = [self._depths.get(each, 0) for each in node.inputs if each not in self._storage]
+        depth = 1 + max(below, default=0)
+        if node in self._outputs:
             self._store(node)
+        elif depth > DEEPEST_EXPRESSION:
+            self.storage_of(node)
+        else:
+            self._depths[node] = depth
 
     def _constant(self, node: Node, value: Any) -> None:
         kind = _array_type(node)
@@ -270,6 +281,7 @@ class _Fuser:
         offset, strides = _place(storage, access, len(extents))
         self._put(extents, Store(storage.buffer, offset, strides, value))
         self._storage[node] = storage
+        self._expressions.pop(node, None)  # from now on it is read
         return storage
 
     def _copy(self, node: Node) -> Storage:
@@ -320,10 +332,10 @@ class _Fuser:
     # Expressions: what an entry of a node is computed from.
 
     def _pull(self, node: Node, access: Access, loops: int) -> Expression:
-        key = (node, access, loops)
-        known = self._expressions.get(key)
+        own = self._expressions.setdefault(node, {})
+        known = own.get((access, loops))
         if known is None:
-            known = self._expressions[key] = self._pulled(node, access, loops)
+            known = own[access, loops] = self._pulled(node, access, loops)
         return known
 
     def _pulled(self, node: Node, access: Access, loops: int) -> Expression:
@@ -817,6 +829,20 @@ def _is_native(node: Node) -> bool:
         isinstance(each.type, ArrayType) and register_element(each.type.dtype) is not None
         for each in (*node.inputs, node)
     )
+
+
+def _is_of_user(node: Node) -> bool:
+    """Whether a primitive of the user's has the name of one that is known here."""
+    return PRIMITIVES.get(node.operation.name, node.operation) is not node.operation
+
+
+def _reads_nothing(node: Node) -> bool:
+    """Whether an indexing with arrays meets an axis without entries: NumPy finds that an error."""
+    if node.operation.name not in ("gather", "scatter_add"):
+        return False
+    x, *indices = node.inputs
+    source, result = _array_type(x), _array_type(node)
+    return bool(indices) and (not source.size or not result.size)
 
 
 def _can_reduce(node: Node) -> bool:

@@ -15,7 +15,7 @@ from steepest.engines.native.loops import (
     loads_of,
 )
 
-__all__ = ["buffers_read", "buffers_written", "lay_out"]
+__all__ = ["ALIGNMENT", "buffers_read", "buffers_written", "lay_out"]
 
 ALIGNMENT = 64
 """Bytes to which each buffer is aligned: a line of the cache, and the widest vector."""

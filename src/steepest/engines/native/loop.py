@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from steepest.engines.native.assembly import DOUBLE, INT64, POINTER, Module, Type, Value
 from steepest.engines.native.emit import CALLBACK, emit_program, table_of
+from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
 from steepest.engines.native.in_place import written_in_place
-from steepest.engines.native.layout import lay_out
+from steepest.engines.native.layout import ALIGNMENT, lay_out
 from steepest.engines.native.loops import Buffer, Callback, Origin, Program
 from steepest.engines.native.operations import memory_element
 from steepest.engines.native.processor import host_processor
@@ -27,6 +28,11 @@ from steepest.engines.native.simplify import simplify
 from steepest.graph import Graph
 
 __all__ = ["NativeLoop", "StepGraph"]
+
+PREFETCHED = 256
+"""Bytes of a row from which on the rows after it are asked for ahead."""
+ROWS_AHEAD = 2
+"""How many rows ahead."""
 
 _RUN = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 6, *[ctypes.c_int64] * 2)
 
@@ -110,7 +116,11 @@ class NativeLoop:
         kinds = []
         size = 0
         for number, step in enumerate(self._steps):
-            program = fuse(simplify(step.graph, step.changing), step.changing, careful=careful)
+            program = fuse(
+                simplify(rewrite_formulas(step.graph), step.changing),
+                step.changing,
+                careful=careful,
+            )
             size = max(size, lay_out(program))
             homes = written_in_place(program, step.carried)
             rows = self._batch_sizes[number] if self._batch_sizes else 0
@@ -125,6 +135,10 @@ class NativeLoop:
                 homes=homes,
                 callbacks=callbacks,
                 moving=[program.inputs[position] for position in step.batch] if rows == 1 else [],
+                padded=[
+                    *(program.inputs[before] for before, _ in step.carried),
+                    *(each for each in program.outputs),
+                ],
                 linkage="internal",
             )
             self._tables.append(self._table(kind))
@@ -266,7 +280,7 @@ class _LoopEmitter:
             INT64,
             [
                 *(
-                    ("ptr noalias" if name == "losses" else "ptr", name)
+                    ("ptr noalias" if name in ("arena", "losses") else "ptr", name)
                     for name in names
                 ),
                 ("i64", "first"),
@@ -381,7 +395,41 @@ class _LoopEmitter:
                 room = function.offset(
                     target, "i8", function.multiply(index, Value(str(width), INT64))
                 )
-                self._copy(room, source, width)
+                if width < PREFETCHED:
+                    self._copy(room, source, width)
+                    continue
+                ahead = function.add(index, Value(str(ROWS_AHEAD), INT64))
+                last = Value(str(kind.rows - 1), INT64)
+                ahead = function.intrinsic("llvm.smin", ahead, last)
+                later = function.load(INT64, function.offset(rows, "i64", ahead))
+                self._copy_ahead(
+                    room,
+                    source,
+                    function.offset(
+                        base, "i8", function.multiply(later, Value(str(width), INT64))
+                    ),
+                    width,
+                )
+
+    def _copy_ahead(self, target: Value, source: Value, later: Value, count: int) -> None:
+        """Copy a row, and have a later one brought from memory meanwhile."""
+        function = self._function
+        self._module.declare(
+            "llvm.prefetch.p0", "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
+        )
+        line = Type("i8", ALIGNMENT)
+        whole = count - count % ALIGNMENT
+        with function.loop(whole, step=ALIGNMENT) as index:
+            place = function.offset(later, "i8", index)
+            function.do(f"call void @llvm.prefetch.p0({place}, i32 0, i32 3, i32 1)")
+            value = function.load(line, function.offset(source, "i8", index))
+            function.store(value, function.offset(target, "i8", index))
+        if whole < count:
+            self._copy(
+                function.offset(target, "i8", whole),
+                function.offset(source, "i8", whole),
+                count - whole,
+            )
 
     def _copy(self, target: Value, source: Value, count: int) -> None:
         """Copy bytes."""

@@ -14,14 +14,15 @@ from steepest.engines.native import blas
 from steepest.engines.native.assembly import Module
 from steepest.engines.native.cache import cache_key, default_cache
 from steepest.engines.native.emit import CALLBACK, Flags, emit_program, table_of
+from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
-from steepest.engines.native.layout import lay_out
+from steepest.engines.native.layout import ALIGNMENT, lay_out
 from steepest.engines.native.loading import Loaded, load
 from steepest.engines.native.loops import Callback, Number, Origin, Program, Storage
 from steepest.engines.native.object_code import machine_code
 from steepest.engines.native.processor import Processor, host_processor
 from steepest.engines.native.simplify import simplify
-from steepest.graph import ArrayType, Constant, Graph
+from steepest.graph import ArrayType, Constant, Graph, Input
 from steepest.ops.spec import Value
 
 __all__ = ["Callbacks", "Native", "aligned_copy", "aligned_empty", "compiled"]
@@ -32,7 +33,7 @@ CallbackFunction = ctypes.CFUNCTYPE(
 
 
 class Native:
-    """A graph made ready to run as machine code.
+    """A graph made ready to run as machine code, when it is first run.
 
     Parameters
     ----------
@@ -48,10 +49,9 @@ class Native:
     ) -> None:
         self._graph = graph
         self._changing = frozenset(changing)
-        self._processor = processor or host_processor()
-        self._simplified = simplify(graph, self._changing)
-        self._fast = _Code(self._simplified, self._changing, self._processor, careful=False)
-        self._careful: _Code | None = None
+        self._processor = processor
+        self._codes: dict[bool, _Code] = {}
+        self._lock = threading.Lock()
 
     def __call__(self, inputs: Sequence[Value]) -> list[Value]:
         """Run the graph.
@@ -66,20 +66,31 @@ class Native:
         list of value
             One for each output.
         """
-        flags, outputs = self._fast.run(inputs)
+        flags, outputs = self._code(careful=False).run(inputs)
         if flags & Flags.NAN:
-            if self._careful is None:
-                self._careful = _Code(
-                    self._simplified, self._changing, self._processor, careful=True
-                )
-            flags, outputs = self._careful.run(inputs)
-        if flags & Flags.INDEX:
-            # NumPy says which index it was.
+            flags, outputs = self._code(careful=True).run(inputs)
+        if flags & (Flags.INDEX | Flags.CALLBACK):
+            # NumPy says what is wrong: an exception may come from what follows a bad index, or a
+            # NaN that care would have kept away.
             return Interpreter(self._graph)(inputs)
         return outputs
 
-    def __str__(self) -> str:
-        return str(self._fast.program)
+    @property
+    def program(self) -> Program:
+        """What runs, fused."""
+        return self._code(careful=False).program
+
+    def _code(self, *, careful: bool) -> _Code:
+        known = self._codes.get(careful)
+        if known is None:
+            with self._lock:
+                known = self._codes.get(careful)
+                if known is None:
+                    simplified = simplify(rewrite_formulas(self._graph), self._changing)
+                    processor = self._processor or host_processor()
+                    known = _Code(simplified, self._changing, processor, careful=careful)
+                    self._codes[careful] = known
+        return known
 
 
 def compiled(module: Module, symbols: dict[str, int], processor: Processor) -> Loaded:
@@ -113,15 +124,17 @@ class _Code:
         self._run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(
             self._loaded.address("run")
         )
-        self._inputs = [_array_type(node.type) for node in graph.inputs]
+        self._dtypes = [_array_type(node.type).dtype for node in graph.inputs]
         self._outputs = [_array_type(node.type) for node in graph.outputs]
         self._arenas: list[np.ndarray[Any, Any]] = []
 
     def run(self, inputs: Sequence[Value]) -> tuple[int, list[Value]]:
         """Run on inputs; return the flags and the outputs."""
+        if len(inputs) != len(self._dtypes):
+            raise ValueError(f"{len(self._dtypes)} inputs are needed; there are {len(inputs)}")
         arrays = [
-            np.ascontiguousarray(value, kind.dtype)
-            for value, kind in zip(inputs, self._inputs, strict=True)
+            array if array.flags.aligned else array.copy()
+            for array in map(np.ascontiguousarray, inputs, self._dtypes)
         ]
         results = [np.empty(kind.shape, kind.dtype) for kind in self._outputs]
         table = np.array(
@@ -134,8 +147,8 @@ class _Code:
         with self._callbacks.errors() as errors:
             flags = self._run(arena.ctypes.data, table.ctypes.data)
         self._arenas.append(arena)
-        if errors:
-            raise errors[0]
+        if errors and not isinstance(errors[0], Exception):
+            raise errors[0]  # the user wants to stop
         outputs = [
             each.item() if kind.weak else each if kind.shape else each[()]
             for each, kind in zip(results, self._outputs, strict=True)
@@ -148,9 +161,12 @@ def _array_type(kind: Any) -> ArrayType:
     return kind
 
 
-def aligned_empty(size: int, alignment: int = 64) -> np.ndarray[Any, Any]:
-    """Make an array of bytes that begins at a multiple of the alignment."""
-    whole = np.empty(size + alignment, np.uint8)
+def aligned_empty(size: int, alignment: int = ALIGNMENT) -> np.ndarray[Any, Any]:
+    """Make an array of bytes that begins at a multiple of the alignment.
+
+    Up to the next multiple after its end, the memory is its own too.
+    """
+    whole = np.zeros(size + 2 * alignment, np.uint8)
     start = -whole.ctypes.data % alignment
     return whole[start : start + size]
 
@@ -231,6 +247,7 @@ class Callbacks:
             _reader(program, Storage(buffer, 0, _steps(kind.shape)), kind)
             for buffer, kind in zip(callback.results, types, strict=True)
         ]
+        assert not isinstance(node.operation, Input)
         evaluate, static = node.operation.evaluate, node.static
 
         def run(arena: int, table: int) -> None:
@@ -276,7 +293,7 @@ def _reader(
         else:
             address = ctypes.c_void_p.from_address(table + place).value or 0
         raw = (ctypes.c_char * max(buffer.bytes, 1)).from_address(address)
-        return np.ndarray(kind.shape, kind.dtype, raw, start, strides)
+        return np.ndarray(kind.shape, kind.dtype, memoryview(raw), start, strides)
 
     return read
 
@@ -285,11 +302,8 @@ def _as_view(
     constant: np.ndarray[Any, Any], kind: ArrayType, start: int, strides: tuple[int, ...]
 ) -> np.ndarray[Any, Any]:
     """View a captured array, which may lie in any way, as an operation reads it."""
-    if not kind.shape or not kind.size:
-        flat: np.ndarray[Any, Any] = constant.reshape(-1) if constant.size else constant
-        if not start and constant.shape == kind.shape:
-            return constant
-        del flat
+    if not kind.size:
+        return np.empty(kind.shape, kind.dtype)
     base = constant.__array_interface__["data"][0] + start
     low = sum(
         min(0, stride * (length - 1)) for stride, length in zip(strides, kind.shape, strict=True)
@@ -298,7 +312,7 @@ def _as_view(
         max(0, stride * (length - 1)) for stride, length in zip(strides, kind.shape, strict=True)
     )
     raw = (ctypes.c_char * (high - low + kind.dtype.itemsize)).from_address(base + low)
-    return np.ndarray(kind.shape, kind.dtype, raw, -low, strides)
+    return np.ndarray(kind.shape, kind.dtype, memoryview(raw), -low, strides)
 
 
 def _steps(shape: tuple[int, ...]) -> tuple[int, ...]:

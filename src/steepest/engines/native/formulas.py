@@ -1,0 +1,166 @@
+"""Formulas in the place of others: equal up to rounding, and cheaper for machine code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+
+from steepest.engines.native.operations import SIGMOID
+from steepest.graph import ArrayType, Constant, Graph, Node
+from steepest.ops import primitive
+from steepest.ops.spec import Primitive, Value
+
+__all__ = ["rewrite_formulas"]
+
+
+def rewrite_formulas(graph: Graph) -> Graph:
+    """Replace what a better formula is known for.
+
+    - ``log_sum_exp`` becomes ``m + log(sum(exp(x - m)))``, with the maximum m.
+    - The derivative of ``logaddexp(c, x)``, with a finite number c, becomes the sigmoid of x − c
+      (Nair and Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines", 2010).
+    """
+    rewriter = _Rewriter()
+    for node in graph.nodes:
+        rewriter.visit(node)
+    return Graph.build(
+        rewriter.nodes,
+        [rewriter.new[node] for node in graph.inputs],
+        [rewriter.new[node] for node in graph.outputs],
+    )
+
+
+class _Rewriter:
+    """The new graph under construction."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.new: dict[Node, Node] = {}
+
+    def visit(self, node: Node) -> None:
+        """Take a node over, or what replaces it."""
+        inputs = tuple(self.new[parent] for parent in node.inputs)
+        formula = _FORMULAS.get(node.operation.name)
+        replacement = None
+        if formula is not None and isinstance(node.operation, Primitive):
+            replacement = formula(self, node, inputs)
+        if replacement is None:
+            replacement = node
+            if any(a is not b for a, b in zip(inputs, node.inputs, strict=True)):
+                replacement = Node(node.operation, inputs, node.static, node.type, node.line)
+            self.nodes.append(replacement)
+        self.new[node] = replacement
+
+    def apply(self, operation: Primitive, node: Node, *args: Node | float, **static: Value) -> Node:
+        """Add an operation that a node's line is responsible for."""
+        inputs = tuple(each if isinstance(each, Node) else self.number(each) for each in args)
+        kind = operation.infer(*(each.type for each in inputs), **static)
+        added = Node(operation, inputs, static, kind, node.line)
+        self.nodes.append(added)
+        return added
+
+    def number(self, value: float) -> Node:
+        """Add a Python number."""
+        added = Node(Constant(value), (), {}, ArrayType((), np.dtype(float), weak=True))
+        self.nodes.append(added)
+        return added
+
+
+def _log_sum_exp(rewriter: _Rewriter, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+    (x,) = inputs
+    kind = x.type
+    assert isinstance(kind, ArrayType)
+    if kind.dtype.char not in "fd" or not kind.size or kind.dtype != _kind(node).dtype:
+        return None
+    axis = node.static["axis"]
+    apply = partial(_apply, rewriter, node)
+    largest = apply("max", x, axis=axis, keepdims=True)
+    # Of an infinite maximum the difference would be NaN.
+    finite = apply("isfinite", largest)
+    shift = apply("where", finite, largest, 0.0)
+    shares = apply("exp", apply("subtract", x, shift))
+    total = apply("sum", shares, axis=axis, keepdims=True)
+    result = apply("add", apply("log", total), shift)
+    return apply("reshape", result, shape=_kind(node).shape)
+
+
+def _apply(
+    rewriter: _Rewriter, node: Node, name: str, *args: Node | float, **static: Value
+) -> Node:
+    return rewriter.apply(primitive(name), node, *args, **static)
+
+
+def _share_of_exponentials(
+    rewriter: _Rewriter, node: Node, inputs: tuple[Node, ...]
+) -> Node | None:
+    """Find exp(x − logaddexp(c, x)), with its care for infinite x."""
+    (choice,) = inputs
+    if _name(choice) != "where":
+        return None
+    infinite, _, difference = choice.inputs
+    found = _infinite_sum(infinite)
+    if found is None or _name(difference) != "subtract" or difference.inputs != found[:2]:
+        return None
+    x, _, other = found
+    shifted = rewriter.apply(primitive("subtract"), node, x, other)
+    result = rewriter.apply(SIGMOID, node, shifted)
+    return result if result.type == node.type else None
+
+
+def _share_of_both_infinite(
+    rewriter: _Rewriter, node: Node, inputs: tuple[Node, ...]
+) -> Node | None:
+    """Drop the case that x and the finite number c are equal and infinite."""
+    condition, _, otherwise = inputs
+    if _name(condition) != "bitwise_and" or otherwise.type != node.type:
+        return None
+    infinite, equal = condition.inputs
+    found = _infinite_sum(infinite)
+    if found is None or _name(equal) != "equal" or set(equal.inputs) != {found[0], found[2]}:
+        return None
+    return otherwise
+
+
+def _infinite_sum(condition: Node) -> tuple[Node, Node, Node] | None:
+    """Take isinf(l) & (x == l) apart, with l = logaddexp(c, x): into x, l and c."""
+    if _name(condition) != "bitwise_and":
+        return None
+    infinite, equal = condition.inputs
+    if _name(infinite) != "isinf" or _name(equal) != "equal":
+        return None
+    (total,) = infinite.inputs
+    if _name(total) != "logaddexp" or total not in equal.inputs:
+        return None
+    x = next(_others(equal.inputs, total), None)
+    if x is None or x not in total.inputs:
+        return None
+    other = next(_others(total.inputs, x), None)
+    if other is None or not isinstance(other.operation, Constant):
+        return None
+    value = other.operation.value
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return x, total, other
+
+
+def _others(nodes: tuple[Node, ...], one: Node) -> Iterator[Node]:
+    return (node for node in nodes if node is not one)
+
+
+def _name(node: Node) -> str:
+    return node.operation.name if isinstance(node.operation, Primitive) else ""
+
+
+def _kind(node: Node) -> ArrayType:
+    assert isinstance(node.type, ArrayType)
+    return node.type
+
+
+_FORMULAS: dict[str, Callable[[_Rewriter, Node, tuple[Node, ...]], Node | None]] = {
+    "exp": _share_of_exponentials,
+    "where": _share_of_both_infinite,
+    "log_sum_exp": _log_sum_exp,
+}
