@@ -1,6 +1,8 @@
 """How the whole suite runs."""
 
 import os
+import shutil
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +21,13 @@ settings.register_profile("soak", settings.get_profile("repeatable"), max_exampl
 settings.load_profile("repeatable")
 
 
+# Native code that the tests make stays out of the user's cache. All processes share a folder.
+_CACHE = "STEEPEST_CACHE_DIR"
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if _CACHE not in os.environ:
+        folder = os.environ[_CACHE] = tempfile.mkdtemp(prefix="steepest-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     if config.getoption("markexpr") == "soak":
         settings.load_profile("soak")

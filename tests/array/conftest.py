@@ -24,11 +24,13 @@ def _check_derivatives(
     *arrays: Any,
     tolerance: float = 1e-7,
     exact: bool = False,
+    exact_natively: bool = True,
 ) -> None:
     """Check a function of float64 arrays that returns an array or a tuple of arrays.
 
-    Values are compared with NumPy's, ``exact`` to the bit, first derivatives by reverse and
-    forward mode with central differences, and second ones with central differences of the first.
+    Values are compared with NumPy's, ``exact`` to the bit (native code only when
+    ``exact_natively``), first derivatives by reverse and forward mode with central differences,
+    and second ones with central differences of the first.
     """
     arrays = tuple(np.asarray(each, dtype=np.float64) for each in arrays)
     positions = tuple(range(len(arrays)))
@@ -38,11 +40,15 @@ def _check_derivatives(
         return tuple(result) if isinstance(result, tuple) else (result,)
 
     plain = results(*arrays)
-    for traced in (sd.vjp(results, *arrays)[0], sd.compile(results)(*arrays)):
+    for traced, bits in (
+        (sd.vjp(results, *arrays)[0], exact),
+        (sd.compile(results, engine="interpret")(*arrays), exact),
+        (sd.compile(results)(*arrays), exact and exact_natively),
+    ):
         for actual, expected in zip(traced, plain, strict=True):
             assert np.asarray(actual).dtype == np.asarray(expected).dtype
             assert np.shape(actual) == np.shape(expected)
-            if exact:
+            if bits:
                 np.testing.assert_array_equal(actual, expected)
             else:
                 np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-12)

@@ -19,6 +19,9 @@ from steepest.errors import (
     WrongGradientError,
 )
 
+# All that follows holds for both engines.
+pytestmark = pytest.mark.usefixtures("engine")
+
 X = np.random.default_rng(1).normal(size=(60, 3))
 Y = X @ np.array([1.0, -2.0, 3.0]) + 0.5
 
@@ -33,7 +36,7 @@ def start(dtype=np.float64):
 
 
 @pytest.mark.parametrize("batch_size", [None, 60, 100, 16, 1])
-def test_the_variants_of_gradient_descent_find_the_solution(batch_size):
+def test_the_variants_of_gradient_descent_find_the_solution(batch_size, engine):
     result = descend(loss_fn, start(), (X, Y), step_size=0.05, batch_size=batch_size, epochs=300)
     np.testing.assert_allclose(result.weights["W"], [1.0, -2.0, 3.0], atol=1e-4)
     np.testing.assert_allclose(result.weights["b"], 0.5, atol=1e-4)
@@ -43,7 +46,7 @@ def test_the_variants_of_gradient_descent_find_the_solution(batch_size):
     assert result.epochs == 300
     assert result.stopped.code == "epochs_done"
     assert result.stopped.message == "all 300 epochs are done"
-    assert result.engine == "interpret"
+    assert result.engine == engine
     assert result.losses.dtype == np.float64
 
 
@@ -482,7 +485,7 @@ def test_a_check_that_cannot_decide_is_noted():
         ({"data": None, "epochs": 3}, "nothing goes through the data once: there are none"),
         ({"data": lambda rng: X, "epochs": 3}, "a callable makes them"),
         ({"seed": "zero"}, "seed must be a random generator or a seed"),
-        ({"engine": "native"}, "there is no engine 'native'"),
+        ({"engine": "fast"}, "there is no engine 'fast'"),
         ({"patience": 3}, "validate is not given"),
         ({"validate": (X, Y), "patience": 0}, "patience must be an integer"),
         ({"validate": (X, Y), "validate_every": 0}, "validate_every must be an integer"),

@@ -10,6 +10,9 @@ from steepest.descend import Optimizer, descend
 from steepest.descend.diagnose import is_finite
 from steepest.errors import NotCompiledWarning
 
+# All that follows holds for both engines.
+pytestmark = pytest.mark.usefixtures("engine")
+
 # Interruption
 
 

@@ -10,7 +10,17 @@ from steepest.array.array import Array
 from steepest.errors import NeedsValueError, UnsupportedError
 from steepest.ops.spec import Value
 
-__all__ = ["base_array", "plain_arguments", "plain_value"]
+__all__ = ["base_array", "means_otherwise", "plain_arguments", "plain_value"]
+
+
+def means_otherwise(value: object) -> bool:
+    """Whether a value is of a subclass of ndarray that means something else by the operators."""
+    # Of an ndarray itself this is known without importing numpy.ma.
+    return (
+        isinstance(value, np.ndarray)
+        and type(value) is not np.ndarray
+        and isinstance(value, (np.matrix, np.ma.MaskedArray))
+    )
 
 
 def base_array(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -23,7 +33,7 @@ def base_array(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """
     if type(array) is np.ndarray:
         return array
-    if isinstance(array, (np.matrix, np.ma.MaskedArray)):
+    if means_otherwise(array):
         raise UnsupportedError(
             f"an array of the type {type(array).__name__} meets a traced value",
             instead="np.asarray(matrix) and @ for its products; masked.filled(value), or"

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from steepest.array.plain import means_otherwise
 from steepest.errors import BadInputError
 from steepest.tree import Leaf, Structure, Tree, flatten, leaf_names, unflatten
 
@@ -102,6 +103,12 @@ class ArrayData:
     def rows_per_epoch(self) -> int:
         """How many rows the batches of an epoch have together."""
         return self._batches * self._batch_size if self._replacement else self._length
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Rows of a whole batch, and of the last one of an epoch where that is smaller."""
+        left = self.rows_per_epoch % self.batch_size
+        return [self.batch_size, left] if left else [self.batch_size]
 
     def order(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Draw the rows of an epoch: a permutation, or rows drawn with replacement."""
@@ -314,7 +321,7 @@ def _check_types(data: Tree, name: str) -> None:
                 f" {type(leaf).__name__}",
                 instead="np.asarray(…); lists and tuples hold arrays, and are not arrays",
             )
-        if isinstance(leaf, (np.ma.MaskedArray, np.matrix)) or leaf.dtype.hasobject:
+        if means_otherwise(leaf) or leaf.dtype.hasobject:
             raise BadInputError(
                 f"{leaf_name} is a {type(leaf).__name__} of dtype {leaf.dtype}, which NumPy's"
                 " functions treat differently from an ndarray of numbers",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steepest.array import value_type
+from steepest.array.plain import means_otherwise
 from steepest.check import GradientCheck, check_gradient
 from steepest.descend.data import (
     ArrayData,
@@ -173,7 +174,7 @@ def descend(
         )
     check_engine(engine)
     chosen = find_optimizer(optimizer)
-    schedule = _checked_schedule(step_size)
+    schedule, first_size = _checked_schedule(step_size)
     source = find_source(data, batch_size, replacement)
     run = _Run(
         loss_fn,
@@ -182,6 +183,7 @@ def descend(
         Stepper(loss_fn, chosen, not isinstance(source, NoData), engine),
         chosen,
         schedule,
+        first_size,
         _find_limits(epochs, steps, source),
         random_generator(seed, "seed"),
         data if isinstance(source, ArrayData) else None,
@@ -224,6 +226,7 @@ class _Run:
         stepper: Stepper,
         optimizer: Optimizer,
         schedule: Callable[[int], float],
+        first_size: float,
         limits: _Limits,
         rng: np.random.Generator,
         arrays: Tree | None,
@@ -231,7 +234,10 @@ class _Run:
         self._began = time.perf_counter()
         self._loss_fn = loss_fn
         self._original, self._structure = flatten(weights)
-        self._has_numbers = any(type(leaf) in (float, complex) for leaf in self._original)
+        self._has_numbers = any(
+            type(leaf) in (float, complex) or (isinstance(leaf, np.ndarray) and not leaf.ndim)
+            for leaf in self._original
+        )
         self._source = source
         self._stepper = stepper
         self._schedule = schedule
@@ -242,7 +248,7 @@ class _Run:
         self._epochs = 0
         self._pass_began = 0
         self._epoch_lengths: set[int] = set()
-        self._step_size = math.nan
+        self._step_size = first_size
         self._check: GradientCheck | None = None
         self.validation: Validation | None = None
         self.callback: Callable[[StepInfo], object] | None = None
@@ -269,7 +275,10 @@ class _Run:
             try:
                 stopped = self._go(check, bar)
             except KeyboardInterrupt:
+                seen = self._at[2]
                 self._catch_up()
+                if per_epoch is not None and self._at[2] > seen:
+                    self._epochs = self._at[2] // per_epoch
                 stopped = StopReason(
                     "interrupted", f"interrupted after {counted(self._at[2], 'step')}"
                 )
@@ -286,69 +295,74 @@ class _Run:
             batches = source.epoch(self._rng)
         if check:
             batches = self._check_gradient(batches)
-        if isinstance(source, (ArrayData, NoData)):
-            native = self._natively(source, order)
-            if native is not None:
-                return self._take_native_steps(native, order, bar)
+        native = self._natively(order)
+        if native is not None:
+            return self._take_native_steps(native, order, bar)
+        return self._take_passes(chain([batches], self._further_passes()), bar)
+
+    def _further_passes(self) -> Iterator[Iterator[Tree]]:
+        """Give the batches of one pass after another."""
         while True:
-            stopped = self._take_steps(batches, bar) or self._end_of_pass()
+            yield self._source.epoch(self._rng)
+
+    def _take_passes(self, passes: Iterator[Iterator[Tree]], bar: ProgressBar) -> StopReason:
+        """Take steps one by one until the run is over."""
+        while True:
+            stopped = self._take_steps(next(passes), bar) or self._end_of_pass()
             if stopped is not None:
                 return stopped
-            batches = source.epoch(self._rng)
+            self._pass_began = self._at[2]
 
-    def _natively(
-        self, source: ArrayData | NoData, order: NDArray[np.int64] | None
-    ) -> NativeSteps | None:
+    def _natively(self, order: NDArray[np.int64] | None) -> NativeSteps | None:
         """Make native code for the steps, where that can be."""
+        source = self._source
         weights, state, taken = self._at
-        examples: list[Tree] = [None]
-        if isinstance(source, ArrayData):
-            if order is None:
-                examples = list(source.batches(None))
-            else:
-                left = len(order) % source.batch_size
-                examples = [source.rows(order[: source.batch_size])]
-                examples += [source.rows(order[-left:])] if left else []
-        size = float(self._schedule(taken))
-        return self._stepper.natively(weights, state, examples, source, taken, size)
+        batches: Iterator[Tree]
+        if not isinstance(source, (ArrayData, NoData)):
+            return None
+        if isinstance(source, NoData):
+            batches = iter([None])
+        elif order is None:
+            batches = source.batches(None)
+        else:
+            limit, sizes = self._limits.steps, source.batch_sizes
+            if limit is not None and limit * source.batch_size <= source.rows_per_epoch:
+                sizes = sizes[:1]  # the last batch of an epoch is not reached
+            batches = (source.rows(order[:size]) for size in sizes)
+        return self._stepper.natively(weights, state, batches, source, taken, self._step_size)
 
     def _take_native_steps(
         self, native: NativeSteps, order: NDArray[np.int64] | None, bar: ProgressBar
     ) -> StopReason:
         """Take steps, many at a time; come back to Python when there is something to do there."""
-        from steepest.descend.native_steps import MOST_ROWS_AHEAD, sizes_of
+        from steepest.descend.native_steps import MOST_ROWS_AHEAD, StepSizes, is_step_size
 
-        source, length = self._source, self._source.steps_per_epoch
+        source, length = self._source, self._source.steps_per_epoch or 0
         self._native = native
         native.draw(order)
-        drawn = length or 0  # steps that the order is good for
+        drawn = length  # steps that the order is good for
+        schedule = StepSizes(self._schedule)
         at_once = 1
         while True:
             taken = native.taken
-            if order is not None and native.place == drawn:
-                assert isinstance(source, ArrayData)
-                assert length is not None
-                ahead = 1
-                if self.may_draw_ahead:
-                    most = max(MOST_ROWS_AHEAD // source.rows_per_epoch, 1)
-                    ahead = min(-(-at_once // length), most)
-                native.draw(np.concatenate([source.order(self._rng) for _ in range(ahead)]))
-                drawn = ahead * length
             count = min(at_once, self._steps_to_event(taken))
             if order is not None:
+                assert isinstance(source, ArrayData)
+                if native.place == drawn:
+                    most = max(MOST_ROWS_AHEAD // source.rows_per_epoch, 1)
+                    ahead = min(-(-count // length), most) if self.may_draw_ahead else 1
+                    native.draw(np.concatenate([source.order(self._rng) for _ in range(ahead)]))
+                    drawn = ahead * length
                 count = min(count, drawn - native.place)
-            sizes = sizes_of(self._schedule, taken, count)
-            usable = int(np.argmin(np.append((sizes >= 0) & (sizes < math.inf), False)))
-            if not usable:
+            sizes = schedule.ahead(taken, count)
+            if not is_step_size(sizes[0]):
                 return StopReason(
                     "bad_step_size", f"the step size of step {taken + 1} is {sizes[0]}"
                 )
-            sizes = sizes[:usable]
-            self._step_size = float(sizes[-1])
-            self._chunk = np.empty(usable)
+            self._chunk = np.empty(len(sizes))
             began = time.perf_counter()
             if native.run(sizes, self._chunk):
-                stopped = self._after_failure(native, order, sizes)
+                stopped = self._after_failure(native, sizes)
                 if stopped is not None:
                     return stopped
             seconds = time.perf_counter() - began
@@ -357,23 +371,22 @@ class _Run:
             elif seconds > AT_ONCE:
                 at_once = max(int(at_once * AT_ONCE / seconds), 1)
             self._catch_up()
+            self._step_size = float(sizes[native.taken - taken - 1])
             if bar.is_due():
                 self._draw(bar)
             stopped = self._after_steps(native)
             if stopped is not None:
                 return stopped
-            if self.callback is not None and not native.is_current:
-                # The callback changed what the loss captures.
-                place, rows = native.place, native.rows
-                again = (
-                    self._natively(source, rows)
-                    if isinstance(source, (ArrayData, NoData))
-                    else None
-                )
-                assert again is not None
+            if self.callback is not None or self.validation is not None:
+                native.read_data_again()
+            if not native.is_current:
+                # What the loss captures was changed, by the callback, say.
+                again = self._natively(native.rows)
+                if again is None:
+                    self._pass_began = native.taken - (native.taken % length if length else 0)
+                    return self._take_passes(chain(native.passes(), self._further_passes()), bar)
+                again.draw(native.rows, native.place)
                 native = self._native = again
-                native.draw(rows)
-                native.place = place
 
     def _steps_to_event(self, taken: int) -> int:
         """Count the steps until something has to be looked at."""
@@ -387,12 +400,11 @@ class _Run:
                 until.append(length - taken % length)
             if limits.epochs is not None:
                 until.append(limits.epochs * length - taken)
-        for watcher in (
+        watchers = (
             self.validation and self.validation.interval,
             self.callback and self.callback_interval,
-        ):
-            if isinstance(watcher, int):
-                until.append(watcher - taken % watcher)
+        )
+        until.extend(each - taken % each for each in watchers if isinstance(each, int))
         return min(until)
 
     def _catch_up(self) -> None:
@@ -426,25 +438,25 @@ class _Run:
             return _all_done("step", taken)
         return None
 
-    def _after_failure(
-        self, native: NativeSteps, order: NDArray[np.int64] | None, sizes: NDArray[np.float64]
-    ) -> StopReason | None:
-        """Find out about a step that native code could not take: take it with NumPy."""
-        done = native.taken - self._at[2]
-        native.go_back()
+    def _after_failure(self, native: NativeSteps, sizes: NDArray[np.float64]) -> StopReason | None:
+        """Get beyond a step that native code did not take: with care for NaN, or with NumPy."""
         if not native.is_careful:
+            native.go_back()
             native.be_careful()
             if not native.run(sizes, self._chunk):
                 return None
-            done = native.taken - self._at[2]
-            native.go_back()
-        if done:
-            native.run(sizes[:done], self._chunk)
+        done = native.taken - self._at[2]
+        native.go_back()
+        if done and native.run(sizes[:done], self._chunk):
+            done = 0  # an operation that does not repeat itself
         self._catch_up()
         weights, state, taken = self._at
+        length = self._source.steps_per_epoch
+        if length is not None:
+            self._epochs = taken // length
         self._step_size = float(sizes[done])
         batch = native.batch()
-        updated, state, loss = self._stepper.plainly(
+        updated, state, loss = self._stepper.by_reference_engine(
             weights, state, batch, self._step_size, float(taken)
         )
         if self._has_numbers:
@@ -462,7 +474,6 @@ class _Run:
         limit, length = self._limits.steps, self._source.steps_per_epoch
         watched = self._watches_steps()
         weights, state, taken = self._at
-        self._pass_began = taken
         for batch in batches:
             step_size = self._step_size = float(schedule(taken))
             if not 0 <= step_size < math.inf:
@@ -594,9 +605,13 @@ class _Run:
         return StopReason("not_finite", message, parameters, found.operation, found.line)
 
     def _with_numbers(self, weights: Tree) -> Tree:
-        """Make Python numbers again of what was one: NumPy's would decide dtypes."""
+        """Make Python numbers again of what was one, as NumPy's would decide dtypes; and arrays."""
         leaves = [
-            type(original)(leaf) if type(original) in (float, complex) else leaf
+            type(original)(leaf)
+            if type(original) in (float, complex)
+            else np.asarray(leaf)
+            if isinstance(original, np.ndarray)
+            else leaf
             for original, leaf in zip(self._original, flatten(weights)[0], strict=True)
         ]
         return unflatten(self._structure, leaves)
@@ -661,7 +676,7 @@ def _starting_weights(weights: Tree) -> Tree:
         )
     copies = []
     for name, leaf in zip(names, leaves, strict=True):
-        if isinstance(leaf, (np.ma.MaskedArray, np.matrix)):
+        if means_otherwise(leaf):
             raise BadInputError(
                 f"{name} is a {type(leaf).__name__}, which NumPy's functions treat differently",
                 instead="an ndarray: np.asarray(…)",
@@ -701,10 +716,11 @@ def _like(original: Leaf, leaf: Leaf) -> Leaf:
     return original if not is_differentiable(original) else type(original)(leaf)
 
 
-def _checked_schedule(step_size: float | Callable[[int], float]) -> Callable[[int], float]:
+def _checked_schedule(
+    step_size: float | Callable[[int], float],
+) -> tuple[Callable[[int], float], float]:
     schedule = find_schedule(step_size)
-    check_size(schedule(0), "step_size at the first step")
-    return schedule
+    return schedule, check_size(schedule(0), "step_size at the first step")
 
 
 def _find_limits(epochs: int | None, steps: int | None, source: Source) -> _Limits:

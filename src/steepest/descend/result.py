@@ -115,7 +115,8 @@ class Descent:
     stopped : StopReason
         A code and a sentence.
     engine : str
-        What ran the steps: "interpret", or "python" where the step could not be compiled.
+        What ran the steps: "native" or "interpret", or "python" where the step could not be
+        compiled.
     best_step : int or None
         Number of steps after which the validation loss was lowest.
     gradient_check : GradientCheck or None

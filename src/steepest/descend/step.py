@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from steepest.array import value_type
-from steepest.compiling import Compiled
+from steepest.compiling import Compiled, is_dynamic
 from steepest.compiling import compile as compile_function
 from steepest.descend.data import ArrayData, NoData
 from steepest.descend.optimizers import Optimizer
 from steepest.descend.textbook import uphill
 from steepest.differentiate import value_and_grad
+from steepest.engines import Interpreter
 from steepest.errors import BadInputError, NeedsValueError, NotCompiledWarning, user_line
 from steepest.tree import Tree, flatten, is_differentiable, leaf_names, unflatten
 
 if TYPE_CHECKING:
+    from steepest.compiling import Entry
     from steepest.descend.native_steps import NativeSteps
 
 __all__ = ["Stepper"]
@@ -100,7 +102,7 @@ class Stepper:
         self,
         weights: Tree,
         state: Tree,
-        batches: Sequence[Tree],
+        batches: Iterable[Tree],
         source: ArrayData | NoData,
         taken: int,
         step_size: float,
@@ -109,32 +111,50 @@ class Stepper:
 
         Parameters
         ----------
-        batches : sequence of pytree
-            One of each size.
+        batches : iterable of pytree
+            One of each size, that of the first step first.
+
+        Raises
+        ------
+        Exception
+            What the loss raises for the first batch.
         """
         if self.engine != "native" or not isinstance(self._run, Compiled):
             return None
-        try:
-            entries = [
-                self._run.entry(weights, state, batch, step_size, float(taken)) for batch in batches
-            ]
-        except NeedsValueError as error:
-            self._give_up_compiling(error)
-            return None
-        self._note_python()
         # Imported here: what brings LLVM along.
-        from steepest.descend.native_steps import NativeSteps, can_run
+        from steepest.descend.native_steps import NativeSteps, can_run, in_native_order
 
-        usable = [each for each in entries if each is not None and can_run(each, weights, state)]
-        if len(usable) < len(entries):
-            return None
-        return NativeSteps(usable, weights, state, source, taken)
+        entries: list[Entry] = []
+        for batch in map(in_native_order, batches):
+            try:
+                entry = self._run.entry(weights, state, batch, step_size, float(taken))
+            except NeedsValueError as error:
+                self._give_up_compiling(error)
+                return None
+            except Exception:
+                if not entries:
+                    raise
+                # Step by step, what is wrong with a smaller batch shows when its turn comes.
+                return None
+            if entry is None or not can_run(entry, weights, state):
+                self._note_python()
+                return None
+            entries.append(entry)
+        return NativeSteps(entries, weights, state, source, taken)
 
-    def plainly(
+    def by_reference_engine(
         self, weights: Tree, state: Tree, batch: Tree, step_size: float, step: float
     ) -> tuple[Tree, Tree, Any]:
-        """Take one step with NumPy, traced for itself alone."""
-        return self._plain(weights, state, batch, step_size, step)
+        """Take one step with NumPy, operation by operation."""
+        args = (weights, state, batch, step_size, step)
+        entry = self._run.entry(*args) if isinstance(self._run, Compiled) else None
+        if entry is None:
+            return self(*args)
+        inputs = [leaf for leaf in flatten((args, {}))[0] if is_dynamic(leaf)]
+        return_value: tuple[Tree, Tree, Any] = entry.recording.result(
+            Interpreter(entry.recording.graph)(inputs), inputs
+        )
+        return return_value
 
     def _note_python(self) -> None:
         """Say so where the steps turned out not to be compiled; a warning has said it before."""

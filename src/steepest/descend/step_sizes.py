@@ -216,6 +216,14 @@ def find_schedule(step_size: float | Callable[[Any], Any]) -> Callable[[Any], An
     return constant(check_size(step_size, "step_size"))
 
 
+def takes_arrays(schedule: Callable[[Any], Any]) -> bool:
+    """Whether a schedule is made of those here alone: an array of steps gives one of sizes."""
+    rule = schedule.rule if isinstance(schedule, Schedule) else None
+    if not isinstance(rule, partial) or rule.func not in _RULES:
+        return False
+    return "after" not in rule.keywords or takes_arrays(rule.keywords["after"])
+
+
 def _constant(step: Any, *, value: float) -> Any:
     return value
 
@@ -244,6 +252,16 @@ def _piecewise_constant(
 
 def _warmup(step: Any, *, after: Callable[[Any], Any], steps: float) -> Any:
     return np.minimum((step + 1) / steps, 1) * after(np.maximum(step - steps, 0))
+
+
+_RULES = (
+    _constant,
+    _cosine_decay,
+    _exponential_decay,
+    _inverse_time_decay,
+    _piecewise_constant,
+    _warmup,
+)
 
 
 def check_size(value: float, name: str) -> float:

@@ -110,6 +110,7 @@ class Module:
         self._declarations: dict[str, str] = {}
         self._globals: list[str] = []
         self._metadata: list[str] = []
+        self._finished: Module | None = None
 
     def function(
         self,
@@ -155,6 +156,13 @@ class Module:
             name = self._shared[text] = f"shared{len(self._shared)}"
             self._functions.append(text.replace("@shared(", f"@{name}(", 1))
         return name
+
+    @property
+    def finished(self) -> Module:
+        """The module beside this one for functions that need none of LLVM's passes."""
+        if self._finished is None:
+            self._finished = Module(self._attributes)
+        return self._finished
 
     def declare(self, name: str, declaration: str) -> None:
         """Declare what is defined elsewhere, once."""

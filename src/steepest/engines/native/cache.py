@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import platform
 import secrets
 import stat
 import sys
@@ -28,10 +29,9 @@ from typing import NamedTuple
 
 import xxhash
 
-from steepest.engines.native import object_code
 from steepest.engines.native.processor import Processor
 
-__all__ = ["CodeCache", "cache_key", "default_cache"]
+__all__ = ["CodeCache", "cache_key", "default_cache", "machine_key"]
 
 _MAGIC = b"steepest code 1\n"
 _HEADER_SIZE = len(_MAGIC) + 16
@@ -132,13 +132,14 @@ def default_cache() -> CodeCache | None:
         return None
 
 
-def cache_key(assembly: str, processor: Processor) -> str:
+def cache_key(description: str, processor: Processor) -> str:
     """Get the key of the machine code of a module: a digest of all that the code depends on.
 
     Parameters
     ----------
-    assembly : str
-        As `machine_code` takes it.
+    description : str
+        All that the module's assembly depends on besides this package and the processor; or the
+        assembly.
     processor : Processor
         As `machine_code` takes it.
 
@@ -149,10 +150,25 @@ def cache_key(assembly: str, processor: Processor) -> str:
     """
     digest = blake2b(digest_size=32)
     tools = _tools()
-    for part in (*tools, processor.triple, processor.name, processor.features, assembly):
+    for part in (*tools, processor.triple, processor.name, processor.features, description):
         encoded = part.encode()
         digest.update(len(encoded).to_bytes(8, "little"))
         digest.update(encoded)
+    return digest.hexdigest()
+
+
+def machine_key() -> str | None:
+    """Get the key of what LLVM says of this machine; None where the system tells too little."""
+    try:
+        # Of the first of the processors, which have their descriptions one after another.
+        described, _, _ = Path("/proc/cpuinfo").read_text().partition("\n\n")
+    except OSError:
+        return None
+    # The clock changes from one moment to the next.
+    fixed = [line for line in described.splitlines() if "MHz" not in line]
+    digest = blake2b(digest_size=32)
+    for part in (*_tools(), platform.machine(), *fixed):
+        digest.update(part.encode() + b"\0")
     return digest.hexdigest()
 
 
@@ -162,9 +178,10 @@ def _tools() -> tuple[str, ...]:
 
     LLVM is not imported, which would take longer than all that the cache saves.
     """
-    # The one file that decides changes with steepest's version, and between versions too.
+    # The files that decide change with steepest's version, and between versions too.
     try:
-        own = Path(object_code.__file__).read_text()
+        own = "".join(each.read_text() for each in sorted(Path(__file__).parent.glob("*.py")))
+        own += "" if own else _version("steepest")
     except OSError:  # installed without sources, or zipped
         own = _version("steepest")
     found = importlib.util.find_spec("llvmlite")

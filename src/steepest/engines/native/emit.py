@@ -34,6 +34,7 @@ from steepest.engines.native.loops import (
     Count,
     Expression,
     Gathered,
+    Item,
     Kernel,
     Load,
     MatrixProduct,
@@ -61,7 +62,7 @@ from steepest.engines.native.processor import Processor
 from steepest.engines.native.products import Product, product_function
 from steepest.graph import ArrayType
 
-__all__ = ["CALLBACK", "Flags", "emit_program", "table_of"]
+__all__ = ["CALLBACK", "Flags", "callbacks_of", "emit_program", "table_of"]
 
 CALLBACK = "steepest_callback"
 """The external function ``i64 (i64 number, ptr arena, ptr table)`` that runs NumPy."""
@@ -72,6 +73,11 @@ LARGEST_ROW = 4096
 """Entries of a row up to which blocks have several rows."""
 MOST_UNROLLED = 4
 """Vectors of a sum that are added up side by side."""
+
+
+MOST_INLINED = 64
+"""Items up to which a program is one function."""
+_PROGRAM_PARAMETERS = [("ptr noalias", "arena"), ("ptr", "table")]
 
 
 class Flags:
@@ -99,6 +105,17 @@ def table_of(program: Program) -> dict[Buffer, int]:
     return table
 
 
+def callbacks_of(program: Program) -> list[Callback]:
+    """List what NumPy is called for, in the order of the numbers that it is called with."""
+    callbacks = []
+    for item in program.items:
+        if isinstance(item, Callback):
+            callbacks.append(item)
+        elif isinstance(item, MatrixProduct) and item.zero_safe and program.careful:
+            callbacks.append(Callback(item.node, list(item.operands), [item.result]))
+    return callbacks
+
+
 def emit_program(
     module: Module,
     program: Program,
@@ -107,7 +124,7 @@ def emit_program(
     *,
     finite: Collection[Buffer] = (),
     homes: dict[Buffer, Buffer] | None = None,
-    callbacks: list[tuple[Program, Callback]] | None = None,
+    first_callback: int = 0,
     moving: Collection[Buffer] = (),
     padded: Collection[Buffer] = (),
     linkage: str = "",
@@ -125,8 +142,8 @@ def emit_program(
         Outputs of which it is reported when they are not finite.
     homes : dict from Buffer to Buffer, optional
         Outputs that are written over inputs.
-    callbacks : list of (Program, Callback), optional
-        Those of the program are appended; their place is the number NumPy is called with.
+    first_callback : int
+        The number that NumPy is called with for the first of `callbacks_of`; others follow.
     moving : collection of Buffer
         Inputs whose addresses in the table change while the module's functions run.
     padded : collection of Buffer
@@ -135,54 +152,76 @@ def emit_program(
     linkage : str
         "internal" for a function that only others of the module call.
     """
-    function = module.function(
-        name, INT64, [("ptr noalias", "arena"), ("ptr", "table")], linkage=linkage
-    )
-    emitter = _ProgramEmitter(module, program, processor, function, homes or {})
-    emitter.emit(
+    emitter = _ProgramEmitter(
+        module,
+        program,
+        processor,
+        homes or {},
         frozenset(finite),
-        [] if callbacks is None else callbacks,
         frozenset(moving),
         frozenset(padded),
+        first_callback,
     )
+    items = program.items
+    if len(items) <= MOST_INLINED:
+        emitter.emit(name, items, linkage)
+        return
+    # A long program in parts, and its kernels apart: the time to compile stays in proportion.
+    starts = range(0, len(items), MOST_INLINED)
+    parts = [f"{name}.{number}" for number in range(len(starts))]
+    for part, start in zip(parts, starts, strict=True):
+        emitter.emit(part, items[start : start + MOST_INLINED], "internal", "noinline")
+    function = module.function(name, INT64, _PROGRAM_PARAMETERS, linkage=linkage)
+    flags = function.zero(INT64)
+    for part in parts:
+        found = function.call(part, INT64, *function.parameters)
+        flags = function.binary("or", flags, found)
+        failed = function.binary("and", found, Value(str(Flags.CALLBACK), INT64))
+        with function.when(function.compare("ne", failed, function.zero(INT64)), returns=True):
+            function.give(flags)
+    function.give(flags)
 
 
 class _ProgramEmitter:
+    """Writes the functions that run the items of a program."""
+
     def __init__(
         self,
         module: Module,
         program: Program,
         processor: Processor,
-        function: Function,
         homes: dict[Buffer, Buffer],
+        finite: frozenset[Buffer],
+        moving: frozenset[Buffer],
+        padded: frozenset[Buffer],
+        first_callback: int,
     ) -> None:
         self._module = module
         self._program = program
         self._processor = processor
-        self._function = function
         self._homes = homes
+        self._finite, self._moving, self._padded = finite, moving, padded
+        self._next_callback = first_callback
         self._table = table_of(program)
-        self._pointers: dict[Buffer, Value] = {}
+        self._kernel_attributes = "noinline" if len(program.items) > MOST_INLINED else ""
 
     def emit(
-        self,
-        finite: frozenset[Buffer],
-        callbacks: list[tuple[Program, Callback]],
-        moving: frozenset[Buffer],
-        padded: frozenset[Buffer],
+        self, name: str, items: Sequence[Item], linkage: str = "", attributes: str = ""
     ) -> None:
-        """Write the function."""
-        self._finite, self._callbacks, self._moving = finite, callbacks, moving
-        self._padded = padded
+        """Write a function that runs some of the items."""
+        self._function = self._module.function(
+            name, INT64, _PROGRAM_PARAMETERS, linkage=linkage, attributes=attributes
+        )
+        self._pointers: dict[Buffer, Value] = {}
         function = self._function
         flags: list[Value] = []
-        for item in self._program.items:
+        for item in items:
             if isinstance(item, Kernel):
                 flags += self._kernel(item)
             elif isinstance(item, MatrixProduct):
                 flags += self._product(item)
             else:
-                self._callback(item)
+                self._callback()
         result = Value("0", INT64)
         for flag in flags:
             result = function.binary("or", result, flag)
@@ -210,10 +249,21 @@ class _ProgramEmitter:
 
     def _kernel(self, kernel: Kernel) -> list[Value]:
         emitter = _KernelEmitter(
-            self._module, kernel, self._processor, self._finite, self._homes, self._padded
+            self._module,
+            kernel,
+            self._processor,
+            self._finite,
+            self._homes,
+            self._padded,
+            self._kernel_attributes,
         )
         name = self._module.shared(emitter.emit)
-        arguments = [self._pointer(each) for each in emitter.buffers]
+        arguments = [
+            self._function.offset(
+                self._pointer(each), "i8", emitter.starts[each] * each.dtype.itemsize
+            )
+            for each in emitter.buffers
+        ]
         return [self._function.call(name, INT64, *arguments)]
 
     def _product(self, item: MatrixProduct) -> list[Value]:
@@ -229,7 +279,8 @@ class _ProgramEmitter:
             (item.right.strides[dims], item.right.strides[dims + 1]),
             columns,
         )
-        name = product_function(self._module, product, self._processor)
+        name = product_function(self._module.finished, product, self._processor, linkage="")
+        self._module.declare(name, f"declare void @{name}(ptr, ptr, ptr)")
         width = memory_element(item.result.dtype)
         pointers = [
             self._pointer(each) for each in (item.left.buffer, item.right.buffer, item.result)
@@ -264,9 +315,8 @@ class _ProgramEmitter:
     def _with_care(self, item: MatrixProduct, found: Value) -> None:
         """Have NumPy do a product again that has a NaN."""
         function = self._function
-        again = Callback(item.node, list(item.operands), [item.result])
         with function.when(function.compare("ne", found, function.zero(INT64))):
-            self._callback(again)
+            self._callback()
 
     def _scan(self, buffer: Buffer, what: str, flag: int) -> Value:
         """Look for NaN, or for what is not finite, in a buffer."""
@@ -275,10 +325,10 @@ class _ProgramEmitter:
         )
         return self._function.call(name, INT64, self._pointer(buffer))
 
-    def _callback(self, item: Callback) -> None:
+    def _callback(self) -> None:
         function = self._function
-        number = len(self._callbacks)
-        self._callbacks.append((self._program, item))
+        number = self._next_callback
+        self._next_callback += 1
         self._module.declare(CALLBACK, f"declare i64 @{CALLBACK}(i64, ptr, ptr)")
         arena, table = function.parameters
         failed = function.call(CALLBACK, INT64, Value(str(number), INT64), arena, table)
@@ -390,9 +440,11 @@ class _KernelEmitter:
         finite: Collection[Buffer],
         homes: dict[Buffer, Buffer],
         padded: Collection[Buffer],
+        attributes: str,
     ) -> None:
         self._module = module
         self._kernel = kernel
+        self._attributes = attributes
         self._processor = processor
         self._finite = finite
         self._padded = padded
@@ -407,6 +459,18 @@ class _KernelEmitter:
                     self._names.setdefault(homes.get(buffer, buffer), len(self._names))
                 written.add(homes.get(statement.buffer, statement.buffer))
         self.buffers = list(self._names)
+        # What is only read is given from where the reading begins, so that kernels that read
+        # different parts of an array alike are alike.
+        self.starts = dict.fromkeys(self.buffers, 0)
+        offsets: dict[Buffer, list[int]] = {}
+        for nest in self._nests:
+            for statement in nest.statements:
+                for load in loads_of(statement):
+                    home = homes.get(load.buffer, load.buffer)
+                    offsets.setdefault(home, []).append(load.offset)
+        self.starts |= {
+            each: min(places) for each, places in offsets.items() if each not in written
+        }
         self._parameters = [
             (f"ptr noalias{'' if each in written else ' readonly'}", f"b{number}")
             for each, number in self._names.items()
@@ -419,7 +483,7 @@ class _KernelEmitter:
     def emit(self, name: str) -> Function:
         """Write the function under a name."""
         function = self._function = Function(
-            self._module, name, INT64, self._parameters, "internal", ""
+            self._module, name, INT64, self._parameters, "internal", self._attributes
         )
         self._begin()
         outer = self._kernel.outer
@@ -442,6 +506,10 @@ class _KernelEmitter:
 
     def _pointer(self, buffer: Buffer) -> Value:
         return self._function.parameters[self._names[self._homes.get(buffer, buffer)]]
+
+    def _start(self, access: Load | Gathered | Store | Reduce | Scatter) -> int:
+        """Offset of an access from where its buffer is given."""
+        return access.offset - self.starts[self._homes.get(access.buffer, access.buffer)]
 
     def _block(self, start: Value | int, count: int) -> None:
         for nest in self._nests:
@@ -804,7 +872,7 @@ class _KernelEmitter:
         base = self._pointer(load.buffer)
         stride = load.strides[-1] if context.lanes else 1
         if stride == 1:
-            place = _affine(function, load.offset, load.strides, context.indices)
+            place = _affine(function, self._start(load), load.strides, context.indices)
             pointer = function.offset(base, element, place)
             return self._read(pointer, load.buffer, context, self._has_room(load, context))
         place = self._place(load, context, ())
@@ -867,7 +935,7 @@ class _KernelEmitter:
     ) -> Value | int:
         """Compute places in a buffer, one for each lane."""
         function = self._function
-        place: Value | int = _affine(function, at.offset, at.strides, context.indices)
+        place: Value | int = _affine(function, self._start(at), at.strides, context.indices)
         if context.lanes:
             base = place if isinstance(place, Value) else Value(str(place), INT64)
             place = function.splat(base, context.lanes)

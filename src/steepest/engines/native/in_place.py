@@ -57,10 +57,8 @@ def _may_overwrite(kernel: Kernel, new: Buffer, old: Buffer) -> bool:
     written = None
     for nest in kernel.nests:
         for statement in nest.statements:
-            for load in loads_of(statement):
-                if load.buffer is old and written is not None:
-                    return False
-        for statement in nest.statements:
+            if written is not None and any(load.buffer is old for load in loads_of(statement)):
+                return False
             if statement.buffer is new:
                 written = (nest, statement)
     if written is None:

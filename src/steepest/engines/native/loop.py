@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steepest.engines.native.assembly import DOUBLE, INT64, POINTER, Module, Type, Value
-from steepest.engines.native.emit import CALLBACK, emit_program, table_of
+from steepest.engines.native.emit import CALLBACK, callbacks_of, emit_program, table_of
 from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
 from steepest.engines.native.in_place import written_in_place
 from steepest.engines.native.layout import ALIGNMENT, lay_out
+from steepest.engines.native.listing import listing
 from steepest.engines.native.loops import Buffer, Callback, Origin, Program
 from steepest.engines.native.operations import memory_element
-from steepest.engines.native.processor import host_processor
+from steepest.engines.native.processor import Processor, host_processor
 from steepest.engines.native.program import Callbacks, aligned_copy, aligned_empty, compiled
 from steepest.engines.native.simplify import simplify
 from steepest.graph import Graph
@@ -109,42 +110,29 @@ class NativeLoop:
     def _prepare(self, careful: bool) -> None:
         """Compile the loop."""
         processor = host_processor()
-        module = Module(processor.function_attributes)
-        callbacks: list[tuple[Program, Callback]] = []
         self._kept: list[NDArray[Any]] = []
         self._tables: list[NDArray[np.uintp]] = []
         kinds = []
+        callbacks: list[tuple[Program, Callback]] = []
         size = 0
         for number, step in enumerate(self._steps):
-            program = fuse(
-                simplify(rewrite_formulas(step.graph), step.changing),
-                step.changing,
-                careful=careful,
-            )
+            graph = simplify(rewrite_formulas(step.graph), step.changing)
+            program = fuse(graph, step.changing, careful=careful)
             size = max(size, lay_out(program))
             homes = written_in_place(program, step.carried)
             rows = self._batch_sizes[number] if self._batch_sizes else 0
-            kind = _StepKind(f"step{number}", step, program, homes, rows)
+            kind = _StepKind(f"step{number}", step, program, homes, rows, len(callbacks))
             kinds.append(kind)
-            emit_program(
-                module,
-                program,
-                processor,
-                kind.name,
-                finite=[program.outputs[position] for position in step.finite],
-                homes=homes,
-                callbacks=callbacks,
-                moving=[program.inputs[position] for position in step.batch] if rows == 1 else [],
-                padded=[
-                    *(program.inputs[before] for before, _ in step.carried),
-                    *(each for each in program.outputs),
-                ],
-                linkage="internal",
-            )
+            callbacks += [(program, each) for each in callbacks_of(program)]
             self._tables.append(self._table(kind))
-        _LoopEmitter(module, kinds, self._data, self._rows_per_epoch).emit()
+        widths = [array.nbytes // len(array) for array in self._data]
         self._callbacks = Callbacks(callbacks)
-        self._loaded = compiled(module, {CALLBACK: self._callbacks.address}, processor)
+        self._loaded = compiled(
+            "\n".join([f"loop over {widths}, {self._rows_per_epoch}", *map(str, kinds)]),
+            lambda: _module(kinds, widths, self._rows_per_epoch, processor),
+            {CALLBACK: self._callbacks.address},
+            processor,
+        )
         self._run = _RUN(self._loaded.address("train"))
         self._arena = aligned_empty(size)
         self._addresses = np.array(
@@ -238,8 +226,8 @@ class NativeLoop:
                 first,
                 len(sizes),
             )
-        if errors:
-            raise errors[0]
+        if errors and not isinstance(errors[0], Exception):
+            raise errors[0]  # the user wants to stop
         return flags
 
 
@@ -251,6 +239,7 @@ class _StepKind:
     ----------
     rows : int
         Rows of the batch; 0 where it is all rows, in order.
+    first_callback : int
     """
 
     name: str
@@ -258,6 +247,45 @@ class _StepKind:
     program: Program
     homes: dict[Buffer, Buffer]
     rows: int
+    first_callback: int
+
+    def __str__(self) -> str:
+        step = self.step
+        homes = [(new.position, old.position) for new, old in self.homes.items()]
+        parts = (
+            step.carried,
+            sorted(step.finite),
+            step.batch,
+            step.step_size,
+            step.step,
+            step.loss,
+        )
+        return f"{self.name} {self.rows} {self.first_callback} {homes} {parts}\n" + listing(
+            self.program
+        )
+
+
+def _module(
+    kinds: Sequence[_StepKind], widths: Sequence[int], rows_per_epoch: int, processor: Processor
+) -> Module:
+    """Write the steps and the loop over them."""
+    module = Module(processor.function_attributes)
+    for kind in kinds:
+        step, program = kind.step, kind.program
+        emit_program(
+            module,
+            program,
+            processor,
+            kind.name,
+            finite=[program.outputs[position] for position in step.finite],
+            homes=kind.homes,
+            first_callback=kind.first_callback,
+            moving=[program.inputs[position] for position in step.batch] if kind.rows == 1 else [],
+            padded=[*(program.inputs[before] for before, _ in step.carried), *program.outputs],
+            linkage="internal",
+        )
+    _LoopEmitter(module, kinds, widths, rows_per_epoch).emit()
+    return module
 
 
 class _LoopEmitter:
@@ -267,11 +295,11 @@ class _LoopEmitter:
         self,
         module: Module,
         kinds: Sequence[_StepKind],
-        data: Sequence[NDArray[Any]],
+        widths: Sequence[int],
         rows_per_epoch: int,
     ) -> None:
         self._kinds = kinds
-        self._data = data
+        self._widths = widths
         self._rows_per_epoch = rows_per_epoch
         self._module = module
         names = ("arena", "tables", "order", "sizes", "losses", "slots")
@@ -374,13 +402,12 @@ class _LoopEmitter:
             function.multiply(within, Value(str(whole), INT64)),
         )
         rows = function.offset(order, "i64", start)
-        for number, (position, array) in enumerate(zip(kind.step.batch, self._data, strict=True)):
+        for number, (position, width) in enumerate(zip(kind.step.batch, self._widths, strict=True)):
             buffer = kind.program.inputs[position]
             slot = function.offset(table, "ptr", places[buffer])
             base = function.load(
                 POINTER, function.offset(function.parameters[1], "ptr", len(self._kinds) + number)
             )
-            width = array.nbytes // len(array)
             if kind.rows == 1:
                 row = function.load(INT64, rows)
                 offset = function.multiply(row, Value(str(width), INT64))
@@ -405,9 +432,7 @@ class _LoopEmitter:
                 self._copy_ahead(
                     room,
                     source,
-                    function.offset(
-                        base, "i8", function.multiply(later, Value(str(width), INT64))
-                    ),
+                    function.offset(base, "i8", function.multiply(later, Value(str(width), INT64))),
                     width,
                 )
 

@@ -61,8 +61,22 @@ def processor(triple: str, name: str, features: str) -> Processor:
 
 @cache
 def host_processor() -> Processor:
-    """Find out what this machine has."""
+    """Find out what this machine has, from the cache where it is there: LLVM takes long to load."""
+    from steepest.engines.native.cache import default_cache, machine_key
+
+    store = default_cache()
+    key = machine_key()
+    known = None if store is None or key is None else store.get(key)
+    if known is not None:
+        triple, name, features = known.decode().split("\n")
+        return processor(triple, name, features)
     import llvmlite.binding as llvm
 
-    features = llvm.get_host_cpu_features().flatten()
-    return processor(llvm.get_default_triple(), llvm.get_host_cpu_name(), features)
+    found = (
+        llvm.get_default_triple(),
+        llvm.get_host_cpu_name(),
+        llvm.get_host_cpu_features().flatten(),
+    )
+    if store is not None and key is not None:
+        store.put(key, "\n".join(found).encode())
+    return processor(*found)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import signal
 import threading
+from array import array
 from collections.abc import Callable, Collection, Sequence
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -13,16 +16,17 @@ from steepest.engines.interpret import Interpreter
 from steepest.engines.native import blas
 from steepest.engines.native.assembly import Module
 from steepest.engines.native.cache import cache_key, default_cache
-from steepest.engines.native.emit import CALLBACK, Flags, emit_program, table_of
+from steepest.engines.native.emit import CALLBACK, Flags, callbacks_of, emit_program, table_of
 from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
 from steepest.engines.native.layout import ALIGNMENT, lay_out
+from steepest.engines.native.listing import listing
 from steepest.engines.native.loading import Loaded, load
 from steepest.engines.native.loops import Callback, Number, Origin, Program, Storage
 from steepest.engines.native.object_code import machine_code
 from steepest.engines.native.processor import Processor, host_processor
 from steepest.engines.native.simplify import simplify
-from steepest.graph import ArrayType, Constant, Graph, Input
+from steepest.graph import ArrayType, Constant, Graph, Input, Node
 from steepest.ops.spec import Value
 
 __all__ = ["Callbacks", "Native", "aligned_copy", "aligned_empty", "compiled"]
@@ -88,22 +92,38 @@ class Native:
                 if known is None:
                     simplified = simplify(rewrite_formulas(self._graph), self._changing)
                     processor = self._processor or host_processor()
-                    known = _Code(simplified, self._changing, processor, careful=careful)
+                    known = _Code(
+                        simplified,
+                        self._changing,
+                        processor,
+                        careful=careful,
+                        forms=[_form(node, self._graph) for node in self._graph.outputs],
+                    )
                     self._codes[careful] = known
         return known
 
 
-def compiled(module: Module, symbols: dict[str, int], processor: Processor) -> Loaded:
-    """Make a module's functions ready to be called, from the cache where they are there."""
-    assembly = str(module)
+def compiled(
+    description: str, write: Callable[[], Module], symbols: dict[str, int], processor: Processor
+) -> Loaded:
+    """Make a module's functions ready to be called, from the cache where they are there.
+
+    Parameters
+    ----------
+    description : str
+        All that the module depends on.
+    write : callable
+        Writes the module.
+    """
     cache = default_cache()
-    key = cache_key(assembly, processor)
+    key = cache_key(description, processor)
     code = None if cache is None else cache.get(key)
     if code is None:
-        code = machine_code(assembly, processor)
+        module = write()
+        code = machine_code(str(module), processor, str(module.finished))
         if cache is not None:
             cache.put(key, code)
-    if "@steepest_sgemm" in assembly or "@steepest_dgemm" in assembly:
+    if b"steepest_sgemm" in code or b"steepest_dgemm" in code:
         symbols = {**symbols, **blas.symbols()}
     return load(code, symbols)
 
@@ -112,48 +132,112 @@ class _Code:
     """A program and its machine code."""
 
     def __init__(
-        self, graph: Graph, changing: Collection[int], processor: Processor, *, careful: bool
+        self,
+        graph: Graph,
+        changing: Collection[int],
+        processor: Processor,
+        *,
+        careful: bool,
+        forms: Sequence[bool | int],
     ) -> None:
+        self._forms = forms
         self.program = fuse(graph, changing, careful=careful)
         self._size = lay_out(self.program)
-        module = Module(processor.function_attributes)
-        callbacks: list[tuple[Program, Callback]] = []
-        emit_program(module, self.program, processor, "run", callbacks=callbacks)
-        self._callbacks = Callbacks(callbacks)
-        self._loaded = compiled(module, {CALLBACK: self._callbacks.address}, processor)
+        callbacks = callbacks_of(self.program)
+        self._callbacks = (
+            Callbacks([(self.program, each) for each in callbacks]) if callbacks else None
+        )
+        self._constants = [*map(_address, self.program.constants)]
+
+        def write() -> Module:
+            module = Module(processor.function_attributes)
+            emit_program(module, self.program, processor, "run")
+            return module
+
+        symbols = {} if self._callbacks is None else {CALLBACK: self._callbacks.address}
+        self._loaded = compiled(listing(self.program), write, symbols, processor)
         self._run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(
             self._loaded.address("run")
         )
         self._dtypes = [_array_type(node.type).dtype for node in graph.inputs]
         self._outputs = [_array_type(node.type) for node in graph.outputs]
-        self._arenas: list[np.ndarray[Any, Any]] = []
+        self._arenas: list[tuple[np.ndarray[Any, Any], int]] = []
 
     def run(self, inputs: Sequence[Value]) -> tuple[int, list[Value]]:
         """Run on inputs; return the flags and the outputs."""
         if len(inputs) != len(self._dtypes):
             raise ValueError(f"{len(self._dtypes)} inputs are needed; there are {len(inputs)}")
-        arrays = [
-            array if array.flags.aligned else array.copy()
-            for array in map(np.ascontiguousarray, inputs, self._dtypes)
-        ]
+        arrays = [*map(_in_order, inputs, self._dtypes)]
         results = [np.empty(kind.shape, kind.dtype) for kind in self._outputs]
-        table = np.array(
-            [each.ctypes.data for each in (*arrays, *results, *self.program.constants)], np.uintp
-        )
+        table = array("Q", [*map(_address, arrays), *map(_address, results), *self._constants])
         try:
-            arena = self._arenas.pop()
+            arena, place = self._arenas.pop()
         except IndexError:
             arena = aligned_empty(self._size)
-        with self._callbacks.errors() as errors:
-            flags = self._run(arena.ctypes.data, table.ctypes.data)
-        self._arenas.append(arena)
-        if errors and not isinstance(errors[0], Exception):
-            raise errors[0]  # the user wants to stop
+            place = _address(arena)
+        if self._callbacks is None:
+            flags = self._run(place, table.buffer_info()[0])
+        else:
+            with self._callbacks.errors() as errors:
+                flags = self._run(place, table.buffer_info()[0])
+            if errors and not isinstance(errors[0], Exception):
+                raise errors[0]  # the user wants to stop
+        self._arenas.append((arena, place))
         outputs = [
-            each.item() if kind.weak else each if kind.shape else each[()]
-            for each, kind in zip(results, self._outputs, strict=True)
+            each.item()
+            if kind.weak
+            else each
+            if form is True or (form is not False and isinstance(inputs[form], np.ndarray))
+            else each[()]
+            for each, kind, form in zip(results, self._outputs, self._forms, strict=True)
         ]
         return flags, outputs
+
+
+def _in_order(value: Value, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Give a value as an array whose entries lie one after another; as it is, if it can be."""
+    if type(value) is np.ndarray:
+        flags = value.flags
+        if flags.c_contiguous and flags.aligned and value.dtype is dtype:
+            return value
+    array = np.ascontiguousarray(value, dtype)
+    return array if array.flags.aligned else array.copy()
+
+
+def _address(array: np.ndarray[Any, Any]) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+_TO_ARRAY = frozenset(("pad", "scatter_add", "where"))
+_AS_ARGUMENT = frozenset(("imag", "real", "reshape", "transpose"))
+
+
+def _form(node: Node, graph: Graph) -> bool | int:
+    """Tell whether NumPy gives a value as an ndarray, and not as a scalar.
+
+    Most operations give a scalar where there is no axis; a few give a 0-d array, always or when
+    they are given one.
+
+    Returns
+    -------
+    bool or int
+        For what is as it was given, the position of the input.
+    """
+    while not isinstance(node.operation, (Constant, Input)):
+        name = node.operation.name
+        if _array_type(node.type).shape or name in _TO_ARRAY:
+            return True
+        if name == "slice":
+            return Ellipsis in node.static["key"]
+        if name not in _AS_ARGUMENT:
+            return False
+        (node,) = node.inputs
+        if _array_type(node.type).weak:
+            return True
+    if isinstance(node.operation, Constant):
+        return isinstance(node.operation.value, np.ndarray)
+    return graph.inputs.index(node)
 
 
 def _array_type(kind: Any) -> ArrayType:
@@ -180,20 +264,47 @@ def aligned_copy(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return copy
 
 
-class _Errors(list[BaseException]):
-    """Exceptions that callbacks of one run have met."""
+_DEFERRED = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)
+)
+"""Signals whose handlers raise exceptions, as that of Ctrl-C does."""
 
-    def __init__(self, local: threading.local) -> None:
+
+class _Errors(list[BaseException]):
+    """Exceptions that callbacks of one run have met.
+
+    Python handles a signal as soon as a callback begins, where an exception would be lost between
+    native code and it. So the handlers of some signals wait until the run is over.
+    """
+
+    def __init__(self, local: threading.local, *, defers: bool) -> None:
         super().__init__()
         self._local = local
+        self._defers = defers
+        self._handlers: dict[int, Callable[..., Any]] = {}
+        self._received: list[tuple[int, FrameType | None]] = []
 
     def __enter__(self) -> _Errors:
         self._before = getattr(self._local, "errors", None)
         self._local.errors = self
+        # Python runs handlers in the main thread alone.
+        if self._defers and threading.current_thread() is threading.main_thread():
+            for number in _DEFERRED:
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._handlers[number] = handler
+                    signal.signal(number, self._receive)
         return self
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self._received.append((number, frame))
 
     def __exit__(self, *exception: object) -> None:
         self._local.errors = self._before
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        for number, frame in self._received:
+            self._handlers[number](number, frame)
 
 
 class Callbacks:
@@ -213,7 +324,7 @@ class Callbacks:
 
     def errors(self) -> _Errors:
         """Collect what the callbacks of a run raise."""
-        return _Errors(self._local)
+        return _Errors(self._local, defers=bool(self._operations))
 
     def _call(self, number: int, arena: int, table: int) -> int:
         try:

@@ -1,0 +1,154 @@
+"""A program as text: what a person reads, and what the cache knows its code by.
+
+The text says all that the code depends on, so that equal texts have equal code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from steepest.engines.native.loops import (
+    Apply,
+    Buffer,
+    Callback,
+    Count,
+    Expression,
+    Gathered,
+    Kernel,
+    Load,
+    MatrixProduct,
+    Number,
+    OneHot,
+    Origin,
+    Program,
+    Reduce,
+    Scatter,
+    Statement,
+    Storage,
+)
+from steepest.graph import Constant
+
+__all__ = ["listing"]
+
+
+def listing(program: Program) -> str:
+    """Write a program down, item by item."""
+    return _Listing().program(program)
+
+
+class _Listing:
+    def __init__(self) -> None:
+        self._rows: list[str] = []
+        self._expressions: dict[int, str] = {}
+        self._buffers: dict[Buffer, str] = {}
+
+    def program(self, program: Program) -> str:
+        rows = self._rows
+        rows.append(
+            f"program {' '.join(map(self._buffer, program.inputs))} ->"
+            f" {' '.join(map(self._buffer, program.outputs))}{' careful' * program.careful}"
+        )
+        for item in program.items:
+            if isinstance(item, Kernel):
+                self._kernel(item)
+            elif isinstance(item, MatrixProduct):
+                rows.append(
+                    f"product {item.extents} batch {item.batch}:"
+                    f" {self._buffer(item.result)} ="
+                    f" {self._storage(item.left)} @ {self._storage(item.right)}"
+                    f"{' zero-safe' * item.zero_safe}"
+                )
+            else:
+                self._callback(item)
+        return "\n".join(rows)
+
+    def _buffer(self, buffer: Buffer) -> str:
+        known = self._buffers.get(buffer)
+        if known is None:
+            place = buffer.offset if buffer.origin is Origin.ARENA else buffer.position
+            known = f"{buffer.origin.value}{place}"
+            self._buffers[buffer] = known = f"{known}:{buffer.dtype.str}[{buffer.size}]"
+        return known
+
+    def _storage(self, storage: Storage) -> str:
+        return f"{self._buffer(storage.buffer)}+{storage.offset}{storage.strides}"
+
+    def _callback(self, item: Callback) -> None:
+        results = " ".join(map(self._buffer, item.results))
+        operands = ", ".join(
+            repr(each.value) if isinstance(each, Number) else self._storage(each[0])
+            for each in item.inputs
+        )
+        self._rows.append(f"numpy {results} = {item.node.operation.name} {operands}")
+
+    def _kernel(self, kernel: Kernel) -> None:
+        zeroed = "".join(f" zeroed {self._buffer(each)}" for each in kernel.zeroed)
+        self._rows.append(f"kernel over {kernel.outer}{zeroed}")
+        for nest in kernel.nests:
+            self._rows.append(f"  nest {nest.extents}")
+            # Expressions of different nests have different loops.
+            self._expressions = {}
+            for statement in nest.statements:
+                self._statement(statement)
+
+    def _statement(self, statement: Statement) -> None:
+        value = self._expression(statement.value)
+        place = f"{self._buffer(statement.buffer)}+{statement.offset}{statement.strides}"
+        if isinstance(statement, Reduce):
+            kind = f"{statement.operation} {statement.reduced}{' zero-safe' * statement.zero_safe}"
+        elif isinstance(statement, Scatter):
+            kind = f"scatter {self._parts(statement.parts)}"
+        else:
+            kind = "store"
+        self._rows.append(f"    {place} = {kind} {value}")
+
+    def _parts(self, parts: Sequence[tuple[Expression, int, int]]) -> str:
+        return " ".join(
+            f"[{self._expression(index)} * {stride} of {length}]" for index, stride, length in parts
+        )
+
+    def _expression(self, expression: Expression) -> str:
+        known = self._expressions.get(id(expression))
+        if known is None:
+            text = self._written(expression)
+            known = f"%{len(self._expressions)}"
+            self._expressions[id(expression)] = known
+            self._rows.append(f"    {known} = {text}")
+        return known
+
+    def _written(self, expression: Expression) -> str:
+        if isinstance(expression, Load):
+            place = f"{expression.offset}{expression.strides}"
+            return f"load {self._buffer(expression.buffer)}+{place}"
+        if isinstance(expression, Gathered):
+            place = f"{expression.offset}{expression.strides} {self._parts(expression.parts)}"
+            return f"gather {self._buffer(expression.buffer)}+{place}"
+        if isinstance(expression, Number):
+            return f"number {expression.value!r} {expression.dtype.str}"
+        if isinstance(expression, Count):
+            return f"count {expression.offset}{expression.strides} {expression.dtype.str}"
+        if isinstance(expression, OneHot):
+            return (
+                f"one-hot {self._expression(expression.index)} of {expression.length}"
+                f" {self._written(expression.position)} {self._expression(expression.value)}"
+                f" {expression.dtype.str}"
+            )
+        return self._applied(expression)
+
+    def _applied(self, expression: Apply) -> str:
+        node = expression.node
+        args = []
+        for argument, parent in zip(expression.args, node.inputs, strict=True):
+            # The value of a number may decide how an operation is done.
+            constant = parent.operation
+            number = ""
+            if isinstance(constant, Constant) and not isinstance(constant.value, np.ndarray):
+                number = repr(constant.value)
+            args.append(f"{self._expression(argument)}:{parent.type}{number}")
+        static = f" {node.static}" if node.static else ""
+        return (
+            f"{node.operation.name}{' unchecked' * expression.zero_safe} {', '.join(args)}"
+            f" -> {node.type}{static}"
+        )
