@@ -611,6 +611,51 @@ def test_another_bit_generator_may_be_numpys_global_one() -> None:
         numpys.set_bit_generator(before)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x,
+        lambda x: x[()],
+        lambda x: x[...],
+        lambda x: x[None][0, ...],
+        lambda x: x.T,
+        np.real,
+        np.imag,
+        np.copy,
+        np.exp,
+        np.squeeze,
+        lambda x: np.reshape(x, ()),
+        lambda x: np.reshape(np.reshape(x, (1, 1)), ()),
+        lambda x: np.transpose(np.reshape(x, ())),
+        lambda x: np.where(x > 0, x, 1),
+        lambda x: np.ravel(x)[0],
+        lambda x: np.pad(x, ()),
+        lambda x: x > 0,
+        np.sum,
+        np.argmax,
+        lambda x: np.linalg.det(np.reshape(x, (1, 1))),
+        lambda x: np.array(3.0),
+        sd.grad(lambda x: x**2),
+        sd.grad(lambda x: np.where(x > 0, x**2, 0)),
+    ],
+)
+@pytest.mark.parametrize("x", [2.0, np.float32(2), np.float64(2), np.array(2, np.float32)])
+def test_a_single_number_is_of_the_same_type_by_both_engines(
+    function: Callable[[Any], Any], x: Any
+) -> None:
+    def result(engine: str) -> Any:
+        try:
+            return compiled(function, engine=engine)(x)
+        except (AttributeError, TypeError) as error:  # Python's numbers are no arrays
+            return error
+
+    reference, native = result("interpret"), result("native")
+    assert type(native) is type(reference)
+    if not isinstance(reference, Exception):
+        assert np.asarray(native).dtype == np.asarray(reference).dtype
+        np.testing.assert_allclose(native, reference, rtol=1e-6)
+
+
 @given(
     st.lists(st.sampled_from(["+", "*", "-", "sin", "exp", "max", "const", "cut"]), max_size=8),
     st.integers(0, 2**32 - 1),

@@ -289,6 +289,11 @@ class Compiled:
         return self if instance is None else MethodType(self, instance)
 
     @property
+    def latest(self) -> Entry | None:
+        """What was compiled last."""
+        return next((each for each in reversed(self._entries.values()) if each is not None), None)
+
+    @property
     def runs_as_python(self) -> bool:
         """Whether a signature is not compiled, because what the function captures changes."""
         return None in self._entries.values()
@@ -302,6 +307,18 @@ class Compiled:
     def graph(self, *args: Any, **keywords: Any) -> Graph:
         """Record the function for these arguments and return the graph, to be read."""
         return record(self._function, args, keywords).graph
+
+    def explain(self, *args: Any, **keywords: Any) -> str:
+        """Say what runs where in a call with these arguments.
+
+        Returns
+        -------
+        str
+            A line for each loop nest, matrix product and call of NumPy, with the lines of the
+            function that it comes from. With ``engine="interpret"``, the recorded operations.
+        """
+        entry = self.entry(*args, **keywords)
+        return "Python, traced at each call" if entry is None else str(entry.run)
 
     def _compile(self, leaves: list[Any], structure: Structure) -> Entry | None:
         values = [_plain_example(leaf) for leaf in leaves]

@@ -41,7 +41,9 @@ def second(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def test_functions_of_one_argument(
     function: Any, low: float, high: float, check_derivatives: Check
 ) -> None:
-    check_derivatives(function, np.linspace(low, high, 7), tolerance=1e-6, exact=True, exact_natively=False)
+    check_derivatives(
+        function, np.linspace(low, high, 7), tolerance=1e-6, exact=True, exact_natively=False
+    )
 
 
 @pytest.mark.parametrize(

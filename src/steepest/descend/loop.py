@@ -649,6 +649,7 @@ class _Run:
             seconds=time.perf_counter() - self._began,
             stopped=stopped,
             engine=self._stepper.engine,
+            _program=self._stepper if self._native is None else str(self._native),
             best_step=None if best is None else best[0],
             gradient_check=self._check,
             notes=tuple(notes),

@@ -109,6 +109,9 @@ class NativeSteps:
             loss,
         )
 
+    def __str__(self) -> str:
+        return str(self._loop)
+
     @property
     def taken(self) -> int:
         """The number of steps taken."""

@@ -138,6 +138,16 @@ class Descent:
     best_step: int | None = None
     gradient_check: GradientCheck | None = None
     notes: tuple[str, ...] = ()
+    _program: object = ""
+
+    @property
+    def program(self) -> str:
+        """What ran in each step, as text.
+
+        With the engine "native" a line for each loop nest, matrix product and call of NumPy, with
+        the lines of the loss that it comes from; with "interpret" the recorded operations.
+        """
+        return str(self._program)
 
     def __repr__(self) -> str:
         return (

@@ -98,6 +98,10 @@ class Stepper:
         self._note_python()
         return result
 
+    def __str__(self) -> str:
+        compiled = self._run.latest if isinstance(self._run, Compiled) else None
+        return "Python, traced at each step" if compiled is None else str(compiled.run)
+
     def natively(
         self,
         weights: Tree,

@@ -23,9 +23,10 @@ class Interpreter:
     graph : Graph
     """
 
-    __slots__ = ("_constants", "_inputs", "_outputs", "_places", "_steps")
+    __slots__ = ("_constants", "_graph", "_inputs", "_outputs", "_places", "_steps")
 
     def __init__(self, graph: Graph) -> None:
+        self._graph = graph
         places = {node: place for place, node in enumerate(graph.nodes)}
         last_use = _last_uses(graph, places)
         self._places = len(graph.nodes)
@@ -47,6 +48,9 @@ class Interpreter:
             for node in graph.nodes
             if not isinstance(node.operation, (Constant, Input))
         ]
+
+    def __str__(self) -> str:
+        return str(self._graph)
 
     def __call__(self, inputs: Sequence[Value]) -> list[Value]:
         """Run the graph.

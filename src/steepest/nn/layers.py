@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from steepest.differentiate import stop_gradient
 from steepest.errors import BadInputError
 
 __all__ = ["dense", "gelu", "log_softmax", "relu", "shape_of", "sigmoid", "softmax", "tanh"]
@@ -178,7 +179,8 @@ def softmax(logits: ArrayValue, axis: int = -1) -> ArrayValue:
     >>> softmax(np.array([0.0, 0.0, -1e4]))
     array([0.5, 0.5, 0. ])
     """
-    exponentials = np.exp(logits - np.max(logits, axis=axis, keepdims=True))
+    # The shift cancels, so that nothing flows through it.
+    exponentials = np.exp(logits - stop_gradient(np.max(logits, axis=axis, keepdims=True)))
     return exponentials / np.sum(exponentials, axis=axis, keepdims=True)
 
 
@@ -200,5 +202,5 @@ def log_softmax(logits: ArrayValue, axis: int = -1) -> ArrayValue:
     >>> log_softmax(np.array([0.0, 1e4]))
     array([-10000.,      0.])
     """
-    shifted = logits - np.max(logits, axis=axis, keepdims=True)
+    shifted = logits - stop_gradient(np.max(logits, axis=axis, keepdims=True))
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))

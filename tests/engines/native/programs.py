@@ -17,8 +17,8 @@ import numpy as np
 import steepest as sd
 from steepest.compiling import is_dynamic, record
 from steepest.engines import Interpreter
-from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.emit import Flags
+from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
 from steepest.engines.native.layout import lay_out
 from steepest.engines.native.loops import Program
@@ -737,7 +737,8 @@ ONE = np.ones(())
 
 def recorded(function: Callable[..., Any], args: Sequence[Any]) -> Recorded:
     """Record a function."""
-    recording = record(function, tuple(args), {})
+    with np.errstate(all="ignore"):
+        recording = record(function, tuple(args), {})
     inputs = [each for each in flatten((tuple(args), {}))[0] if is_dynamic(each)]
     leaves = [place for place, (output, _) in enumerate(recording.leaves) if output is not None]
     return Recorded(function, args, recording.graph, inputs, leaves)

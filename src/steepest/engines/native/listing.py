@@ -5,7 +5,8 @@ The text says all that the code depends on, so that equal texts have equal code.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from steepest.engines.native.loops import (
     Count,
     Expression,
     Gathered,
+    Item,
     Kernel,
     Load,
     MatrixProduct,
@@ -27,15 +29,68 @@ from steepest.engines.native.loops import (
     Scatter,
     Statement,
     Storage,
+    parts_of,
 )
-from steepest.graph import Constant
+from steepest.graph import Constant, Node
 
-__all__ = ["listing"]
+__all__ = ["listing", "outline"]
 
 
 def listing(program: Program) -> str:
     """Write a program down, item by item."""
     return _Listing().program(program)
+
+
+def outline(program: Program) -> str:
+    """Say in a line for each item what runs, and which of the user's lines it comes from."""
+    return "\n".join(map(_outlined, program.items))
+
+
+def _outlined(item: Item) -> str:
+    if isinstance(item, MatrixProduct):
+        rows, inner, columns = item.extents
+        stack = f"{' × '.join(map(str, item.batch))} of " if item.batch else ""
+        what = f"product of matrices, {stack}{rows} × {inner} by {inner} × {columns}"
+        return _with_lines(what, [item.node])
+    if isinstance(item, Callback):
+        return _with_lines(f"NumPy's {item.node.operation.name}", [item.node])
+    nodes = [
+        each.node
+        for nest in item.nests
+        for statement in nest.statements
+        for each in _expressions(statement)
+        if isinstance(each, Apply)
+    ]
+    sums = [
+        statement.operation
+        for nest in item.nests
+        for statement in nest.statements
+        if isinstance(statement, Reduce)
+    ]
+    names = list(dict.fromkeys([*(node.operation.name for node in nodes), *sums]))
+    sizes = list(dict.fromkeys(" × ".join(map(str, nest.extents)) or "1" for nest in item.nests))
+    what = f"loops over {', '.join(sizes)}: {', '.join(names) or 'copying'}"
+    return _with_lines(what, nodes)
+
+
+def _with_lines(what: str, nodes: Sequence[Node]) -> str:
+    lines = {node.line for node in nodes if node.line is not None}
+    places = sorted({f"{Path(line.filename).name}:{line.number}" for line in lines})
+    return f"{what}  ({', '.join(places)})" if places else what
+
+
+def _expressions(statement: Statement) -> Iterator[Expression]:
+    """Give the expressions of a statement, each once, in the order of computing."""
+    seen: set[int] = set()
+
+    def visit(expression: Expression) -> Iterator[Expression]:
+        if id(expression) not in seen:
+            seen.add(id(expression))
+            for part in parts_of(expression):
+                yield from visit(part)
+            yield expression
+
+    yield from visit(statement.value)
 
 
 class _Listing:

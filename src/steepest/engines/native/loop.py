@@ -20,7 +20,7 @@ from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
 from steepest.engines.native.in_place import written_in_place
 from steepest.engines.native.layout import ALIGNMENT, lay_out
-from steepest.engines.native.listing import listing
+from steepest.engines.native.listing import listing, outline
 from steepest.engines.native.loops import Buffer, Callback, Origin, Program
 from steepest.engines.native.operations import memory_element
 from steepest.engines.native.processor import Processor, host_processor
@@ -125,6 +125,7 @@ class NativeLoop:
             kinds.append(kind)
             callbacks += [(program, each) for each in callbacks_of(program)]
             self._tables.append(self._table(kind))
+        self._program = kinds[0].program
         widths = [array.nbytes // len(array) for array in self._data]
         self._callbacks = Callbacks(callbacks)
         self._loaded = compiled(
@@ -184,6 +185,9 @@ class NativeLoop:
         for place, value in zip(self.carried, values, strict=True):
             place[...] = value
         self._counts[2:] = taken, 0
+
+    def __str__(self) -> str:
+        return outline(self._program)
 
     def be_careful(self) -> None:
         """Compute from now on with care for NaN in products with zeros."""

@@ -20,7 +20,7 @@ from steepest.engines.native.emit import CALLBACK, Flags, callbacks_of, emit_pro
 from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
 from steepest.engines.native.layout import ALIGNMENT, lay_out
-from steepest.engines.native.listing import listing
+from steepest.engines.native.listing import listing, outline
 from steepest.engines.native.loading import Loaded, load
 from steepest.engines.native.loops import Callback, Number, Origin, Program, Storage
 from steepest.engines.native.object_code import machine_code
@@ -83,6 +83,9 @@ class Native:
     def program(self) -> Program:
         """What runs, fused."""
         return self._code(careful=False).program
+
+    def __str__(self) -> str:
+        return outline(self.program)
 
     def _code(self, *, careful: bool) -> _Code:
         known = self._codes.get(careful)

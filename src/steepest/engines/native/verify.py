@@ -290,10 +290,10 @@ def _places(
         if not loop:
             total = total + steps[:, None]
         elif stride or not extent:
-            total = (total[:, :, None] + steps).reshape(len(total), -1)
+            total = (total[:, :, None] + steps).reshape(len(total), total.shape[1] * extent)
     for _, stride, length in parts:
         steps = np.arange(length, dtype=np.int64) * stride
-        total = (total[:, :, None] + steps).reshape(len(total), -1)
+        total = (total[:, :, None] + steps).reshape(len(total), total.shape[1] * length)
     return total
 
 
