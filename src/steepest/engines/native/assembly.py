@@ -109,7 +109,6 @@ class Module:
         self._shared: dict[str, str] = {}
         self._declarations: dict[str, str] = {}
         self._globals: list[str] = []
-        self._metadata: list[str] = []
         self._finished: Module | None = None
 
     def function(
@@ -177,11 +176,6 @@ class Module:
         )
         return Value(f"@{name}", POINTER)
 
-    def metadata(self, body: str) -> str:
-        """Add a metadata node and return its name."""
-        self._metadata.append(f"!{len(self._metadata)} = {body}")
-        return f"!{len(self._metadata) - 1}"
-
     def __str__(self) -> str:
         return "\n".join(
             [
@@ -189,7 +183,6 @@ class Module:
                 *self._declarations.values(),
                 *map(str, self._functions),
                 f"attributes #0 = {{ {self._attributes} }}",
-                *self._metadata,
             ]
         )
 
@@ -483,33 +476,50 @@ class Function:
 
     @contextmanager
     def loop(
-        self, end: Value | int, *, start: Value | int = 0, step: int = 1, metadata: str = ""
+        self,
+        end: Value | int,
+        *,
+        start: Value | int = 0,
+        step: int = 1,
+        is_run: bool = False,
     ) -> Iterator[Value]:
         """Run what stands in the ``with`` block for start, start + step, … below end.
+
+        Parameters
+        ----------
+        end, start : Value or int
+        step : int
+        is_run : bool
+            Whether it is known that start is below end, so that the end is only looked at after.
 
         Yields
         ------
         Value
             The index, an i64.
         """
+        if isinstance(start, int) and isinstance(end, int):
+            is_run = start < end
         start_text = start.name if isinstance(start, Value) else str(start)
         end_text = end.name if isinstance(end, Value) else str(end)
-        head, body, latch, done = (self.label(each) for each in ("head", "body", "latch", "done"))
+        body, latch, done = (self.label(each) for each in ("body", "latch", "done"))
+        if not is_run:
+            any_run = self.emit(BOOL, f"icmp slt i64 {start_text}, {end_text}")
+            ready = self.label("ready")
+            self.branch(any_run, ready, done)
+            self.begin_block(ready)
         before = self.block
-        self.jump(head)
-        self.begin_block(head)
-        index = Value(f"%{head}.i", INT64)
+        self.jump(body)
+        self.begin_block(body)
+        index = Value(f"%{body}.i", INT64)
         self._lines.append(
             f"  {index.name} = phi i64 [ {start_text}, %{before} ], [ {index.name}n, %{latch} ]"
         )
-        inside = self.emit(BOOL, f"icmp slt i64 {index.name}, {end_text}")
-        self.branch(inside, body, done)
-        self.begin_block(body)
         yield index
         self.jump(latch)
         self.begin_block(latch)
         self._lines.append(f"  {index.name}n = add nsw i64 {index.name}, {step}")
-        self.do(f"br label %{head}{metadata}")
+        again = self.emit(BOOL, f"icmp slt i64 {index.name}n, {end_text}")
+        self.branch(again, body, done)
         self.begin_block(done)
 
     @contextmanager

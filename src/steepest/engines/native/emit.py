@@ -607,7 +607,8 @@ class _KernelEmitter:
         if level == len(nest.extents) - 1:
             self._last_loop(nest, indices, start, count)
         else:
-            with self._function.loop(self._plus(start, count), start=start) as index:
+            end = self._plus(start, count)
+            with self._function.loop(end, start=start, is_run=count > 0) as index:
                 self._level(nest, [*indices, index], 0, nest.extents[level + 1])
         rest: list[Value | int] = [0] * (len(nest.extents) - level)
         for statement in inside:
@@ -623,26 +624,54 @@ class _KernelEmitter:
         whole = count - count % step
         unrolled = self._unrolled(nest, whole // step)
         groups = whole - whole % (step * unrolled)
+        shared = self._shared_by_lanes(nest, [*indices, 0]) if lanes else {}
+
+        def body(place: Value | int, lanes: int, part: int = 0, mask: Value | None = None) -> None:
+            context = _Context([*indices, place], lanes, mask, last=nest.extents[-1])
+            if lanes:
+                context.single = _Context(context.indices, 0, values=dict(shared))
+            else:
+                context.values.update(shared)
+            for statement in nest.statements:
+                self._statement(statement, context, part)
+
         if groups == step:
-            self._body(nest, [*indices, start], lanes)
+            body(start, lanes)
         elif groups:
             with function.loop(
-                self._plus(start, groups), start=start, step=step * unrolled
+                self._plus(start, groups), start=start, step=step * unrolled, is_run=True
             ) as index:
                 for part in range(unrolled):
-                    self._body(nest, [*indices, self._plus(index, part * step)], lanes, part)
+                    body(self._plus(index, part * step), lanes, part)
         for part, place in enumerate(range(groups, whole, step)):
-            self._body(nest, [*indices, self._plus(start, place)], lanes, part)
+            body(self._plus(start, place), lanes, part)
         left = count - whole
         if not left:
             return
         if self._processor.has_masks:
             bits = ", ".join(f"i1 {'true' if lane < left else 'false'}" for lane in range(lanes))
             mask = Value(f"<{bits}>", Type("i1", lanes))
-            self._body(nest, [*indices, self._plus(start, whole)], lanes, mask=mask)
+            body(self._plus(start, whole), lanes, mask=mask)
             return
-        with function.loop(self._plus(start, count), start=self._plus(start, whole)) as index:
-            self._body(nest, [*indices, index], 0)
+        end = self._plus(start, count)
+        with function.loop(end, start=self._plus(start, whole), is_run=True) as index:
+            body(index, 0)
+
+    def _shared_by_lanes(self, nest: Nest, indices: list[Value | int]) -> dict[int, Value]:
+        """Compute ahead of the last loop of a nest what is the same in all of it."""
+        context = _Context(indices, 0)
+        pending = [each.value for each in nest.statements]
+        seen: set[int] = set()
+        while pending:
+            expression = pending.pop()
+            if id(expression) in seen:
+                continue
+            seen.add(id(expression))
+            if self._varies(expression):
+                pending.extend(parts_of(expression))
+            elif not isinstance(expression, Number):
+                self._value(expression, context)
+        return context.values
 
     def _plus(self, index: Value | int, number: int) -> Value | int:
         if isinstance(index, int):
@@ -669,26 +698,14 @@ class _KernelEmitter:
         return min(lanes, 1 << (longest - 1))
 
     def _unrolled(self, nest: Nest, vectors: int) -> int:
-        """How many vectors are taken at a time, so that sums do not wait for one another."""
+        """How many vectors are taken at a time, so that nothing waits for sums and jumps."""
         waits = any(isinstance(each, Reduce) and each.reduced[-1] for each in nest.statements)
-        if not waits or vectors < 2:
-            return 1
         size = sum(_size(each.value) for each in nest.statements)
-        return min(4 if size <= 24 else 2, vectors) if size <= 80 else 1
+        if waits and vectors > 1:
+            return min(4 if size <= 24 else 2, vectors) if size <= 80 else 1
+        return 4 if size <= 16 and vectors >= 8 else 1
 
     # Statements.
-
-    def _body(
-        self,
-        nest: Nest,
-        indices: list[Value | int],
-        lanes: int,
-        part: int = 0,
-        mask: Value | None = None,
-    ) -> None:
-        context = _Context(indices, lanes, mask, last=nest.extents[-1])
-        for statement in nest.statements:
-            self._statement(statement, context, part)
 
     def _statement(self, statement: Statement, context: _Context, part: int) -> None:
         if isinstance(statement, Store):

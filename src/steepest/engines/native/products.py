@@ -491,7 +491,6 @@ class _Emitter:
         self._vector = Type(element, plan.lanes)
         self._block = _block_length(problem, plan, element)
         self._tiles: dict[int, Value] = {}
-        self._loop_metadata = _without_unrolling(function.module)
         self._scratch = self._left_scratch = Value("null", POINTER)
 
     def emit(self, left: Value, right: Value, result: Value) -> None:
@@ -934,7 +933,7 @@ class _Emitter:
             f.do(f"{value.name}n = bitcast {total} to {value.type}")
         f.do(f"{index.name}n = add nuw nsw i64 {index.name}, 1")
         again = f.emit(Type("i1"), f"icmp ult i64 {index.name}n, {count}")
-        f.do(f"br {again}, label %{body}, label %{done}{self._loop_metadata}")
+        f.do(f"br {again}, label %{body}, label %{done}")
         f.begin_block(done)
         ends = [[Value(f"{value.name}n", value.type) for value in each] for each in old]
         return (
@@ -1109,7 +1108,7 @@ class _Emitter:
         self._each(rows, lambda row: self._each(columns, lambda column: copy_entry(row, column)))
 
     def _loop(self, end: _Index, *, step: int = 1) -> AbstractContextManager[Value]:
-        return self._f.loop(end, step=step, metadata=self._loop_metadata)
+        return self._f.loop(end, step=step)
 
     def _each_part(self, extent: int, body: Callable[[_Index, _Index], None]) -> None:
         """Divide an extent into vectors: where each starts, and how many entries it has."""
@@ -1152,14 +1151,6 @@ class _Emitter:
 
 def _integer(value: int) -> Value:
     return Value(str(value), INT64)
-
-
-def _without_unrolling(module: Module) -> str:
-    """Make what is written after the branch of a loop that is long enough as it is."""
-    off = module.metadata('!{!"llvm.loop.unroll.disable"}')
-    # The first operand of a loop's metadata is that metadata.
-    own = f"!{int(off[1:]) + 1}"
-    return f", !llvm.loop {module.metadata(f'distinct !{{{own}, {off}}}')}"
 
 
 def _shuffle(f: Function, x: Value, y: Value | None, entries: Sequence[int]) -> Value:
@@ -1245,7 +1236,7 @@ def _transposer(module: Module, kind: Type, has_masks: bool) -> str:
     def transpose(columns: Value) -> None:
         """Take a few columns at a time, which is less code than all at once."""
         numbers = f.iota("i64", lanes), f.iota("i64", size)
-        with f.loop(columns, step=size, metadata=_without_unrolling(module)) as start:
+        with f.loop(columns, step=size) as start:
             remaining = f.subtract(columns, start)
             within = f.compare("slt", numbers[1], f.splat(remaining, size))
             parts = []
