@@ -854,7 +854,7 @@ def models() -> dict[str, tuple[Callable[..., Any], Any, Any, int]]:
     layers = [(single(16, 8), single(8)), (single(8, 8), single(8)), (single(8, 5), single(5))]
     double = generator.normal
     return {
-        "network": (network, layers, (single(8, 16), generator.integers(0, 5, 8)), 7),
+        "network": (network, layers, (single(8, 16), generator.integers(0, 5, 8)), 4),
         "logistic": (
             logistic,
             {"w": double(size=5), "b": np.zeros(())},

@@ -128,7 +128,7 @@ class NativeLoop:
         self._program = kinds[0].program
         widths = [array.nbytes // len(array) for array in self._data]
         self._callbacks = Callbacks(callbacks)
-        self._loaded = compiled(
+        self._loaded, self._alone = compiled(
             "\n".join([f"loop over {widths}, {self._rows_per_epoch}", *map(str, kinds)]),
             lambda: _module(kinds, widths, self._rows_per_epoch, processor),
             {CALLBACK: self._callbacks.address},
@@ -219,7 +219,7 @@ class NativeLoop:
         int
             0 when all steps were taken, else `Flags` that say why the one after the last was not.
         """
-        with self._callbacks.errors() as errors:
+        with self._alone(), self._callbacks.errors() as errors:
             flags: int = self._run(
                 self._arena.ctypes.data,
                 self._addresses.ctypes.data,

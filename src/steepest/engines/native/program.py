@@ -7,6 +7,7 @@ import signal
 import threading
 from array import array
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Any
 
@@ -108,7 +109,7 @@ class Native:
 
 def compiled(
     description: str, write: Callable[[], Module], symbols: dict[str, int], processor: Processor
-) -> Loaded:
+) -> tuple[Loaded, Callable[[], AbstractContextManager[None]]]:
     """Make a module's functions ready to be called, from the cache where they are there.
 
     Parameters
@@ -117,6 +118,12 @@ def compiled(
         All that the module depends on.
     write : callable
         Writes the module.
+
+    Returns
+    -------
+    loaded : Loaded
+    alone : callable
+        Makes the context in which to call them: BLAS, where they call it, is held to one thread.
     """
     cache = default_cache()
     key = cache_key(description, processor)
@@ -127,8 +134,8 @@ def compiled(
         if cache is not None:
             cache.put(key, code)
     if b"steepest_sgemm" in code or b"steepest_dgemm" in code:
-        symbols = {**symbols, **blas.symbols()}
-    return load(code, symbols)
+        return load(code, {**symbols, **blas.symbols()}), blas.single_threaded
+    return load(code, symbols), nullcontext
 
 
 class _Code:
@@ -158,13 +165,24 @@ class _Code:
             return module
 
         symbols = {} if self._callbacks is None else {CALLBACK: self._callbacks.address}
-        self._loaded = compiled(listing(self.program), write, symbols, processor)
+        self._loaded, self._alone = compiled(listing(self.program), write, symbols, processor)
         self._run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(
             self._loaded.address("run")
         )
         self._dtypes = [_array_type(node.type).dtype for node in graph.inputs]
         self._outputs = [_array_type(node.type) for node in graph.outputs]
         self._arenas: list[tuple[np.ndarray[Any, Any], int]] = []
+
+    def _with_callbacks(self, arena: int, table: int) -> int:
+        flags: int
+        if self._callbacks is None:
+            flags = self._run(arena, table)
+            return flags
+        with self._callbacks.errors() as errors:
+            flags = self._run(arena, table)
+        if errors and not isinstance(errors[0], Exception):
+            raise errors[0]  # the user wants to stop
+        return flags
 
     def run(self, inputs: Sequence[Value]) -> tuple[int, list[Value]]:
         """Run on inputs; return the flags and the outputs."""
@@ -178,13 +196,11 @@ class _Code:
         except IndexError:
             arena = aligned_empty(self._size)
             place = _address(arena)
-        if self._callbacks is None:
+        if self._callbacks is None and self._alone is nullcontext:
             flags = self._run(place, table.buffer_info()[0])
         else:
-            with self._callbacks.errors() as errors:
-                flags = self._run(place, table.buffer_info()[0])
-            if errors and not isinstance(errors[0], Exception):
-                raise errors[0]  # the user wants to stop
+            with self._alone():
+                flags = self._with_callbacks(place, table.buffer_info()[0])
         self._arenas.append((arena, place))
         outputs = [
             each.item()
