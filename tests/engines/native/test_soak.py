@@ -34,7 +34,7 @@ def mappings() -> int:
 def work(rng: np.random.Generator) -> None:
     """Compile and run what is new each time: a function, its gradient, and a descent."""
     rows, columns = (int(each) for each in rng.integers(1, 70, 2))
-    dtype = (np.float32, np.float64)[int(rng.integers(2))]
+    dtype: np.dtype[Any] = np.dtype(rng.choice(["float32", "float64"]))
     x = rng.normal(size=(rows, columns)).astype(dtype)
 
     def function(w: np.ndarray, scale: float) -> Any:
