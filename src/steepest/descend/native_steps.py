@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from steepest.compiling import Entry, is_dynamic
 from steepest.descend.data import ArrayData, NoData, read_only
 from steepest.descend.step_sizes import takes_arrays
-from steepest.engines.native.loop import NativeLoop, StepGraph
+from steepest.engines.native.loop import NativeLoop
+from steepest.engines.native.steps import StepGraph
 from steepest.graph import ArrayType
 from steepest.tree import Leaf, Tree, flatten, is_differentiable, unflatten
 

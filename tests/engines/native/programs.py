@@ -17,7 +17,7 @@ import numpy as np
 import steepest as sd
 from steepest.compiling import is_dynamic, record
 from steepest.engines import Interpreter
-from steepest.engines.native.emit import Flags
+from steepest.engines.native.calling import Flags
 from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
 from steepest.engines.native.layout import lay_out

@@ -26,11 +26,11 @@ from steepest.engines.native.assembly import (
     Type,
     Value,
 )
+from steepest.engines.native.calling import CALLBACK, Flags, table_of
 from steepest.engines.native.layout import ALIGNMENT
 from steepest.engines.native.loops import (
     Apply,
     Buffer,
-    Callback,
     Count,
     Expression,
     Gathered,
@@ -62,10 +62,7 @@ from steepest.engines.native.processor import Processor
 from steepest.engines.native.products import Product, product_function
 from steepest.graph import ArrayType
 
-__all__ = ["CALLBACK", "Flags", "callbacks_of", "emit_program", "table_of"]
-
-CALLBACK = "steepest_callback"
-"""The external function ``i64 (i64 number, ptr arena, ptr table)`` that runs NumPy."""
+__all__ = ["emit_program"]
 
 BLOCK = 16
 """Settings of the outer loop for which the nests of a kernel run side by side."""
@@ -78,42 +75,6 @@ MOST_UNROLLED = 4
 MOST_INLINED = 64
 """Items up to which a program is one function."""
 _PROGRAM_PARAMETERS = [("ptr noalias", "arena"), ("ptr", "table")]
-
-
-class Flags:
-    """Bits of what a program returns; 0 when all went well."""
-
-    NAN = 1
-    """A NaN arose in a product in which a zero factor makes a zero term."""
-    INDEX = 2
-    """An index was out of bounds."""
-    CALLBACK = 4
-    """NumPy raised an exception."""
-    NOT_FINITE = 8
-    """An output that must be finite is not."""
-
-
-def table_of(program: Program) -> dict[Buffer, int]:
-    """Give the place of each buffer that is not in the arena in the table of addresses."""
-    table: dict[Buffer, int] = {}
-    constants = sorted(
-        (each for each in program.buffers if each.origin is Origin.CONSTANT),
-        key=lambda each: each.position,
-    )
-    for buffer in (*program.inputs, *program.outputs, *constants):
-        table.setdefault(buffer, len(table))
-    return table
-
-
-def callbacks_of(program: Program) -> list[Callback]:
-    """List what NumPy is called for, in the order of the numbers that it is called with."""
-    callbacks = []
-    for item in program.items:
-        if isinstance(item, Callback):
-            callbacks.append(item)
-        elif isinstance(item, MatrixProduct) and item.zero_safe and program.careful:
-            callbacks.append(Callback(item.node, list(item.operands), [item.result]))
-    return callbacks
 
 
 def emit_program(

@@ -9,15 +9,14 @@ from array import array
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from steepest.engines.interpret import Interpreter
 from steepest.engines.native import blas
-from steepest.engines.native.assembly import Module
 from steepest.engines.native.cache import cache_key, default_cache
-from steepest.engines.native.emit import CALLBACK, Flags, callbacks_of, emit_program, table_of
+from steepest.engines.native.calling import CALLBACK, Flags, callbacks_of, table_of
 from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
 from steepest.engines.native.layout import ALIGNMENT, lay_out
@@ -29,6 +28,9 @@ from steepest.engines.native.processor import Processor, host_processor
 from steepest.engines.native.simplify import simplify
 from steepest.graph import ArrayType, Constant, Graph, Input, Node
 from steepest.ops.spec import Value
+
+if TYPE_CHECKING:
+    from steepest.engines.native.assembly import Module
 
 __all__ = ["Callbacks", "Native", "aligned_copy", "aligned_empty", "compiled"]
 
@@ -160,6 +162,10 @@ class _Code:
         self._constants = [*map(_address, self.program.constants)]
 
         def write() -> Module:
+            # Imported here: what the cache has need not be written.
+            from steepest.engines.native.assembly import Module
+            from steepest.engines.native.emit import emit_program
+
             module = Module(processor.function_attributes)
             emit_program(module, self.program, processor, "run")
             return module
