@@ -2,6 +2,7 @@
 
 import _thread
 import itertools
+import signal
 import threading
 from typing import Any
 
@@ -146,23 +147,24 @@ def test_orders_of_many_epochs_that_are_drawn_at_once(runs):
     assert max(runs)[0] > 200
 
 
-@pytest.mark.parametrize("limits", [{"epochs": 3}, {"steps": 1}, {"steps": 5}, {"steps": 200}])
-@pytest.mark.parametrize("replacement", [False, True])
-def test_a_random_generator_is_left_where_the_run_ends(limits, replacement):
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"epochs": 3},
+        {"steps": 1},
+        {"steps": 5},
+        {"steps": 200},
+        {"steps": 200, "replacement": True},
+        # It ends early: at a weight that is not finite.
+        {"steps": 2000, "step_size": 1e3},
+    ],
+)
+def test_a_random_generator_is_left_where_the_run_ends(settings):
     drawn = []
     for engine in ("interpret", "native"):
         rng = np.random.default_rng(3)
-        descend(
-            logistic,
-            START,
-            (X, Y),
-            step_size=0.1,
-            batch_size=7,
-            replacement=replacement,
-            seed=rng,
-            engine=engine,
-            **limits,
-        )
+        call: dict[str, Any] = {"step_size": 0.1, "batch_size": 7, "engine": engine, **settings}
+        descend(squares, np.zeros(5), (X, Y), seed=rng, **call)
         drawn.append(rng.random())
     assert drawn[0] == drawn[1]
 
@@ -244,6 +246,7 @@ def test_a_state_that_changes_its_type_is_followed():
 )
 def test_step_sizes(schedule):
     assert both(logistic, START, (X, Y), batch_size=7, step_size=schedule).engine == "native"
+    both(logistic, START, (X, Y), batch_size=7, step_size=schedule, callback_every=3)
 
 
 def test_a_schedule_is_asked_once_for_each_step():
@@ -510,7 +513,9 @@ def test_what_the_loss_captures_may_change(loss, change, every, as_validation):
 
         return {"validate": validate, "validate_every": every}
 
-    run_both(prepare, loss, np.zeros(5), (X, Y), batch_size=4, epochs=3, step_size=0.01)
+    for limits in ({"epochs": 3}, {"steps": 18}):
+        settings = {**limits, "batch_size": 4, "step_size": 0.01}
+        run_both(prepare, loss, np.zeros(5), (X, Y), **settings)
 
 
 @pytest.mark.parametrize("layout", [np.array, np.asfortranarray, lambda x: x.astype(">f8")])
@@ -530,12 +535,13 @@ def test_data_may_change(layout):
 # What goes wrong
 
 
-def test_a_smaller_batch_that_the_loss_does_not_take():
+def test_a_smaller_batch_that_the_loss_does_not_take(runs):
     def loss(weights, batch):
         return np.mean((batch[0].reshape(4, 5) @ weights - batch[1]) ** 2)
 
     settings: dict[str, Any] = {"batch_size": 4, "step_size": 0.01}
     both(loss, np.zeros(5), (X, Y), steps=5, **settings)
+    assert runs
     assert "reshape" in str(raised_by_both(loss, np.zeros(5), (X, Y), steps=6, **settings))
     # A callback that stops before it is reached.
     settings |= {"callback": lambda info: info.step == 5, "callback_every": 1}
@@ -557,10 +563,39 @@ def test_a_loss_that_becomes_nan_in_the_middle(batch_size, runs):
     def loss(weights, batch):
         return np.sum(np.log(weights)) + 0 * squares(weights, batch)
 
-    result = both(loss, np.full(5, 4.0), (X, Y), batch_size=batch_size, steps=200)
+    result = both(
+        loss,
+        np.full(5, 4.0),
+        (X, Y),
+        batch_size=batch_size,
+        steps=200,
+        step_size=lambda step: 0.1 / (1 + step / 1000),
+    )
     assert result.stopped.code == "not_finite"
     assert result.steps > 50
     assert max(runs)[0] > 50
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, None])
+def test_a_step_that_the_reference_engine_alone_can_take(batch_size, monkeypatch):
+    run = NativeSteps.run
+    failures = []
+
+    def failing(self, sizes, losses):
+        place, before = self.place, 30 - self.taken
+        if not 0 <= before < len(sizes):
+            return run(self, sizes, losses)
+        if before:
+            run(self, sizes[:before], losses)
+        self.place = place
+        self._loop._counts[3] = 1
+        failures.append(before)
+        return 1
+
+    monkeypatch.setattr(NativeSteps, "run", failing)
+    schedule = step_sizes.inverse_time_decay(0.1, steps=10)
+    both(squares, np.zeros(5), (X, Y), batch_size=batch_size, steps=50, step_size=schedule)
+    assert len(failures) == 2  # without care and with
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -643,14 +678,24 @@ def test_early_stopping():
     ids=["native", "with a callback"],
 )
 def test_an_interruption_leaves_whole_steps(loss):
-    settings: dict[str, Any] = {"step_size": 1e-4, "batch_size": 4, "engine": "native"}
-    descend(loss, np.zeros(5), (X, Y), steps=10, **settings)  # compiles
-    timer = threading.Timer(0.3, _thread.interrupt_main)
-    timer.start()
-    result = descend(loss, np.zeros(5), (X, Y), steps=10**9, **settings)
+    timer = threading.Timer(0.1, _thread.interrupt_main)
+
+    def schedule(step):
+        if step == 50:
+            timer.start()
+        return 1e-4
+
+    settings: dict[str, Any] = {"batch_size": 4, "engine": "native"}
+    # Processes in which pytest runs tests side by side ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = descend(loss, np.zeros(5), (X, Y), step_size=schedule, steps=5_000_000, **settings)
+    finally:
+        timer.join()
+        signal.signal(signal.SIGINT, before)
     assert result.stopped.code == "interrupted"
     assert len(result.losses) == result.steps > 0
     assert result.epochs == result.steps // 6
-    again = descend(loss, np.zeros(5), (X, Y), steps=result.steps, **settings)
+    again = descend(loss, np.zeros(5), (X, Y), step_size=1e-4, steps=result.steps, **settings)
     np.testing.assert_array_equal(again.weights, result.weights)
     np.testing.assert_array_equal(again.losses, result.losses)

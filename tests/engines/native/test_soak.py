@@ -16,7 +16,7 @@ import pytest
 
 import steepest as sd
 
-ALLOWED = 48 * 2**20
+ALLOWED = 16 * 2**20
 """Bytes by which a process may grow between its warm-up and the end: allocators keep some."""
 
 
