@@ -712,7 +712,7 @@ def test_attributes_of_arguments_beside_their_fields_are_read_anew() -> None:
 
 
 def test_recordings_are_dropped_when_there_are_too_many() -> None:
-    run = compiled(lambda x, n: x * n)
+    run = compiled(lambda x, n: x * n, engine="interpret")
     for n in range(MOST_RECORDINGS + 10):
         assert run(2.0, n) == 2.0 * n
     assert len(run._entries) == MOST_RECORDINGS

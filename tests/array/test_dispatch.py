@@ -442,4 +442,5 @@ def test_where_and_clip_promote_as_numpy_does(seed: int, dtype: Any) -> None:
         lambda x: np.clip(x, a_min=np.float64(low), a_max=None),
     ):
         assert_same(call(traced(x)), call(x))
-        np.testing.assert_array_equal(compiled(call)(x), call(x))
+        # Making machine code of each example would take long.
+        np.testing.assert_array_equal(compiled(call, engine="interpret")(x), call(x))

@@ -229,3 +229,26 @@ def test_threads_run_one_program_at_once() -> None:
     for each in threads:
         each.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("rows", [2, 3, 5, 7, 9, 17])
+@pytest.mark.parametrize("width", [2049, 5000])
+def test_rows_that_are_too_long_for_blocks(rows: int, width: int) -> None:
+    # What has one entry for each row is then computed row by row, in vectors of one entry.
+    def function(x: Any, w: Any) -> Any:
+        a, b, c = np.exp(w), np.cos(w), np.tanh(w)
+        by_row = np.sum(x * a[:, np.newaxis] * b[:, np.newaxis] * c[:, np.newaxis], axis=1)
+        by_column = np.sum(x.T * a * b * c, axis=1)
+        return np.sum(by_row * by_row), by_column, by_row
+
+    rng = np.random.default_rng(rows)
+    x, w = rng.normal(size=(rows, width)), rng.normal(size=rows)
+    native, reference = (
+        sd.compile(
+            lambda w, x: (function(x, w), sd.grad(lambda w, x: function(x, w)[0])(w, x)),
+            engine=engine,
+        )(w, x)
+        for engine in ("native", "interpret")
+    )
+    for one, other in zip((*native[0], native[1]), (*reference[0], reference[1]), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10)

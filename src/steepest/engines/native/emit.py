@@ -378,7 +378,7 @@ class _Context:
     single : _Context or None
         For what is the same in all lanes.
     last : int
-        Length of the last loop, where it is run as a whole.
+        Length of the last loop, where it is run to its end.
     """
 
     indices: list[Value | int]
@@ -585,10 +585,14 @@ class _KernelEmitter:
         whole = count - count % step
         unrolled = self._unrolled(nest, whole // step)
         groups = whole - whole % (step * unrolled)
+        # The last vector may go beyond the end where it is the buffer's last, at its place.
+        length = nest.extents[-1]
+        ends = isinstance(start, int) and start + count == length and not (start + whole) % step
+        last = length if ends else 0
         shared = self._shared_by_lanes(nest, [*indices, 0]) if lanes else {}
 
         def body(place: Value | int, lanes: int, part: int = 0, mask: Value | None = None) -> None:
-            context = _Context([*indices, place], lanes, mask, last=nest.extents[-1])
+            context = _Context([*indices, place], lanes, mask, last=last)
             if lanes:
                 context.single = _Context(context.indices, 0, values=dict(shared))
             else:
