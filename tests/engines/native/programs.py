@@ -21,7 +21,7 @@ from steepest.engines.native.calling import Flags
 from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
 from steepest.engines.native.layout import lay_out
-from steepest.engines.native.loops import Program
+from steepest.engines.native.nests import Program
 from steepest.engines.native.processor import Processor
 from steepest.engines.native.program import Native
 from steepest.engines.native.simplify import simplify

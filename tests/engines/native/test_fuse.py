@@ -13,7 +13,7 @@ from tests.engines.native.programs import fused, random_program, recorded
 import steepest as sd
 from steepest.engines.native.fuse import is_row_aligned
 from steepest.engines.native.layout import lay_out
-from steepest.engines.native.loops import (
+from steepest.engines.native.nests import (
     Buffer,
     Gathered,
     Kernel,

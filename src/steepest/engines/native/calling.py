@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steepest.engines.native.loops import Buffer, Callback, MatrixProduct, Origin, Program
+from steepest.engines.native.nests import Buffer, Callback, MatrixProduct, Origin, Program
 
 __all__ = ["CALLBACK", "Flags", "callbacks_of", "table_of"]
 

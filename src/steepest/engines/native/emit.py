@@ -28,7 +28,7 @@ from steepest.engines.native.assembly import (
 )
 from steepest.engines.native.calling import CALLBACK, Flags, table_of
 from steepest.engines.native.layout import ALIGNMENT
-from steepest.engines.native.loops import (
+from steepest.engines.native.nests import (
     Apply,
     Buffer,
     Count,

@@ -8,7 +8,7 @@ from steepest.engines.native.assembly import DOUBLE, INT64, POINTER, Module, Typ
 from steepest.engines.native.calling import table_of
 from steepest.engines.native.emit import emit_program
 from steepest.engines.native.layout import ALIGNMENT
-from steepest.engines.native.loops import Buffer
+from steepest.engines.native.nests import Buffer
 from steepest.engines.native.operations import memory_element
 from steepest.engines.native.processor import Processor
 from steepest.engines.native.steps import StepKind

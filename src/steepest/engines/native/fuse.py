@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from steepest.engines.native.loops import (
+from steepest.engines.native.nests import (
     Apply,
     Buffer,
     Callback,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from steepest.engines.native.fuse import is_row_aligned, is_same_entry
 from steepest.engines.native.layout import buffers_read, buffers_written
-from steepest.engines.native.loops import Buffer, Kernel, Origin, Program, Store, loads_of
+from steepest.engines.native.nests import Buffer, Kernel, Origin, Program, Store, loads_of
 
 __all__ = ["written_in_place"]
 

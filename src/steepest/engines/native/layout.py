@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from steepest.engines.native.loops import (
+from steepest.engines.native.nests import (
     Buffer,
     Callback,
     Item,

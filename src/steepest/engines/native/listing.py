@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from steepest.engines.native.loops import (
+from steepest.engines.native.nests import (
     Apply,
     Buffer,
     Callback,

@@ -20,7 +20,7 @@ from steepest.engines.native.fuse import fuse
 from steepest.engines.native.in_place import written_in_place
 from steepest.engines.native.layout import lay_out
 from steepest.engines.native.listing import outline
-from steepest.engines.native.loops import Buffer, Callback, Origin, Program
+from steepest.engines.native.nests import Buffer, Callback, Origin, Program
 from steepest.engines.native.processor import Processor, host_processor
 from steepest.engines.native.program import Callbacks, aligned_copy, aligned_empty, compiled
 from steepest.engines.native.simplify import simplify

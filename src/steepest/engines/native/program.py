@@ -22,7 +22,7 @@ from steepest.engines.native.fuse import fuse
 from steepest.engines.native.layout import ALIGNMENT, lay_out
 from steepest.engines.native.listing import listing, outline
 from steepest.engines.native.loading import Loaded, load
-from steepest.engines.native.loops import Callback, Number, Origin, Program, Storage
+from steepest.engines.native.nests import Callback, Number, Origin, Program, Storage
 from steepest.engines.native.object_code import machine_code
 from steepest.engines.native.processor import Processor, host_processor
 from steepest.engines.native.simplify import simplify

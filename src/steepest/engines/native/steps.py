@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from steepest.engines.native.listing import listing
-from steepest.engines.native.loops import Buffer, Program
+from steepest.engines.native.nests import Buffer, Program
 from steepest.graph import Graph
 
 __all__ = ["StepGraph", "StepKind"]

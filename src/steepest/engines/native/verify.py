@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steepest.engines.native.loops import (
+from steepest.engines.native.nests import (
     Apply,
     Buffer,
     Callback,
