@@ -190,8 +190,6 @@ class _Fuser:
         if not isinstance(value, np.ndarray):
             if register_element(kind.dtype) is None:
                 self._by_reference(node, np.asarray(value))
-        elif value.ndim == 0 and value.size == 0:
-            raise AssertionError("an array without axes has an entry")
         else:
             self._by_reference(node, value)
 
@@ -274,12 +272,7 @@ class _Fuser:
 
     def _store(self, node: Node) -> Storage:
         """Add the loops that compute a value and write it."""
-        kind = _array_type(node)
-        extents, access = _loops_over(kind.shape)
-        value = self._pull(node, access, len(extents))
-        storage = _contiguous(self._result(node), kind.shape)
-        offset, strides = _place(storage, access, len(extents))
-        self._put(extents, Store(storage.buffer, offset, strides, value))
+        storage = self._write(node, self._result(node))
         self._storage[node] = storage
         self._expressions.pop(node, None)  # from now on it is read
         return storage
@@ -287,11 +280,16 @@ class _Fuser:
     def _copy(self, node: Node) -> Storage:
         """Copy what lies in memory with gaps, so that it can be reshaped."""
         kind = _array_type(node)
-        extents, access = _loops_over(kind.shape)
+        return self._write(node, self._buffer(kind.dtype, kind.size))
+
+    def _write(self, node: Node, buffer: Buffer) -> Storage:
+        """Add the loops that write a value into a buffer."""
+        shape = _array_type(node).shape
+        extents, access = _loops_over(shape)
         value = self._pull(node, access, len(extents))
-        storage = _contiguous(self._buffer(kind.dtype, kind.size), kind.shape)
+        storage = _contiguous(buffer, shape)
         offset, strides = _place(storage, access, len(extents))
-        self._put(extents, Store(storage.buffer, offset, strides, value))
+        self._put(extents, Store(buffer, offset, strides, value))
         return storage
 
     def _result(self, node: Node) -> Buffer:
@@ -305,7 +303,7 @@ class _Fuser:
     def _output(self, position: int, node: Node) -> Buffer:
         """Give the buffer of an output; copy what is not the output's own."""
         kind = _array_type(node)
-        storage = self.storage_of(node) if self._can_load(node) else self._storage[node]
+        storage = self.storage_of(node)
         if storage.buffer.origin is Origin.OUTPUT and storage.buffer.position == position:
             return storage.buffer
         buffer = self._buffer(kind.dtype, kind.size, Origin.OUTPUT, position)
@@ -318,9 +316,6 @@ class _Fuser:
         value = _load(storage, access, len(extents))
         self._put(extents, Store(buffer, offset, strides, value))
         return buffer
-
-    def _can_load(self, node: Node) -> bool:
-        return register_element(_array_type(node).dtype) is not None
 
     def _buffer(
         self, dtype: np.dtype[Any], size: int, origin: Origin = Origin.ARENA, position: int = 0
