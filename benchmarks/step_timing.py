@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Mapping
@@ -12,6 +13,11 @@ __all__ = ["Pace", "StepTimes", "Steps", "step_times"]
 
 LONGEST_RUN = 8.0
 """Seconds that one run may take for the sake of being long against the fixed cost of a call."""
+
+SHORT_OF_TARGET = 0.7
+"""A run is long enough at this part of the seconds wanted."""
+
+MOST_STEPS = 10**8
 
 
 class Steps(Protocol):
@@ -115,10 +121,10 @@ def _length_of_run(candidate: Steps, pace: Pace, whole: int) -> tuple[float, int
     fixed = one_step_call if taken == 1 else 0.0
     target = min(max(pace.seconds, pace.times_fixed * fixed), LONGEST_RUN)
     steps, seconds = 1, one_step_call
-    while seconds < max(target / 8, 2 * fixed) and steps < 10**7:
-        steps *= 16
+    # One measurement may be disturbed: the length counts only once a run of it takes its time.
+    while seconds < SHORT_OF_TARGET * target and steps < MOST_STEPS:
+        longer = min(max(math.ceil(steps * target / seconds), 2 * steps), 16 * steps)
+        steps = longer if longer < whole else round(longer / whole) * whole
         candidate.run(steps)
-        seconds, taken = _seconds(candidate, steps)
-    each = (seconds - fixed if steps > 1 else seconds) / taken
-    wanted = max(1, round(target / each))
-    return one_step_call, wanted if wanted < whole else round(wanted / whole) * whole
+        seconds = _seconds(candidate, steps)[0]
+    return one_step_call, steps
