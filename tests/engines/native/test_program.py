@@ -252,3 +252,20 @@ def test_rows_that_are_too_long_for_blocks(rows: int, width: int) -> None:
     )
     for one, other in zip((*native[0], native[1]), (*reference[0], reference[1]), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("columns", [1, 2, 15, 16, 17, 127, 128, 130, 300])
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 16, 17, 37])
+def test_sums_of_columns(rows: int, columns: int, dtype: str) -> None:
+    rng = np.random.default_rng(rows * columns)
+    x, weights = (rng.normal(size=shape).astype(dtype) for shape in ((rows,), (rows, columns)))
+
+    def function(x: Any, weights: Any) -> Any:
+        return x @ weights, np.sum(np.exp(weights), axis=0), np.max(weights, axis=0)
+
+    native, reference = (
+        sd.compile(function, engine=engine)(x, weights) for engine in ("native", "interpret")
+    )
+    for found, expected in zip(native, reference, strict=True):
+        np.testing.assert_allclose(found, expected, 1e-5 if dtype == "f4" else 1e-12, 1e-5)

@@ -70,6 +70,8 @@ LARGEST_ROW = 4096
 """Entries of a row up to which blocks have several rows."""
 MOST_UNROLLED = 4
 """Vectors of a sum that are added up side by side."""
+MOST_SUMS = 8
+"""Vectors of sums over rows that are kept in registers."""
 
 
 MOST_INLINED = 64
@@ -546,6 +548,9 @@ class _KernelEmitter:
     # Loops.
 
     def _nest(self, nest: Nest, start: Value | int, count: int) -> None:
+        if _sums_columns(nest) and count > 1:
+            self._column_sums(nest, start, count)
+            return
         if nest.extents:
             self._level(nest, [], start, count)
             return
@@ -621,6 +626,98 @@ class _KernelEmitter:
         end = self._plus(start, count)
         with function.loop(end, start=self._plus(start, whole), is_run=True) as index:
             body(index, 0)
+
+    def _column_sums(self, nest: Nest, start: Value | int, count: int) -> None:
+        """Add up rows with the sums in registers: some columns at a time, over all the rows."""
+        step = max(self._lanes(nest), 1)
+        columns = nest.extents[1]
+        each = max(MOST_SUMS // len(nest.statements), 1)
+        full = columns - columns % (step * each)
+        if full == step * each:
+            self._some_columns(nest, 0, full, start, count)
+        elif full:
+            with self._function.loop(full, step=step * each) as place:
+                self._some_columns(nest, place, step * each, start, count)
+        if full < columns:
+            self._some_columns(nest, full, columns - full, start, count)
+
+    def _some_columns(
+        self, nest: Nest, first: Value | int, width: int, start: Value | int, count: int
+    ) -> None:
+        """Add up the rows of so many columns."""
+        function, step = self._function, max(self._lanes(nest), 1)
+        places = range(0, width, step)
+        # Several sums of the same columns, where a single one would wait for itself.
+        parts = min(max(MOST_SUMS // (len(places) * len(nest.statements)), 1), MOST_UNROLLED, count)
+        statements = [each for each in nest.statements if isinstance(each, Reduce)]
+        sums: dict[tuple[Reduce, int, int], Value] = {}
+
+        def contexts(row: Value | int) -> Iterator[tuple[int, _Context]]:
+            shared = self._shared_by_lanes(nest, [row, first])
+            for place in places:
+                left = width - place
+                lanes = step if left >= step or self._processor.has_masks else 0
+                for lane in range(left if not lanes else 1):
+                    mask = None
+                    if lanes > left:
+                        bits = ", ".join(f"i1 {str(i < left).lower()}" for i in range(lanes))
+                        mask = Value(f"<{bits}>", Type("i1", lanes))
+                    index = self._plus(first, place + lane)
+                    context = _Context([row, index], lanes if step > 1 else 0, mask)
+                    if context.lanes:
+                        context.single = _Context(context.indices, 0, values=dict(shared))
+                    else:
+                        context.values.update(shared)
+                    yield place + lane, context
+
+        def add(row: Value | int, part: int) -> None:
+            for place, context in contexts(row):
+                for statement in statements:
+                    at = sums[statement, place, part]
+                    kind = Type(_element(statement.buffer.dtype), context.lanes)
+                    total = function.load(kind, at)
+                    factors = _factors(statement)
+                    if factors is not None:
+                        left, right = (self._value(each, context) for each in factors)
+                        total = function.multiply_add(left, right, total)
+                    else:
+                        value = self._value(statement.value, context)
+                        total = self._combined(statement, total, value)
+                    function.store(total, at)
+
+        for place, context in contexts(0):
+            for statement in statements:
+                kind = Type(_element(statement.buffer.dtype), context.lanes)
+                known = Load(statement.buffer, statement.offset, statement.strides)
+                for part in range(parts):
+                    at = sums[statement, place, part] = function.allocate(kind)
+                    before = (
+                        function.constant(kind, _identity(statement))
+                        if part
+                        else self._loaded(known, context)
+                    )
+                    function.store(before, at)
+        whole = count - count % parts
+        if whole == parts:
+            for part in range(parts):
+                add(self._plus(start, part), part)
+        else:
+            with function.loop(
+                self._plus(start, whole), start=start, step=parts, is_run=True
+            ) as row:
+                for part in range(parts):
+                    add(self._plus(row, part), part)
+        for part in range(count - whole):
+            add(self._plus(start, whole + part), part)
+        for place, context in contexts(0):
+            for statement in statements:
+                kind = Type(_element(statement.buffer.dtype), context.lanes)
+                totals = [function.load(kind, sums[statement, place, i]) for i in range(parts)]
+                while len(totals) > 1:
+                    pairs = zip(totals[::2], totals[1::2], strict=False)
+                    odd = totals[-1:] if len(totals) % 2 else []
+                    totals = [*(self._combined(statement, *pair) for pair in pairs), *odd]
+                self._write(totals[0], statement, context)
 
     def _shared_by_lanes(self, nest: Nest, indices: list[Value | int]) -> dict[int, Value]:
         """Compute ahead of the last loop of a nest what is the same in all of it."""
@@ -986,6 +1083,14 @@ def _dtype(expression: Expression) -> np.dtype[Any]:
     if isinstance(expression, (Load, Gathered)):
         return expression.buffer.dtype
     return expression.dtype
+
+
+def _sums_columns(nest: Nest) -> bool:
+    """Whether a nest of two loops does nothing but add rows up, column by column."""
+    return len(nest.extents) == 2 and all(
+        isinstance(each, Reduce) and each.reduced == (True, False) and each.strides == (0, 1)
+        for each in nest.statements
+    )
 
 
 def _span(statement: Reduce) -> int:
