@@ -9,9 +9,9 @@ once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,7 @@ from steepest.engines.native.assembly import (
     Value,
 )
 from steepest.engines.native.calling import CALLBACK, Flags, table_of
+from steepest.engines.native.coalesce import with_few_loops
 from steepest.engines.native.layout import ALIGNMENT
 from steepest.engines.native.nests import (
     Apply,
@@ -58,8 +59,16 @@ from steepest.engines.native.operations import (
     register_element,
     to_memory,
 )
+from steepest.engines.native.partition import (
+    MOST_PARTIAL,
+    Pieces,
+    piece_of,
+    pieces_of_kernel,
+    pieces_of_product,
+    product_of,
+)
 from steepest.engines.native.processor import Processor
-from steepest.engines.native.products import Product, product_function
+from steepest.engines.native.products import Product, choose, product_function
 from steepest.graph import ArrayType
 
 __all__ = ["emit_program"]
@@ -77,6 +86,7 @@ MOST_SUMS = 8
 MOST_INLINED = 64
 """Items up to which a program is one function."""
 _PROGRAM_PARAMETERS = [("ptr noalias", "arena"), ("ptr", "table")]
+_TASK_PARAMETERS = [("ptr", "arguments"), ("i64", "number")]
 
 
 def emit_program(
@@ -91,6 +101,7 @@ def emit_program(
     moving: Collection[Buffer] = (),
     padded: Collection[Buffer] = (),
     linkage: str = "",
+    shares: bool = False,
 ) -> None:
     """Add a function ``i64 name(ptr arena, ptr table)`` that runs a program.
 
@@ -114,6 +125,8 @@ def emit_program(
         multiple of `ALIGNMENT` bytes, in which anything may be written.
     linkage : str
         "internal" for a function that only others of the module call.
+    shares : bool
+        Whether to cut large items into pieces for several threads.
     """
     emitter = _ProgramEmitter(
         module,
@@ -124,6 +137,7 @@ def emit_program(
         frozenset(moving),
         frozenset(padded),
         first_callback,
+        shares,
     )
     items = program.items
     if len(items) <= MOST_INLINED:
@@ -158,6 +172,7 @@ class _ProgramEmitter:
         moving: frozenset[Buffer],
         padded: frozenset[Buffer],
         first_callback: int,
+        shares: bool,
     ) -> None:
         self._module = module
         self._program = program
@@ -165,6 +180,7 @@ class _ProgramEmitter:
         self._homes = homes
         self._finite, self._moving, self._padded = finite, moving, padded
         self._next_callback = first_callback
+        self._shares = shares
         self._table = table_of(program)
         self._kernel_attributes = "noinline" if len(program.items) > MOST_INLINED else ""
 
@@ -176,6 +192,7 @@ class _ProgramEmitter:
             name, INT64, _PROGRAM_PARAMETERS, linkage=linkage, attributes=attributes
         )
         self._pointers: dict[Buffer, Value] = {}
+        self._partial: Value | None = None
         function = self._function
         flags: list[Value] = []
         for item in items:
@@ -211,7 +228,17 @@ class _ProgramEmitter:
         return known
 
     def _kernel(self, kernel: Kernel) -> list[Value]:
-        emitter = _KernelEmitter(
+        kernel = with_few_loops(kernel)
+        pieces = pieces_of_kernel(kernel, self._processor)
+        # Without partial results, the whole gives the same bits.
+        if pieces is not None and (self._shares or pieces.partial):
+            return self._kernel_in_pieces(kernel, pieces)
+        emitter = self._kernel_emitter(kernel)
+        name = self._module.shared(emitter.emit)
+        return [self._function.call(name, INT64, *self._kernel_arguments(emitter))]
+
+    def _kernel_emitter(self, kernel: Kernel, piece: _Piece | None = None) -> _KernelEmitter:
+        return _KernelEmitter(
             self._module,
             kernel,
             self._processor,
@@ -219,38 +246,196 @@ class _ProgramEmitter:
             self._homes,
             self._padded,
             self._kernel_attributes,
+            piece,
         )
-        name = self._module.shared(emitter.emit)
-        arguments = [
+
+    def _kernel_arguments(self, emitter: _KernelEmitter) -> list[Value]:
+        return [
             self._function.offset(
                 self._pointer(each), "i8", emitter.starts[each] * each.dtype.itemsize
             )
             for each in emitter.buffers
         ]
-        return [self._function.call(name, INT64, *arguments)]
+
+    # What threads share.
+
+    def _kernel_in_pieces(self, kernel: Kernel, pieces: Pieces) -> list[Value]:
+        """Run a kernel piece by piece, and combine what the pieces have added up."""
+        function, summed = self._function, frozenset(pieces.partial)
+        whole = self._kernel_emitter(kernel, _Piece(None, pieces.size, summed))
+        begin = pieces.extent - pieces.last
+        rest = self._kernel_emitter(kernel, _Piece(begin, pieces.last, summed))
+        names = [self._module.shared(each.emit) for each in (whole, rest)]
+        offsets: dict[Buffer, int] = {}
+        for buffer in pieces.partial:
+            offsets[buffer] = sum(pieces.count * _padded_bytes(each) for each in offsets)
+        arguments = self._kernel_arguments(whole)
+        if summed:
+            scratch = self._scratch()
+            arguments = [
+                function.offset(scratch, "i8", offsets[each]) if each in summed else argument
+                for each, argument in zip(whole.buffers, arguments, strict=True)
+            ]
+        steps = [_padded_bytes(each) if each in summed else 0 for each in whole.buffers]
+
+        def task(name: str) -> Function:
+            task = Function(self._module, name, INT64, _TASK_PARAMETERS, "internal", "noinline")
+            table, number = task.parameters
+            pointers = []
+            for place, step in enumerate(steps):
+                pointer = task.load(POINTER, task.offset(table, "ptr", place))
+                if step:
+                    own = task.multiply(number, Value(str(step), INT64))
+                    pointer = task.offset(pointer, "i8", own)
+                pointers.append(pointer)
+            is_last = task.compare("eq", number, Value(str(pieces.count - 1), INT64))
+            with task.when(is_last, returns=True):
+                task.give(task.call(names[1], INT64, *pointers))
+            start = task.multiply(number, Value(str(pieces.size), INT64))
+            task.give(task.call(names[0], INT64, *pointers, start))
+            return task
+
+        flags = [self._share(self._module.shared(task), arguments, pieces.count)]
+        for nest in kernel.nests:
+            for statement in nest.statements:
+                if statement.buffer in summed:
+                    assert isinstance(statement, Reduce)
+                    flags += self._combine(statement, offsets[statement.buffer], pieces.count)
+        return flags
+
+    def _scratch(self) -> Value:
+        """Memory for partial results, of one kernel at a time."""
+        if self._partial is None:
+            self._partial = self._function.allocate(Type("i8"), MOST_PARTIAL)
+        return self._partial
+
+    def _share(self, task: str, arguments: Sequence[Value], count: int) -> Value:
+        """Have threads run the pieces of a task."""
+        function = self._function
+        table = function.parameters[1]
+        addresses = function.allocate(POINTER, len(arguments))
+        for place, argument in enumerate(arguments):
+            function.store(argument, function.offset(addresses, "ptr", place))
+        share, pool = (
+            function.load(POINTER, function.offset(table, "ptr", len(self._table) + place))
+            for place in (0, 1)
+        )
+        flags = function.allocate(INT64)
+        function.store(function.zero(INT64), flags)
+        pieces = Value(str(count), INT64)
+        nobody = function.emit(BOOL, f"icmp eq {pool}, null")
+        alone, together, done = (function.label(each) for each in ("alone", "together", "done"))
+        function.branch(nobody, alone, together)
+        function.begin_block(alone)
+        with function.loop(count) as number:
+            found = function.call(task, INT64, addresses, number)
+            function.store(function.binary("or", function.load(INT64, flags), found), flags)
+        function.jump(done)
+        function.begin_block(together)
+        shared = function.call_pointer(
+            share, INT64, pool, Value(f"@{task}", POINTER), addresses, pieces
+        )
+        assert shared is not None
+        function.store(shared, flags)
+        function.jump(done)
+        function.begin_block(done)
+        return function.load(INT64, flags)
+
+    def _combine(self, statement: Reduce, offset: int, count: int) -> Iterator[Value]:
+        """Combine partial results in order, and look at what comes out."""
+        function, buffer = self._function, statement.buffer
+        name = self._module.shared(partial(_combine_function, self._module, statement, count))
+        start = function.offset(self._scratch(), "i8", offset)
+        function.do(f"call void @{name}({start}, {self._pointer(buffer)})")
+        if buffer.dtype.char in "fd":
+            if statement.zero_safe:
+                yield self._scan(buffer, "uno", Flags.NAN)
+            if buffer in self._finite:
+                yield self._scan(buffer, "not finite", Flags.NOT_FINITE)
+
+    # Matrix products.
 
     def _product(self, item: MatrixProduct) -> list[Value]:
-        function = self._function
-        rows, inner, columns = item.extents
-        dims = len(item.batch)
-        product = Product(
-            rows,
-            columns,
-            inner,
-            memory_element(item.result.dtype),
-            (item.left.strides[dims], item.left.strides[dims + 1]),
-            (item.right.strides[dims], item.right.strides[dims + 1]),
-            columns,
-        )
-        name = product_function(self._module.finished, product, self._processor, linkage="")
-        self._module.declare(name, f"declare void @{name}(ptr, ptr, ptr)")
-        width = memory_element(item.result.dtype)
+        pieces = None
+        if self._shares or choose(product_of(item), self._processor) == "blas":
+            pieces = pieces_of_product(item, self._processor)
         pointers = [
             self._pointer(each) for each in (item.left.buffer, item.right.buffer, item.result)
         ]
+        if pieces is None:
+            self._multiply(self._function, item, product_of(item), pointers, item.batch)
+        else:
+
+            def task(name: str) -> Function:
+                task = Function(self._module, name, INT64, _TASK_PARAMETERS, "internal", "noinline")
+                table, number = task.parameters
+                given = [task.load(POINTER, task.offset(table, "ptr", i)) for i in range(3)]
+                cut = pieces.pieces
+                is_last = task.compare("eq", number, Value(str(cut.count - 1), INT64))
+                with task.when(is_last, returns=True):
+                    self._piece_of_product(task, item, pieces.axis, given, cut.last, number, cut)
+                self._piece_of_product(task, item, pieces.axis, given, cut.size, number, cut)
+                return task
+
+            self._share(self._module.shared(task), pointers, pieces.pieces.count)
+        return self._looked_at(item)
+
+    def _piece_of_product(
+        self,
+        task: Function,
+        item: MatrixProduct,
+        axis: str,
+        pointers: Sequence[Value],
+        size: int,
+        number: Value,
+        cut: Pieces,
+    ) -> None:
+        """Multiply a piece and return."""
+        product = product_of(item)
+        first = task.multiply(number, Value(str(cut.size), INT64))
+        dims = len(item.batch)
+        if axis == "stack":
+            product_size = product.rows * product.columns
+            steps = (
+                item.left.strides[0],
+                item.right.strides[0],
+                math.prod(item.batch[1:]) * product_size,
+            )
+            batch: tuple[int, ...] = (size, *item.batch[1:])
+        else:
+            steps = (
+                (item.left.strides[dims], 0, product.columns)
+                if axis == "rows"
+                else (0, item.right.strides[dims + 1], 1)
+            )
+            product, batch = piece_of(product, axis, size), item.batch
+        width = memory_element(item.result.dtype)
+        moved = [
+            task.offset(pointer, width, task.multiply(first, Value(str(step), INT64)))
+            if step
+            else pointer
+            for pointer, step in zip(pointers, steps, strict=True)
+        ]
+        self._multiply(task, item, product, moved, batch)
+        task.give(task.zero(INT64))
+
+    def _multiply(
+        self,
+        function: Function,
+        item: MatrixProduct,
+        product: Product,
+        pointers: Sequence[Value],
+        batch: Sequence[int],
+    ) -> None:
+        """Multiply each pair of a stack of matrices."""
+        name = product_function(self._module.finished, product, self._processor, linkage="")
+        self._module.declare(name, f"declare void @{name}(ptr, ptr, ptr)")
+        width = memory_element(item.result.dtype)
+        dims = len(item.batch)
         with ExitStack() as stack:
-            indices = [stack.enter_context(function.loop(length)) for length in item.batch]
-            result_strides = _row_major((*item.batch, rows * columns))[:-1]
+            indices = [stack.enter_context(function.loop(length)) for length in batch]
+            entries = item.extents[0] * item.extents[2]
+            result_strides = _row_major((*item.batch, entries))[:-1]
             places = [
                 _affine(function, offset, strides, indices)
                 for offset, strides in (
@@ -264,6 +449,9 @@ class _ProgramEmitter:
                 for pointer, place in zip(pointers, places, strict=True)
             ]
             function.do(f"call void @{name}({', '.join(map(str, arguments))})")
+
+    def _looked_at(self, item: MatrixProduct) -> list[Value]:
+        """Look for NaN, and for what is not finite, in a product."""
         flags = []
         if item.zero_safe:
             found = self._scan(item.result, "uno", Flags.NAN)
@@ -336,6 +524,55 @@ def scan_function(
     return function
 
 
+def _padded_bytes(buffer: Buffer) -> int:
+    """Bytes of a buffer up to the next multiple of the alignment."""
+    return -(-buffer.bytes // ALIGNMENT) * ALIGNMENT
+
+
+def _combine_function(module: Module, statement: Reduce, count: int, name: str) -> Function:
+    """Write a function that combines partial results, the first with the second and so on."""
+    buffer = statement.buffer
+    function = Function(
+        module,
+        name,
+        None,
+        [("ptr noalias readonly", "partial"), ("ptr noalias", "result")],
+        "internal",
+        "noinline",
+    )
+    parts, result = function.parameters
+    element = memory_element(buffer.dtype)
+    with function.loop(buffer.size) as index:
+        total: Value | None = None
+        for number in range(count):
+            start = function.offset(parts, "i8", number * _padded_bytes(buffer))
+            each = function.load(Type(element), function.offset(start, element, index))
+            each = from_memory(function, each, buffer.dtype)
+            total = each if total is None else combined(function, statement, total, each)
+        assert total is not None
+        place = function.offset(result, element, index)
+        function.store(to_memory(function, total, buffer.dtype), place)
+    function.give()
+    return function
+
+
+def combined(function: Function, statement: Reduce, x: Value, y: Value) -> Value:
+    """Combine two values as a reduction does."""
+    operation, kind = statement.operation, statement.buffer.dtype.kind
+    if operation == "sum":
+        return function.add(x, y)
+    if operation == "prod":
+        return function.multiply(x, y)
+    if operation in ("any", "all") or kind == "b":
+        return function.binary("or" if operation in ("any", "max") else "and", x, y)
+    name = {
+        "f": {"max": "llvm.maximum", "min": "llvm.minimum"},
+        "i": {"max": "llvm.smax", "min": "llvm.smin"},
+        "u": {"max": "llvm.umax", "min": "llvm.umin"},
+    }[kind][operation]
+    return function.intrinsic(name, x, y)
+
+
 def _row_major(shape: Sequence[int]) -> tuple[int, ...]:
     strides, step = [], 1
     for length in reversed(shape):
@@ -392,8 +629,26 @@ class _Context:
     last: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A range of a kernel's outer loop.
+
+    Attributes
+    ----------
+    start : int or None
+        None for a parameter of the function.
+    count : int
+    partial : frozenset of Buffer
+        What only this range is added up in.
+    """
+
+    start: int | None
+    count: int
+    partial: frozenset[Buffer]
+
+
 class _KernelEmitter:
-    """Writes the function of a kernel."""
+    """Writes the function of a kernel, or of a piece of it."""
 
     def __init__(
         self,
@@ -404,15 +659,17 @@ class _KernelEmitter:
         homes: dict[Buffer, Buffer],
         padded: Collection[Buffer],
         attributes: str,
+        piece: _Piece | None,
     ) -> None:
         self._module = module
         self._kernel = kernel
+        self._piece = piece
+        self._partial = frozenset() if piece is None else piece.partial
         self._attributes = attributes
         self._processor = processor
         self._finite = finite
         self._padded = padded
-        alone = len(kernel.nests) == 1
-        self._nests = [_coalesced(nest, 0 if alone else 1) for nest in kernel.nests]
+        self._nests = kernel.nests
         self._names: dict[Buffer, int] = {}
         written = set()
         self._homes = homes
@@ -445,25 +702,36 @@ class _KernelEmitter:
 
     def emit(self, name: str) -> Function:
         """Write the function under a name."""
+        parameters = list(self._parameters)
+        piece = self._piece
+        if piece is not None and piece.start is None:
+            parameters.append(("i64", "start"))
         function = self._function = Function(
-            self._module, name, INT64, self._parameters, "internal", self._attributes
+            self._module, name, INT64, parameters, "internal", self._attributes
         )
         self._begin()
         outer = self._kernel.outer
+        first: Value | int = 0
+        if piece is not None:
+            outer = piece.count
+            first = function.parameters[-1] if piece.start is None else piece.start
         if len(self._nests) == 1 or not outer:
             for nest in self._nests:
-                self._nest(nest, 0, nest.extents[0] if nest.extents else 0)
+                length = nest.extents[0] if nest.extents else 0
+                self._nest(nest, first, length if piece is None else outer)
         else:
             row = max(math.prod(nest.extents[1:]) for nest in self._nests)
             block = min(BLOCK, outer) if row <= LARGEST_ROW else 1
             full = outer - outer % block
             if full == block:
-                self._block(0, block)
+                self._block(first, block)
             else:
-                with function.loop(full, step=block) as start:
+                with function.loop(
+                    self._plus(first, full), start=first, step=block, is_run=True
+                ) as start:
                     self._block(start, block)
             if full != outer:
-                self._block(full, outer - full)
+                self._block(self._plus(first, full), outer - full)
         self._end()
         return function
 
@@ -532,7 +800,7 @@ class _KernelEmitter:
     def _look_at_memory(self, statement: Reduce) -> Iterator[Value]:
         """Look for NaN, and for what is not finite, in sums that lie in memory."""
         buffer = statement.buffer
-        if buffer.dtype.char not in "fd":
+        if buffer.dtype.char not in "fd" or buffer in self._partial:
             return
         wanted = []
         if statement.zero_safe:
@@ -852,7 +1120,7 @@ class _KernelEmitter:
         if any(statement.reduced[: _span(statement)]):
             known = Load(statement.buffer, statement.offset, statement.strides)
             result = self._combined(statement, self._loaded(known, context), result)
-        elif statement.buffer.dtype.char in "fd":
+        elif statement.buffer.dtype.char in "fd" and statement.buffer not in self._partial:
             if statement.zero_safe:
                 self._flag(Flags.NAN, function.compare("uno", result, result), context)
             if statement.buffer in self._finite:
@@ -860,20 +1128,7 @@ class _KernelEmitter:
         self._write(result, statement, context)
 
     def _combined(self, statement: Reduce, x: Value, y: Value) -> Value:
-        function = self._function
-        operation, kind = statement.operation, statement.buffer.dtype.kind
-        if operation == "sum":
-            return function.add(x, y)
-        if operation == "prod":
-            return function.multiply(x, y)
-        if operation in ("any", "all") or kind == "b":
-            return function.binary("or" if operation in ("any", "max") else "and", x, y)
-        name = {
-            "f": {"max": "llvm.maximum", "min": "llvm.minimum"},
-            "i": {"max": "llvm.smax", "min": "llvm.smin"},
-            "u": {"max": "llvm.umax", "min": "llvm.umin"},
-        }[kind][operation]
-        return function.intrinsic(name, x, y)
+        return combined(self._function, statement, x, y)
 
     def _only_where(self, mask: Value | None, value: Value, other: float) -> Value:
         if mask is None:
@@ -963,7 +1218,7 @@ class _KernelEmitter:
         A masked load cannot take what a masked store has just written without waiting.
         """
         buffer = access.buffer
-        home = self._homes.get(buffer, buffer)
+        home = buffer if buffer in self._partial else self._homes.get(buffer, buffer)
         return (
             context.mask is not None
             and access.strides == (1,)
@@ -1158,92 +1413,3 @@ def _factors(statement: Reduce) -> tuple[Expression, Expression] | None:
 def _size(expression: Expression) -> int:
     """Count what an expression consists of."""
     return 1 + sum(_size(each) for each in parts_of(expression))
-
-
-def _coalesced(nest: Nest, first: int) -> Nest:
-    """Make one loop of two, from a loop on, wherever every access runs through both evenly."""
-    tuples: set[tuple[int, ...]] = set()
-    reduced: list[tuple[bool, ...]] = []
-    for statement in nest.statements:
-        tuples.add(statement.strides)
-        tuples |= _strides_in(statement)
-        if isinstance(statement, Reduce):
-            reduced.append(statement.reduced)
-        elif isinstance(statement, Scatter):
-            return nest
-    kept = list(range(len(nest.extents)))
-    extents = list(nest.extents)
-    for loop in reversed(range(first, len(extents) - 1)):
-        inner = kept[kept.index(loop) + 1]
-        if all(each[loop] == each[inner] * extents[inner] for each in tuples) and all(
-            each[loop] == each[inner] for each in reduced
-        ):
-            extents[inner] *= extents[loop]
-            kept.remove(loop)
-    if len(kept) == len(nest.extents):
-        return nest
-    copies: dict[int, Expression] = {}
-
-    def pick(values: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(values[loop] for loop in kept)
-
-    def copy(expression: Expression) -> Expression:
-        known = copies.get(id(expression))
-        if known is None:
-            known = copies[id(expression)] = _with_strides(expression, pick, copy)
-        return known
-
-    statements: list[Statement] = []
-    for statement in nest.statements:
-        value = copy(statement.value)
-        if isinstance(statement, Reduce):
-            reduced_loops = pick(statement.reduced)
-            statements.append(
-                replace(
-                    statement, strides=pick(statement.strides), reduced=reduced_loops, value=value
-                )
-            )
-        else:
-            statements.append(replace(statement, strides=pick(statement.strides), value=value))
-    return Nest(tuple(extents[loop] for loop in kept), statements)
-
-
-def _with_strides(
-    expression: Expression,
-    pick: Callable[[tuple[Any, ...]], tuple[Any, ...]],
-    copy: Callable[[Expression], Expression],
-) -> Expression:
-    if isinstance(expression, Number):
-        return expression
-    if isinstance(expression, Apply):
-        return replace(expression, args=tuple(copy(each) for each in expression.args))
-    if isinstance(expression, OneHot):
-        position = replace(expression.position, strides=pick(expression.position.strides))
-        return replace(
-            expression,
-            index=copy(expression.index),
-            value=copy(expression.value),
-            position=position,
-        )
-    if isinstance(expression, Gathered):
-        parts = tuple((copy(index), stride, length) for index, stride, length in expression.parts)
-        return replace(expression, strides=pick(expression.strides), parts=parts)
-    return replace(expression, strides=pick(expression.strides))
-
-
-def _strides_in(statement: Statement) -> set[tuple[int, ...]]:
-    """Collect the strides of all that a statement reads and counts."""
-    found: set[tuple[int, ...]] = set()
-    pending: list[Expression] = [statement.value]
-    seen: set[int] = set()
-    while pending:
-        expression = pending.pop()
-        if id(expression) in seen:
-            continue
-        seen.add(id(expression))
-        if isinstance(expression, (Load, Gathered, Count)):
-            found.add(expression.strides)
-        elif isinstance(expression, OneHot):
-            found.add(expression.position.strides)
-        pending.extend(parts_of(expression))
-    return found

@@ -22,7 +22,12 @@ ROWS_AHEAD = 2
 
 
 def emit_loop(
-    kinds: Sequence[StepKind], widths: Sequence[int], rows_per_epoch: int, processor: Processor
+    kinds: Sequence[StepKind],
+    widths: Sequence[int],
+    rows_per_epoch: int,
+    processor: Processor,
+    *,
+    shares: bool = False,
 ) -> Module:
     """Write the steps and the loop over them."""
     module = Module(processor.function_attributes)
@@ -39,6 +44,7 @@ def emit_loop(
             moving=[program.inputs[position] for position in step.batch] if kind.rows == 1 else [],
             padded=[*(program.inputs[before] for before, _ in step.carried), *program.outputs],
             linkage="internal",
+            shares=shares,
         )
     _LoopEmitter(module, kinds, widths, rows_per_epoch).emit()
     return module

@@ -22,7 +22,13 @@ from steepest.engines.native.layout import lay_out
 from steepest.engines.native.listing import outline
 from steepest.engines.native.nests import Buffer, Callback, Origin, Program
 from steepest.engines.native.processor import Processor, host_processor
-from steepest.engines.native.program import Callbacks, aligned_copy, aligned_empty, compiled
+from steepest.engines.native.program import (
+    Callbacks,
+    Helpers,
+    aligned_copy,
+    aligned_empty,
+    compiled,
+)
 from steepest.engines.native.simplify import simplify
 from steepest.engines.native.steps import StepGraph, StepKind
 
@@ -92,9 +98,11 @@ class NativeLoop:
         self._program = kinds[0].program
         widths = [array.nbytes // len(array) for array in self._data]
         self._callbacks = Callbacks(callbacks)
+        self._helpers = Helpers([kind.program for kind in kinds], processor, 0)
+        shares = self._helpers.threads() > 1
         self._loaded, self._alone = compiled(
-            "\n".join([f"loop over {widths}, {self._rows_per_epoch}", *map(str, kinds)]),
-            partial(_written, kinds, widths, self._rows_per_epoch, processor),
+            "\n".join([f"loop over {widths}, {self._rows_per_epoch}, {shares=}", *map(str, kinds)]),
+            partial(_written, kinds, widths, self._rows_per_epoch, processor, shares),
             {CALLBACK: self._callbacks.address},
             processor,
         )
@@ -108,7 +116,8 @@ class NativeLoop:
         """Make the addresses that a step's program reads and writes at."""
         step, program = kind.step, kind.program
         places = table_of(program)
-        table = np.zeros(len(places), np.uintp)
+        # Behind the buffers, what hands out work.
+        table = np.zeros(len(places) + 2, np.uintp)
 
         def put(buffer: Buffer, array: NDArray[Any]) -> None:
             self._kept.append(array)
@@ -183,7 +192,14 @@ class NativeLoop:
         int
             0 when all steps were taken, else `Flags` that say why the one after the last was not.
         """
-        with self._alone(), self._callbacks.errors() as errors:
+        threads = self._helpers.threads()
+        for table in self._tables:
+            table[-2:] = self._helpers.addresses(threads)
+        with (
+            self._alone(),
+            self._helpers.helping(threads),
+            self._callbacks.errors() as errors,
+        ):
             flags: int = self._run(
                 self._arena.ctypes.data,
                 self._addresses.ctypes.data,
@@ -200,9 +216,13 @@ class NativeLoop:
 
 
 def _written(
-    kinds: Sequence[StepKind], widths: Sequence[int], rows_per_epoch: int, processor: Processor
+    kinds: Sequence[StepKind],
+    widths: Sequence[int],
+    rows_per_epoch: int,
+    processor: Processor,
+    shares: bool,
 ) -> Module:
     # Imported here: what the cache has need not be written.
     from steepest.engines.native.emit_loop import emit_loop
 
-    return emit_loop(kinds, widths, rows_per_epoch, processor)
+    return emit_loop(kinds, widths, rows_per_epoch, processor, shares=shares)

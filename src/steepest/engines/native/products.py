@@ -32,7 +32,7 @@ from steepest.engines.native.assembly import (
 )
 from steepest.engines.native.processor import Processor
 
-__all__ = ["Product", "choose", "product_function"]
+__all__ = ["Product", "choose", "cut", "product_cycles", "product_function"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ class Product:
         Along the inner index, and from column to column. Not negative.
     result_stride : int
         From row to row of the result, whose columns are contiguous.
+    whole : Product or None
+        What this is a piece of: it is computed in the same way, bit by bit.
     """
 
     rows: int
@@ -60,6 +62,7 @@ class Product:
     left_strides: tuple[int, int]
     right_strides: tuple[int, int]
     result_stride: int
+    whole: Product | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +179,58 @@ def choose(product: Product, processor: Processor) -> Literal["emitted", "blas"]
 
     A product that BLAS cannot take, because of its strides or since it is empty, is emitted.
     """
-    size = product.rows * product.columns * product.inner
+    whole = product.whole or product
+    size = whole.rows * whole.columns * whole.inner
     limit = _BLAS_FROM.get(processor.vector_bits)
     if limit is None or size < limit or _gemm(_normalised(product)) is None:
         return "emitted"
     return "blas"
+
+
+def cut(
+    product: Product, processor: Processor, most: int
+) -> tuple[Literal["rows", "columns"], int] | None:
+    """Say how to cut a product into pieces: by rows or columns of the result, of what size.
+
+    Pieces are whole tiles, or copies of the right matrix as a whole, so that each entry of the
+    result is computed as it would be without cutting. BLAS promises nothing of the kind.
+
+    Parameters
+    ----------
+    most : int
+        So many pieces at most.
+    """
+    product = _normalised(product)
+    plan = _plan(_problem(product), product.element, processor)
+    names: tuple[Literal["rows", "columns"], ...] = ("rows", "columns")
+    rows, columns = product.rows, product.columns
+    if plan.transposed:
+        rows, columns, names = columns, rows, ("columns", "rows")
+    width = plan.columns * (plan.lanes if plan.form == "broadcast" else 1)
+    choices = []
+    for name, extent, tile, copied in (
+        (names[1], columns, width, plan.left_packed),
+        (names[0], rows, plan.rows, plan.packed),
+    ):
+        tiles = -(-extent // tile)
+        count = min(most, tiles)
+        if count < 2:
+            continue
+        size = -(-tiles // count) * tile
+        pieces = -(-extent // size)
+        # What the longest thread of two or more has to do, with what each piece copies again.
+        choices.append((size / extent + (0.02 if copied else 0) * pieces, name, size))
+    if not choices:
+        return None
+    _, name, size = min(choices)
+    return name, size
+
+
+def product_cycles(product: Product, processor: Processor) -> float:
+    """Estimate the cycles that a product takes."""
+    if not (product.rows and product.columns and product.inner):
+        return 0.0
+    return _plan(_problem(_normalised(product)), product.element, processor).cycles
 
 
 def _normalised(product: Product) -> Product:
@@ -203,7 +253,11 @@ def _normalised(product: Product) -> Product:
 def _name(product: Product) -> str:
     shape = f"{product.rows}x{product.inner}x{product.columns}"
     strides = (*product.left_strides, *product.right_strides, product.result_stride)
-    return f"product_{product.element}_{shape}_" + "_".join(map(str, strides))
+    name = f"product_{product.element}_{shape}_" + "_".join(map(str, strides))
+    if product.whole is None:
+        return name
+    whole = product.whole
+    return f"{name}_of_{whole.rows}x{whole.inner}x{whole.columns}"
 
 
 # The call of a library.
@@ -439,14 +493,7 @@ _Piece = tuple[Value, Value, int]  # a vector, its address, and how many of its 
 
 
 def _emit(module: Module, name: str, product: Product, processor: Processor, linkage: str) -> None:
-    problem = _Problem(
-        product.rows,
-        product.columns,
-        product.inner,
-        product.left_strides,
-        product.right_strides,
-        (product.result_stride, 1),
-    )
+    problem = _problem(product)
     function = module.function(
         name,
         None,
@@ -459,13 +506,26 @@ def _emit(module: Module, name: str, product: Product, processor: Processor, lin
         if not product.inner:
             _emit_zeros(function, problem, product.element, result)
         else:
-            plan = _plan(problem, product.element, processor)
+            whole = problem if product.whole is None else _problem(_normalised(product.whole))
+            plan = _plan(whole, product.element, processor)
             if plan.transposed:
-                problem = problem.transposed
+                problem, whole = problem.transposed, whole.transposed
                 left, right = right, left
-            emitter = _Emitter(function, problem, plan, product.element, processor.has_masks)
+            block = _block_length(whole, plan, product.element)
+            emitter = _Emitter(function, problem, plan, block, product.element, processor.has_masks)
             emitter.emit(left, right, result)
     function.give()
+
+
+def _problem(product: Product) -> _Problem:
+    return _Problem(
+        product.rows,
+        product.columns,
+        product.inner,
+        product.left_strides,
+        product.right_strides,
+        (product.result_stride, 1),
+    )
 
 
 def _emit_zeros(function: Function, problem: _Problem, element: str, result: Value) -> None:
@@ -480,7 +540,13 @@ class _Emitter:
     """Writes one product, in the form of its plan."""
 
     def __init__(
-        self, function: Function, problem: _Problem, plan: _Plan, element: str, has_masks: bool
+        self,
+        function: Function,
+        problem: _Problem,
+        plan: _Plan,
+        block: int,
+        element: str,
+        has_masks: bool,
     ) -> None:
         self._f = function
         self._problem = problem
@@ -489,7 +555,7 @@ class _Emitter:
         self._has_masks = has_masks
         self._lanes = plan.lanes
         self._vector = Type(element, plan.lanes)
-        self._block = _block_length(problem, plan, element)
+        self._block = block
         self._tiles: dict[int, Value] = {}
         self._scratch = self._left_scratch = Value("null", POINTER)
 

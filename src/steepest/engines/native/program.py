@@ -24,15 +24,17 @@ from steepest.engines.native.listing import listing, outline
 from steepest.engines.native.loading import Loaded, load
 from steepest.engines.native.nests import Callback, Number, Origin, Program, Storage
 from steepest.engines.native.object_code import machine_code
+from steepest.engines.native.partition import work
 from steepest.engines.native.processor import Processor, host_processor
 from steepest.engines.native.simplify import simplify
+from steepest.engines.native.threads import number_of_threads
 from steepest.graph import ArrayType, Constant, Graph, Input, Node
 from steepest.ops.spec import Value
 
 if TYPE_CHECKING:
     from steepest.engines.native.assembly import Module
 
-__all__ = ["Callbacks", "Native", "aligned_copy", "aligned_empty", "compiled"]
+__all__ = ["Callbacks", "Helpers", "Native", "aligned_copy", "aligned_empty", "compiled"]
 
 CallbackFunction = ctypes.CFUNCTYPE(
     ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p
@@ -140,6 +142,45 @@ def compiled(
     return load(code, symbols), nullcontext
 
 
+class Helpers:
+    """The threads that help to run programs, as far as these have work to share.
+
+    Parameters
+    ----------
+    programs : sequence of Program
+    processor : Processor
+    worth : float
+        Cycles of work to share from which on threads are woken.
+    """
+
+    def __init__(self, programs: Sequence[Program], processor: Processor, worth: float) -> None:
+        self._is_worth = sum(work(each, processor) for each in programs) > worth
+
+    def threads(self) -> int:
+        """Say how many threads a run is for."""
+        return number_of_threads() if self._is_worth else 1
+
+    def addresses(self, threads: int) -> tuple[int, int]:
+        """Give the addresses that native code hands out work with."""
+        if threads == 1:
+            return 0, 0
+        from steepest.engines.native.sharing import pool, share_address
+
+        return share_address(), pool().address
+
+    def helping(self, threads: int) -> AbstractContextManager[None]:
+        """Have threads help while a ``with`` block runs."""
+        if threads == 1:
+            return nullcontext()
+        from steepest.engines.native.sharing import pool
+
+        return pool().helping(threads)
+
+
+WORTH_WAKING = 1_000_000
+"""Cycles of work to share from which on a single run wakes threads: half a millisecond."""
+
+
 class _Code:
     """A program and its machine code."""
 
@@ -161,17 +202,22 @@ class _Code:
         )
         self._constants = [*map(_address, self.program.constants)]
 
+        self._helpers = Helpers([self.program], processor, WORTH_WAKING)
+        shares = self._helpers.threads() > 1
+
         def write() -> Module:
             # Imported here: what the cache has need not be written.
             from steepest.engines.native.assembly import Module
             from steepest.engines.native.emit import emit_program
 
             module = Module(processor.function_attributes)
-            emit_program(module, self.program, processor, "run")
+            emit_program(module, self.program, processor, "run", shares=shares)
             return module
 
         symbols = {} if self._callbacks is None else {CALLBACK: self._callbacks.address}
-        self._loaded, self._alone = compiled(listing(self.program), write, symbols, processor)
+        self._loaded, self._alone = compiled(
+            f"{shares=}\n{listing(self.program)}", write, symbols, processor
+        )
         self._run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(
             self._loaded.address("run")
         )
@@ -196,16 +242,25 @@ class _Code:
             raise ValueError(f"{len(self._dtypes)} inputs are needed; there are {len(inputs)}")
         arrays = [*map(_in_order, inputs, self._dtypes)]
         results = [np.empty(kind.shape, kind.dtype) for kind in self._outputs]
-        table = array("Q", [*map(_address, arrays), *map(_address, results), *self._constants])
+        threads = self._helpers.threads()
+        table = array(
+            "Q",
+            [
+                *map(_address, arrays),
+                *map(_address, results),
+                *self._constants,
+                *self._helpers.addresses(threads),
+            ],
+        )
         try:
             arena, place = self._arenas.pop()
         except IndexError:
             arena = aligned_empty(self._size)
             place = _address(arena)
-        if self._callbacks is None and self._alone is nullcontext:
+        if self._callbacks is None and self._alone is nullcontext and threads == 1:
             flags = self._run(place, table.buffer_info()[0])
         else:
-            with self._alone():
+            with self._alone(), self._helpers.helping(threads):
                 flags = self._with_callbacks(place, table.buffer_info()[0])
         self._arenas.append((arena, place))
         outputs = [
