@@ -40,13 +40,6 @@ __all__ = [
     "product_of",
     "work",
 ]
-    "MOST_PARTIAL",
-    "Pieces",
-    "ProductPieces",
-    "pieces_of_kernel",
-    "pieces_of_product",
-    "work",
-]
 
 PIECE = 20_000
 """Cycles that a piece takes at least, by a rough estimate: several microseconds."""
