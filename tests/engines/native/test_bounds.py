@@ -76,7 +76,8 @@ def run_guarded(graph: Recorded, at_end: bool) -> None:
     ]
     outputs = [guarded.empty(kind.shape, kind.dtype) for kind in code._outputs]
     arrays = (*inputs, *outputs, *code.program.constants)
-    table = np.array([each.ctypes.data for each in arrays], np.uintp)
+    # No threads help: what would hand out their work is null.
+    table = np.array([*(each.ctypes.data for each in arrays), 0, 0], np.uintp)
     arena = guarded.bytes(code._size)
     with nullcontext() if code._callbacks is None else code._callbacks.errors() as errors:
         code._run(arena.ctypes.data, table.ctypes.data)
