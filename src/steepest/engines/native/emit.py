@@ -69,6 +69,7 @@ from steepest.engines.native.partition import (
 )
 from steepest.engines.native.processor import Processor
 from steepest.engines.native.products import Product, choose, product_function
+from steepest.engines.native.sharing import TASK_PARAMETERS, emit_share
 from steepest.graph import ArrayType
 
 __all__ = ["emit_program"]
@@ -86,7 +87,6 @@ MOST_SUMS = 8
 MOST_INLINED = 64
 """Items up to which a program is one function."""
 _PROGRAM_PARAMETERS = [("ptr noalias", "arena"), ("ptr", "table")]
-_TASK_PARAMETERS = [("ptr", "arguments"), ("i64", "number")]
 
 
 def emit_program(
@@ -279,7 +279,7 @@ class _ProgramEmitter:
         steps = [_padded_bytes(each) if each in summed else 0 for each in whole.buffers]
 
         def task(name: str) -> Function:
-            task = Function(self._module, name, INT64, _TASK_PARAMETERS, "internal", "noinline")
+            task = Function(self._module, name, INT64, TASK_PARAMETERS, "internal", "noinline")
             table, number = task.parameters
             pointers = []
             for place, step in enumerate(steps):
@@ -312,34 +312,8 @@ class _ProgramEmitter:
     def _share(self, task: str, arguments: Sequence[Value], count: int) -> Value:
         """Have threads run the pieces of a task."""
         function = self._function
-        table = function.parameters[1]
-        addresses = function.allocate(POINTER, len(arguments))
-        for place, argument in enumerate(arguments):
-            function.store(argument, function.offset(addresses, "ptr", place))
-        share, pool = (
-            function.load(POINTER, function.offset(table, "ptr", len(self._table) + place))
-            for place in (0, 1)
-        )
-        flags = function.allocate(INT64)
-        function.store(function.zero(INT64), flags)
-        pieces = Value(str(count), INT64)
-        nobody = function.emit(BOOL, f"icmp eq {pool}, null")
-        alone, together, done = (function.label(each) for each in ("alone", "together", "done"))
-        function.branch(nobody, alone, together)
-        function.begin_block(alone)
-        with function.loop(count) as number:
-            found = function.call(task, INT64, addresses, number)
-            function.store(function.binary("or", function.load(INT64, flags), found), flags)
-        function.jump(done)
-        function.begin_block(together)
-        shared = function.call_pointer(
-            share, INT64, pool, Value(f"@{task}", POINTER), addresses, pieces
-        )
-        assert shared is not None
-        function.store(shared, flags)
-        function.jump(done)
-        function.begin_block(done)
-        return function.load(INT64, flags)
+        handing = function.offset(function.parameters[1], "ptr", len(self._table))
+        return emit_share(function, handing, task, arguments, count)
 
     def _combine(self, statement: Reduce, offset: int, count: int) -> Iterator[Value]:
         """Combine partial results in order, and look at what comes out."""
@@ -367,7 +341,7 @@ class _ProgramEmitter:
         else:
 
             def task(name: str) -> Function:
-                task = Function(self._module, name, INT64, _TASK_PARAMETERS, "internal", "noinline")
+                task = Function(self._module, name, INT64, TASK_PARAMETERS, "internal", "noinline")
                 table, number = task.parameters
                 given = [task.load(POINTER, task.offset(table, "ptr", i)) for i in range(3)]
                 cut = pieces.pieces

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from steepest.engines.native.assembly import DOUBLE, INT64, POINTER, Module, Type, Value
+from steepest.engines.native.assembly import (
+    DOUBLE,
+    INT64,
+    POINTER,
+    Function,
+    Module,
+    Type,
+    Value,
+)
 from steepest.engines.native.calling import table_of
 from steepest.engines.native.emit import emit_program
 from steepest.engines.native.layout import ALIGNMENT
 from steepest.engines.native.nests import Buffer
 from steepest.engines.native.operations import memory_element
+from steepest.engines.native.partition import Pieces
 from steepest.engines.native.processor import Processor
+from steepest.engines.native.sharing import TASK_PARAMETERS, emit_share
 from steepest.engines.native.steps import StepKind
 
 __all__ = ["emit_loop"]
@@ -19,6 +29,9 @@ PREFETCHED = 256
 """Bytes of a row from which on the rows after it are asked for ahead."""
 ROWS_AHEAD = 2
 """How many rows ahead."""
+SHARED = 128 * 1024
+"""Bytes of a batch from which on threads share the gathering of its rows."""
+MOST_PIECES = 8
 
 
 def emit_loop(
@@ -46,7 +59,7 @@ def emit_loop(
             linkage="internal",
             shares=shares,
         )
-    _LoopEmitter(module, kinds, widths, rows_per_epoch).emit()
+    _LoopEmitter(module, kinds, widths, rows_per_epoch, shares).emit()
     return module
 
 
@@ -59,7 +72,9 @@ class _LoopEmitter:
         kinds: Sequence[StepKind],
         widths: Sequence[int],
         rows_per_epoch: int,
+        shares: bool,
     ) -> None:
+        self._shares = shares
         self._kinds = kinds
         self._widths = widths
         self._rows_per_epoch = rows_per_epoch
@@ -142,7 +157,7 @@ class _LoopEmitter:
                     function.load(POINTER, function.offset(table, "ptr", places[each]))
                     for each in (new, old)
                 )
-                self._copy(target, source, old.bytes)
+                _copy(function, target, source, old.bytes)
 
     def _make_batch(
         self,
@@ -176,50 +191,78 @@ class _LoopEmitter:
                 function.store(function.offset(base, "i8", offset), slot)
                 continue
             target = function.load(POINTER, slot)
-            with function.loop(kind.rows) as index:
-                row = function.load(INT64, function.offset(rows, "i64", index))
-                source = function.offset(
-                    base, "i8", function.multiply(row, Value(str(width), INT64))
-                )
-                room = function.offset(
-                    target, "i8", function.multiply(index, Value(str(width), INT64))
-                )
-                if width < PREFETCHED:
-                    self._copy(room, source, width)
-                    continue
-                ahead = function.add(index, Value(str(ROWS_AHEAD), INT64))
-                last = Value(str(kind.rows - 1), INT64)
-                ahead = function.intrinsic("llvm.smin", ahead, last)
-                later = function.load(INT64, function.offset(rows, "i64", ahead))
-                self._copy_ahead(
-                    room,
-                    source,
-                    function.offset(base, "i8", function.multiply(later, Value(str(width), INT64))),
-                    width,
-                )
+            if self._shares and kind.rows * width >= SHARED:
+                handing = function.offset(table, "ptr", len(places))
+                cut = Pieces(kind.rows, -(-kind.rows // MOST_PIECES))
+                name = f"{kind.name}.gather{number}"
+                self._write_gather(name, cut, width)
+                emit_share(function, handing, name, [target, base, rows], cut.count)
+            else:
+                self._gather(function, target, base, rows, 0, kind.rows, kind.rows, width)
 
-    def _copy_ahead(self, target: Value, source: Value, later: Value, count: int) -> None:
-        """Copy a row, and have a later one brought from memory meanwhile."""
-        function = self._function
-        self._module.declare(
-            "llvm.prefetch.p0", "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
+    def _write_gather(self, name: str, cut: Pieces, width: int) -> None:
+        """Write the task of which each piece copies some of the rows."""
+        task = self._module.function(name, INT64, TASK_PARAMETERS, linkage="internal")
+        table, number = task.parameters
+        target, base, rows = (task.load(POINTER, task.offset(table, "ptr", i)) for i in range(3))
+        first = task.multiply(number, Value(str(cut.size), INT64))
+        end = task.intrinsic(
+            "llvm.smin",
+            task.add(first, Value(str(cut.size), INT64)),
+            Value(str(cut.extent), INT64),
         )
-        line = Type("i8", ALIGNMENT)
-        whole = count - count % ALIGNMENT
-        with function.loop(whole, step=ALIGNMENT) as index:
-            place = function.offset(later, "i8", index)
-            function.do(f"call void @llvm.prefetch.p0({place}, i32 0, i32 3, i32 1)")
-            value = function.load(line, function.offset(source, "i8", index))
-            function.store(value, function.offset(target, "i8", index))
-        if whole < count:
-            self._copy(
-                function.offset(target, "i8", whole),
-                function.offset(source, "i8", whole),
-                count - whole,
-            )
+        self._gather(task, target, base, rows, first, end, cut.extent, width)
+        task.give(task.zero(INT64))
 
-    def _copy(self, target: Value, source: Value, count: int) -> None:
-        """Copy bytes."""
-        name = "llvm.memcpy.p0.p0.i64"
-        self._module.declare(name, f"declare void @{name}(ptr, ptr, i64, i1)")
-        self._function.do(f"call void @{name}({target}, {source}, i64 {count}, i1 false)")
+    def _gather(
+        self,
+        function: Function,
+        target: Value,
+        base: Value,
+        rows: Value,
+        first: Value | int,
+        end: Value | int,
+        count: int,
+        width: int,
+    ) -> None:
+        """Copy rows, of so many bytes, from where they lie to where the batch is read."""
+        with function.loop(end, start=first) as index:
+            row = function.load(INT64, function.offset(rows, "i64", index))
+            source = function.offset(base, "i8", function.multiply(row, Value(str(width), INT64)))
+            room = function.offset(target, "i8", function.multiply(index, Value(str(width), INT64)))
+            if width < PREFETCHED:
+                _copy(function, room, source, width)
+            else:
+                ahead = function.add(index, Value(str(ROWS_AHEAD), INT64))
+                ahead = function.intrinsic("llvm.smin", ahead, Value(str(count - 1), INT64))
+                later = function.load(INT64, function.offset(rows, "i64", ahead))
+                place = function.multiply(later, Value(str(width), INT64))
+                _copy_ahead(function, room, source, function.offset(base, "i8", place), width)
+
+
+def _copy_ahead(function: Function, target: Value, source: Value, later: Value, count: int) -> None:
+    """Copy a row, and have a later one brought from memory meanwhile."""
+    function.module.declare(
+        "llvm.prefetch.p0", "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
+    )
+    line = Type("i8", ALIGNMENT)
+    whole = count - count % ALIGNMENT
+    with function.loop(whole, step=ALIGNMENT) as index:
+        place = function.offset(later, "i8", index)
+        function.do(f"call void @llvm.prefetch.p0({place}, i32 0, i32 3, i32 1)")
+        value = function.load(line, function.offset(source, "i8", index))
+        function.store(value, function.offset(target, "i8", index))
+    if whole < count:
+        _copy(
+            function,
+            function.offset(target, "i8", whole),
+            function.offset(source, "i8", whole),
+            count - whole,
+        )
+
+
+def _copy(function: Function, target: Value, source: Value, count: int) -> None:
+    """Copy bytes."""
+    name = "llvm.memcpy.p0.p0.i64"
+    function.module.declare(name, f"declare void @{name}(ptr, ptr, i64, i1)")
+    function.do(f"call void @{name}({target}, {source}, i64 {count}, i1 false)")

@@ -12,7 +12,7 @@ import ctypes
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
@@ -23,7 +23,7 @@ from steepest.engines.native.assembly import BOOL, INT32, INT64, POINTER, Functi
 from steepest.engines.native.loading import Loaded
 from steepest.engines.native.processor import Processor, host_processor
 
-__all__ = ["Pool", "pool", "share_address"]
+__all__ = ["TASK_PARAMETERS", "Pool", "emit_share", "pool", "share_address"]
 
 # Places in the state, in words of 8 bytes, on lines of the cache of their own.
 _HANDED = 0  # serial number of the task in the upper half, the next piece in the lower one
@@ -38,6 +38,54 @@ LOOKS = 2000
 """How often a thread looks for work before it sleeps: some 30 microseconds."""
 SHORTEST_SLEEP, LONGEST_SLEEP = 20_000, 200_000
 """Nanoseconds."""
+
+
+TASK_PARAMETERS = [("ptr", "arguments"), ("i64", "number")]
+"""Of a task, which returns flags as an i64: its arguments' addresses, and the piece's number."""
+
+
+def emit_share(
+    function: Function, handing: Value, task: str, arguments: Sequence[Value], count: int
+) -> Value:
+    """Write the call that has the pieces of a task run, and give their flags.
+
+    Parameters
+    ----------
+    function : Function
+        Where to write it.
+    handing : Value
+        Address of two pointers: `share_address` and the pool's; the latter is null where no
+        threads help.
+    task : str
+        A function of this module.
+    arguments : sequence of Value
+        Pointers.
+    count : int
+        Number of pieces.
+    """
+    addresses = function.allocate(POINTER, len(arguments))
+    for place, argument in enumerate(arguments):
+        function.store(argument, function.offset(addresses, "ptr", place))
+    share, pool = (function.load(POINTER, function.offset(handing, "ptr", i)) for i in (0, 1))
+    flags = function.allocate(INT64)
+    function.store(_number(0), flags)
+    nobody = function.emit(BOOL, f"icmp eq {pool}, null")
+    alone, together, done = (function.label(each) for each in ("alone", "together", "done"))
+    function.branch(nobody, alone, together)
+    function.begin_block(alone)
+    with function.loop(count) as number:
+        found = function.call(task, INT64, addresses, number)
+        function.store(function.binary("or", function.load(INT64, flags), found), flags)
+    function.jump(done)
+    function.begin_block(together)
+    shared = function.call_pointer(
+        share, INT64, pool, Value(f"@{task}", POINTER), addresses, _number(count)
+    )
+    assert shared is not None
+    function.store(shared, flags)
+    function.jump(done)
+    function.begin_block(done)
+    return function.load(INT64, flags)
 
 
 class Pool:
