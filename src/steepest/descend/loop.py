@@ -73,6 +73,7 @@ def descend(
     callback_every: Interval = "epoch",
     check: bool = False,
     engine: str = "native",
+    profile: bool = False,
     progress: bool | None = None,
 ) -> Descent:
     """Minimise a loss by gradient descent, on all data at once, in mini-batches or one by one.
@@ -131,6 +132,9 @@ def descend(
         What runs the compiled steps: "native", which is machine code made by LLVM, with the loop
         over the steps in it where the data are arrays; or "interpret", which is NumPy, operation
         by operation.
+    profile : bool
+        Find out where the time of a step goes, by the lines of the loss; print it at the end, and
+        keep it as ``.profile``. Needs the engine "native" and data that are arrays, or none.
     progress : bool, optional
         Show a progress bar; by default if stderr is a terminal.
 
@@ -188,6 +192,7 @@ def descend(
         random_generator(seed, "seed"),
         data if isinstance(source, ArrayData) else None,
     )
+    run.is_timed = profile
     # A generator of the user's is left where the run ends.
     run.may_draw_ahead = not isinstance(seed, np.random.Generator)
     run.validation = find_validation(
@@ -200,7 +205,10 @@ def descend(
             if source.has_epochs or callback_every != "epoch"
             else 1
         )
-    return run.finish(check, progress)
+    result = run.finish(check, progress)
+    if profile:
+        print(result.profile or f"No profile: the steps ran as {result.engine}, one by one")
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +265,7 @@ class _Run:
         self._native: NativeSteps | None = None
         self._chunk = np.empty(0)
         self.may_draw_ahead = False
+        self.is_timed = False
         self._at: tuple[Tree, Tree, int] = (start, tree_map(_dynamic, optimizer.init(start)), 0)
 
     @property
@@ -329,7 +338,9 @@ class _Run:
             if limit is not None and limit * source.batch_size <= source.rows_per_epoch:
                 sizes = sizes[:1]  # the last batch of an epoch is not reached
             batches = (source.rows(order[:size]) for size in sizes)
-        return self._stepper.natively(weights, state, batches, source, taken, self._step_size)
+        return self._stepper.natively(
+            weights, state, batches, source, taken, self._step_size, is_timed=self.is_timed
+        )
 
     def _take_native_steps(
         self, native: NativeSteps, order: NDArray[np.int64] | None, bar: ProgressBar
@@ -652,6 +663,7 @@ class _Run:
             _program=self._stepper if self._native is None else str(self._native),
             best_step=None if best is None else best[0],
             gradient_check=self._check,
+            profile=self._native.profile() if self._native and self.is_timed else None,
             notes=tuple(notes),
         )
 

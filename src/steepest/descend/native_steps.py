@@ -13,6 +13,7 @@ from steepest.compiling import Entry, is_dynamic
 from steepest.descend.data import ArrayData, NoData, read_only
 from steepest.descend.step_sizes import takes_arrays
 from steepest.engines.native.loop import NativeLoop
+from steepest.engines.native.profile import Profile
 from steepest.engines.native.steps import StepGraph
 from steepest.graph import ArrayType
 from steepest.tree import Leaf, Tree, flatten, is_differentiable, unflatten
@@ -42,6 +43,8 @@ class NativeSteps:
     source : ArrayData or NoData
     taken : int
         Steps taken before.
+    is_timed : bool
+        Whether to find out where the time goes.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class NativeSteps:
         state: Tree,
         source: ArrayData | NoData,
         taken: int,
+        *,
+        is_timed: bool = False,
     ) -> None:
         self._leaves, self._structure = flatten((weights, state))
         self._places = [i for i, leaf in enumerate(self._leaves) if is_dynamic(leaf)]
@@ -67,7 +72,7 @@ class NativeSteps:
             if source.is_shuffled:
                 sizes = source.batch_sizes[: len(steps)]
         carried = [np.asarray(self._leaves[place]) for place in self._places]
-        self._loop = NativeLoop(steps, carried, data, sizes, rows)
+        self._loop = NativeLoop(steps, carried, data, sizes, rows, is_timed=is_timed)
         self._loop.put(carried, taken)
         # The weights and the state when they were last looked at; a run that fails begins there
         # anew.
@@ -112,6 +117,10 @@ class NativeSteps:
 
     def __str__(self) -> str:
         return str(self._loop)
+
+    def profile(self) -> Profile:
+        """Say where the time of the steps went."""
+        return self._loop.profile()
 
     @property
     def taken(self) -> int:

@@ -16,6 +16,8 @@ from steepest.tree import Tree
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from steepest.engines.native.profile import Profile
+
 __all__ = ["Descent", "StepInfo", "StopCode", "StopReason"]
 
 StopCode: TypeAlias = Literal[
@@ -121,6 +123,8 @@ class Descent:
         Number of steps after which the validation loss was lowest.
     gradient_check : GradientCheck or None
         What `check` found at the start.
+    profile : Profile or None
+        Where the time of a step went; print it to see.
     notes : tuple of str
         What else should be known of the run.
     """
@@ -137,6 +141,7 @@ class Descent:
     engine: str
     best_step: int | None = None
     gradient_check: GradientCheck | None = None
+    profile: Profile | None = None
     notes: tuple[str, ...] = ()
     _program: object = ""
 

@@ -110,6 +110,8 @@ class Stepper:
         source: ArrayData | NoData,
         taken: int,
         step_size: float,
+        *,
+        is_timed: bool = False,
     ) -> NativeSteps | None:
         """Make native code that goes from step to step; None where there can be none.
 
@@ -144,7 +146,7 @@ class Stepper:
                 self._note_python()
                 return None
             entries.append(entry)
-        return NativeSteps(entries, weights, state, source, taken)
+        return NativeSteps(entries, weights, state, source, taken, is_timed=is_timed)
 
     def by_reference_engine(
         self, weights: Tree, state: Tree, batch: Tree, step_size: float, step: float

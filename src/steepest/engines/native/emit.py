@@ -72,7 +72,7 @@ from steepest.engines.native.products import Product, choose, product_function
 from steepest.engines.native.sharing import TASK_PARAMETERS, emit_share
 from steepest.graph import ArrayType
 
-__all__ = ["emit_program"]
+__all__ = ["add_ticks", "emit_program", "read_ticks"]
 
 BLOCK = 16
 """Settings of the outer loop for which the nests of a kernel run side by side."""
@@ -102,6 +102,7 @@ def emit_program(
     padded: Collection[Buffer] = (),
     linkage: str = "",
     shares: bool = False,
+    is_timed: bool = False,
 ) -> None:
     """Add a function ``i64 name(ptr arena, ptr table)`` that runs a program.
 
@@ -127,6 +128,9 @@ def emit_program(
         "internal" for a function that only others of the module call.
     shares : bool
         Whether to cut large items into pieces for several threads.
+    is_timed : bool
+        Whether to add up the ticks that each item takes, in the numbers at the third address
+        behind the buffers' in the table.
     """
     emitter = _ProgramEmitter(
         module,
@@ -138,16 +142,17 @@ def emit_program(
         frozenset(padded),
         first_callback,
         shares,
+        is_timed,
     )
     items = program.items
     if len(items) <= MOST_INLINED:
-        emitter.emit(name, items, linkage)
+        emitter.emit(name, items, 0, linkage)
         return
     # A long program in parts, and its kernels apart: the time to compile stays in proportion.
     starts = range(0, len(items), MOST_INLINED)
     parts = [f"{name}.{number}" for number in range(len(starts))]
     for part, start in zip(parts, starts, strict=True):
-        emitter.emit(part, items[start : start + MOST_INLINED], "internal", "noinline")
+        emitter.emit(part, items[start : start + MOST_INLINED], start, "internal", "noinline")
     function = module.function(name, INT64, _PROGRAM_PARAMETERS, linkage=linkage)
     flags = function.zero(INT64)
     for part in parts:
@@ -173,7 +178,9 @@ class _ProgramEmitter:
         padded: frozenset[Buffer],
         first_callback: int,
         shares: bool,
+        is_timed: bool,
     ) -> None:
+        self._is_timed = is_timed
         self._module = module
         self._program = program
         self._processor = processor
@@ -185,9 +192,14 @@ class _ProgramEmitter:
         self._kernel_attributes = "noinline" if len(program.items) > MOST_INLINED else ""
 
     def emit(
-        self, name: str, items: Sequence[Item], linkage: str = "", attributes: str = ""
+        self,
+        name: str,
+        items: Sequence[Item],
+        first: int,
+        linkage: str = "",
+        attributes: str = "",
     ) -> None:
-        """Write a function that runs some of the items."""
+        """Write a function that runs some of the items, from the first of that number on."""
         self._function = self._module.function(
             name, INT64, _PROGRAM_PARAMETERS, linkage=linkage, attributes=attributes
         )
@@ -195,13 +207,19 @@ class _ProgramEmitter:
         self._partial: Value | None = None
         function = self._function
         flags: list[Value] = []
-        for item in items:
+        ticks = read_ticks(function, self._processor) if self._is_timed else None
+        for number, item in enumerate(items):
             if isinstance(item, Kernel):
                 flags += self._kernel(item)
             elif isinstance(item, MatrixProduct):
                 flags += self._product(item)
             else:
                 self._callback()
+            if ticks is not None:
+                place = function.offset(function.parameters[1], "ptr", len(self._table) + 2)
+                counters = function.load(POINTER, place)
+                counter = function.offset(counters, "i64", first + number)
+                ticks = add_ticks(function, self._processor, counter, ticks)
         result = Value("0", INT64)
         for flag in flags:
             result = function.binary("or", result, flag)
@@ -459,6 +477,23 @@ class _ProgramEmitter:
         failed = function.call(CALLBACK, INT64, Value(str(number), INT64), arena, table)
         with function.when(function.compare("ne", failed, function.zero(INT64)), returns=True):
             function.give(Value(str(Flags.CALLBACK), INT64))
+
+
+def read_ticks(function: Function, processor: Processor) -> Value:
+    """Read the processor's clock, which ticks evenly."""
+    # On other processors the counter of cycles is for the operating system alone.
+    clock = "cycle" if processor.triple.startswith("x86") else "steady"
+    name = f"llvm.read{clock}counter"
+    function.module.declare(name, f"declare i64 @{name}()")
+    return function.call(name, INT64)
+
+
+def add_ticks(function: Function, processor: Processor, counter: Value, since: Value) -> Value:
+    """Add the ticks since an earlier time to a counter, and give the time."""
+    now = read_ticks(function, processor)
+    before = function.load(INT64, counter)
+    function.store(function.add(before, function.binary("sub", now, since)), counter)
+    return now
 
 
 def scan_function(

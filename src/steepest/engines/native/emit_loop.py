@@ -14,7 +14,7 @@ from steepest.engines.native.assembly import (
     Value,
 )
 from steepest.engines.native.calling import table_of
-from steepest.engines.native.emit import emit_program
+from steepest.engines.native.emit import add_ticks, emit_program, read_ticks
 from steepest.engines.native.layout import ALIGNMENT
 from steepest.engines.native.nests import Buffer
 from steepest.engines.native.operations import memory_element
@@ -41,8 +41,12 @@ def emit_loop(
     processor: Processor,
     *,
     shares: bool = False,
+    is_timed: bool = False,
 ) -> Module:
-    """Write the steps and the loop over them."""
+    """Write the steps and the loop over them.
+
+    The ticks that gathering takes are added up behind those of a program's items, when it is timed.
+    """
     module = Module(processor.function_attributes)
     for kind in kinds:
         step, program = kind.step, kind.program
@@ -58,8 +62,10 @@ def emit_loop(
             padded=[*(program.inputs[before] for before, _ in step.carried), *program.outputs],
             linkage="internal",
             shares=shares,
+            is_timed=is_timed,
         )
-    _LoopEmitter(module, kinds, widths, rows_per_epoch, shares).emit()
+    timer = processor if is_timed else None
+    _LoopEmitter(module, kinds, widths, rows_per_epoch, shares, timer).emit()
     return module
 
 
@@ -73,8 +79,10 @@ class _LoopEmitter:
         widths: Sequence[int],
         rows_per_epoch: int,
         shares: bool,
+        timer: Processor | None,
     ) -> None:
         self._shares = shares
+        self._timer = timer
         self._kinds = kinds
         self._widths = widths
         self._rows_per_epoch = rows_per_epoch
@@ -137,7 +145,13 @@ class _LoopEmitter:
         function = self._function
         program, step = kind.program, kind.step
         places = table_of(program)
-        if kind.rows:
+        if kind.rows and self._timer is not None:
+            ticks = read_ticks(function, self._timer)
+            self._make_batch(kind, table, order, place, places)
+            counters = function.load(POINTER, function.offset(table, "ptr", len(places) + 2))
+            counter = function.offset(counters, "i64", len(program.items))
+            add_ticks(function, self._timer, counter, ticks)
+        elif kind.rows:
             self._make_batch(kind, table, order, place, places)
         flags = function.call(kind.name, INT64, function.parameters[0], table)
         loss = program.outputs[step.loss]

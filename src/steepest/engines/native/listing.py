@@ -33,7 +33,7 @@ from steepest.engines.native.nests import (
 )
 from steepest.graph import Constant, Node
 
-__all__ = ["listing", "outline"]
+__all__ = ["described", "listing", "outline"]
 
 
 def listing(program: Program) -> str:
@@ -43,17 +43,18 @@ def listing(program: Program) -> str:
 
 def outline(program: Program) -> str:
     """Say in a line for each item what runs, and which of the user's lines it comes from."""
-    return "\n".join(map(_outlined, program.items))
+    return "\n".join(_with_lines(*described(item)) for item in program.items)
 
 
-def _outlined(item: Item) -> str:
+def described(item: Item) -> tuple[str, list[Node]]:
+    """Say what an item is, and what nodes of the graph it comes from."""
     if isinstance(item, MatrixProduct):
         rows, inner, columns = item.extents
         stack = f"{' × '.join(map(str, item.batch))} of " if item.batch else ""
         what = f"product of matrices, {stack}{rows} × {inner} by {inner} × {columns}"
-        return _with_lines(what, [item.node])
+        return what, [item.node]
     if isinstance(item, Callback):
-        return _with_lines(f"NumPy's {item.node.operation.name}", [item.node])
+        return f"NumPy's {item.node.operation.name}", [item.node]
     nodes = [
         each.node
         for nest in item.nests
@@ -70,7 +71,7 @@ def _outlined(item: Item) -> str:
     names = list(dict.fromkeys([*(node.operation.name for node in nodes), *sums]))
     sizes = list(dict.fromkeys(" × ".join(map(str, nest.extents)) or "1" for nest in item.nests))
     what = f"loops over {', '.join(sizes)}: {', '.join(names) or 'copying'}"
-    return _with_lines(what, nodes)
+    return what, nodes
 
 
 def _with_lines(what: str, nodes: Sequence[Node]) -> str:

@@ -7,6 +7,7 @@ caller then goes back to where the steps began, and decides.
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from steepest.engines.native.layout import lay_out
 from steepest.engines.native.listing import outline
 from steepest.engines.native.nests import Buffer, Callback, Origin, Program
 from steepest.engines.native.processor import Processor, host_processor
+from steepest.engines.native.profile import Profile, make_profile
 from steepest.engines.native.program import (
     Callbacks,
     Helpers,
@@ -55,6 +57,8 @@ class NativeLoop:
         Rows of each kind of batch; none where all rows are taken in order.
     rows_per_epoch : int
         How many places of the order make an epoch.
+    is_timed : bool
+        Whether to find out where the time goes; see `profile`.
     """
 
     def __init__(
@@ -64,7 +68,11 @@ class NativeLoop:
         data: Sequence[NDArray[Any]],
         batch_sizes: Sequence[int],
         rows_per_epoch: int,
+        *,
+        is_timed: bool = False,
     ) -> None:
+        self._is_timed = is_timed
+        self._seconds = 0.0
         self._steps = steps
         self._batch_sizes = batch_sizes
         self._rows_per_epoch = rows_per_epoch
@@ -82,6 +90,7 @@ class NativeLoop:
         processor = host_processor()
         self._kept: list[NDArray[Any]] = []
         self._tables: list[NDArray[np.uintp]] = []
+        self._counters: list[NDArray[np.int64]] = []
         kinds = []
         callbacks: list[tuple[Program, Callback]] = []
         size = 0
@@ -95,14 +104,27 @@ class NativeLoop:
             kinds.append(kind)
             callbacks += [(program, each) for each in callbacks_of(program)]
             self._tables.append(self._table(kind))
-        self._program = kinds[0].program
+        self._programs = [kind.program for kind in kinds]
         widths = [array.nbytes // len(array) for array in self._data]
         self._callbacks = Callbacks(callbacks)
-        self._helpers = Helpers([kind.program for kind in kinds], processor, 0)
-        shares = self._helpers.threads() > 1
+        self._helpers = Helpers(self._programs, processor, 0)
+        shares, is_timed = self._helpers.threads() > 1, self._is_timed
         self._loaded, self._alone = compiled(
-            "\n".join([f"loop over {widths}, {self._rows_per_epoch}, {shares=}", *map(str, kinds)]),
-            partial(_written, kinds, widths, self._rows_per_epoch, processor, shares),
+            "\n".join(
+                [
+                    f"loop over {widths}, {self._rows_per_epoch}, {shares=}, {is_timed=}",
+                    *map(str, kinds),
+                ]
+            ),
+            partial(
+                _written,
+                kinds,
+                widths,
+                self._rows_per_epoch,
+                processor,
+                shares=shares,
+                is_timed=is_timed,
+            ),
             {CALLBACK: self._callbacks.address},
             processor,
         )
@@ -116,8 +138,10 @@ class NativeLoop:
         """Make the addresses that a step's program reads and writes at."""
         step, program = kind.step, kind.program
         places = table_of(program)
-        # Behind the buffers, what hands out work.
-        table = np.zeros(len(places) + 2, np.uintp)
+        # Behind the buffers, what hands out work, and counters of time.
+        table = np.zeros(len(places) + 3, np.uintp)
+        self._counters.append(np.zeros(len(program.items) + 1, np.int64))
+        table[-1] = self._counters[-1].ctypes.data
 
         def put(buffer: Buffer, array: NDArray[Any]) -> None:
             self._kept.append(array)
@@ -160,7 +184,14 @@ class NativeLoop:
         self._counts[2:] = taken, 0
 
     def __str__(self) -> str:
-        return outline(self._program)
+        return outline(self._programs[0])
+
+    def profile(self) -> Profile:
+        """Say where the time of the steps so far went."""
+        processor, threads = host_processor(), self._helpers.threads()
+        return make_profile(
+            self._programs, self._counters, self.taken, self._seconds, processor, threads
+        )
 
     def be_careful(self) -> None:
         """Compute from now on with care for NaN in products with zeros."""
@@ -194,7 +225,8 @@ class NativeLoop:
         """
         threads = self._helpers.threads()
         for table in self._tables:
-            table[-2:] = self._helpers.addresses(threads)
+            table[-3:-1] = self._helpers.addresses(threads)
+        began = time.perf_counter()
         with (
             self._alone(),
             self._helpers.helping(threads),
@@ -210,6 +242,7 @@ class NativeLoop:
                 first,
                 len(sizes),
             )
+        self._seconds += time.perf_counter() - began
         if errors and not isinstance(errors[0], Exception):
             raise errors[0]  # the user wants to stop
         return flags
@@ -220,9 +253,11 @@ def _written(
     widths: Sequence[int],
     rows_per_epoch: int,
     processor: Processor,
+    *,
     shares: bool,
+    is_timed: bool,
 ) -> Module:
     # Imported here: what the cache has need not be written.
     from steepest.engines.native.emit_loop import emit_loop
 
-    return emit_loop(kinds, widths, rows_per_epoch, processor, shares=shares)
+    return emit_loop(kinds, widths, rows_per_epoch, processor, shares=shares, is_timed=is_timed)
