@@ -16,7 +16,7 @@ from steepest.array.plain import base_array
 from steepest.differentiate.reverse import Tape, backward, fit
 from steepest.graph import ArrayType
 from steepest.ops import primitive
-from steepest.ops.spec import Linearity, Primitive, Trace, Traced, Value, bind
+from steepest.ops.spec import Linearity, Primitive, Trace, Traced, Value, bind, no_cotangent
 
 __all__ = ["Forward"]
 
@@ -135,31 +135,38 @@ def _transposed_several(
 ) -> list[Value]:
     """Transpose the reverse rules of a primitive with several results, or a joint rule."""
     kinds = [value_type(each) for each in results]
-    totals: list[Value] = [np.zeros(kind.shape, kind.dtype) for kind in kinds]
     several = primitive.outputs > 1
-    tape = Tape()
-    try:
-        cotangents = [tape.watch(np.zeros(kind.shape, kind.dtype)) for kind in kinds]
-        g = cotangents if several else cotangents[0]
-        ans = results if several else results[0]
-        pulled: Sequence[Value]
-        if primitive.joint_vjp is not None:
-            pulled = primitive.joint_vjp(g, ans, values, static)
-        else:
-            pulled = [
-                None if tangent is None or rule is None else rule(g, ans, values, static)
-                for tangent, rule in zip(tangents, primitive.vjps, strict=True)
-            ]
-        for value, tangent, contribution in zip(values, tangents, pulled, strict=True):
-            if tangent is None or contribution is None:
-                continue
-            argument = value_type(value)
-            fitted = fit(contribution, argument.shape, argument.dtype)
-            directions = backward(fitted, tangent, cotangents)
-            totals = [
-                total if direction is None else total + direction
-                for total, direction in zip(totals, directions, strict=True)
-            ]
-    finally:
-        tape.active = False
-    return totals
+
+    def direction(position: int) -> Value:
+        """Push forward to one result, as if nothing depended on the others."""
+        kind = kinds[position]
+        total: Value = np.zeros(kind.shape, kind.dtype)
+        tape = Tape()
+        try:
+            cotangent = tape.watch(np.zeros(kind.shape, kind.dtype))
+            g: Value = cotangent
+            if several:
+                g = [cotangent if i == position else no_cotangent(k) for i, k in enumerate(kinds)]
+            ans = results if several else results[0]
+            pulled: Sequence[Value]
+            if primitive.joint_vjp is not None:
+                pulled = primitive.joint_vjp(g, ans, values, static)
+            else:
+                pulled = [
+                    None if tangent is None or rule is None else rule(g, ans, values, static)
+                    for tangent, rule in zip(tangents, primitive.vjps, strict=True)
+                ]
+            for value, tangent, contribution in zip(values, tangents, pulled, strict=True):
+                if tangent is None or contribution is None:
+                    continue
+                if not isinstance(contribution, Array) or contribution._trace is not tape:
+                    continue  # This result does not depend on the argument.
+                argument = value_type(value)
+                fitted = fit(contribution, argument.shape, argument.dtype)
+                (part,) = backward(fitted, tangent, [cotangent])
+                total = total if part is None else total + part
+        finally:
+            tape.active = False
+        return total
+
+    return [direction(position) for position in range(len(results))]

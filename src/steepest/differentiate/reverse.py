@@ -20,7 +20,17 @@ from steepest.array.plain import base_array
 from steepest.differentiate.captures import Captures
 from steepest.graph import type_of
 from steepest.ops import primitive
-from steepest.ops.spec import NAN_CHECKS, Keep, Primitive, Trace, Traced, Value, bind, has_nan
+from steepest.ops.spec import (
+    NAN_CHECKS,
+    Keep,
+    Primitive,
+    Trace,
+    Traced,
+    Value,
+    bind,
+    has_nan,
+    no_cotangent,
+)
 
 __all__ = ["Record", "Tape", "backward", "fit"]
 
@@ -347,7 +357,7 @@ def _propagate(record: Record, operation: Primitive, g: Value, accumulator: Accu
     """Apply the rules of one record."""
     if operation.outputs > 1:
         g = [
-            np.zeros(kind.shape, kind.dtype) if each is None else each
+            no_cotangent(kind) if each is None else each
             for each, kind in zip(g, record.shape, strict=True)
         ]
     joint = None

@@ -10,14 +10,34 @@ from functools import cache
 
 import numpy as np
 
-from steepest.ops import contract, elementwise, index, linalg, movement, reduce
+from steepest.ops import (
+    contract,
+    decompositions,
+    elementwise,
+    index,
+    least_squares,
+    linalg,
+    matrices,
+    movement,
+    reduce,
+)
 from steepest.ops.spec import Primitive
 
 __all__ = ["PRIMITIVES", "all_primitives", "primitive", "primitive_of_ufunc"]
 
 PRIMITIVES: dict[str, Primitive] = {
     entry.name: entry
-    for family in (elementwise, reduce, movement, index, contract, linalg)
+    for family in (
+        elementwise,
+        reduce,
+        movement,
+        index,
+        contract,
+        matrices,
+        linalg,
+        decompositions,
+        least_squares,
+    )
     for entry in family.PRIMITIVES
 }
 

@@ -43,7 +43,9 @@ __all__ = [
     "broadcast_type",
     "elementwise",
     "has_nan",
+    "is_absent",
     "needs_care",
+    "no_cotangent",
     "released",
     "scale",
     "ufunc_type",
@@ -431,6 +433,18 @@ def elementwise_samples(
                 for (low, high), shape in zip(domain, each, strict=True)
             )
         )
+
+
+def no_cotangent(kind: ArrayType) -> np.ndarray[Any, Any]:
+    """Make the cotangent of a result that nothing depends on: one zero, repeated."""
+    return np.broadcast_to(np.zeros((), kind.dtype), kind.shape)
+
+
+def is_absent(cotangent: Value) -> bool:
+    """Whether nothing depends on one of a primitive's results; see `no_cotangent`."""
+    if type(cotangent) is not np.ndarray or any(cotangent.strides):
+        return False
+    return not np.any(cotangent.flat[:1])
 
 
 NAN_CHECKS: ContextVar[bool] = ContextVar("nan_checks", default=True)
