@@ -59,8 +59,6 @@ INSTEAD: dict[str, str] = {
     "average": "np.sum(x * weights) / np.sum(weights)",
     "ptp": "np.max(x) - np.min(x)",
     "trapezoid": "np.sum((y[1:] + y[:-1]) * np.diff(x)) / 2",
-    "eig": "np.linalg.eigh for a symmetric matrix",
-    "eigvals": "np.linalg.eigvalsh for a symmetric matrix",
     "copyto": "np.broadcast_to(value, shape) for np.full; np.where(mask, value, x) for a mask",
     "frexp": "np.log2 for the magnitude",
 }

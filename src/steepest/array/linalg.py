@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from steepest.array.array import value_type
-from steepest.array.plain import plain_value
+from steepest.array.plain import plain_arguments, plain_value
 from steepest.array.products import as_array
 from steepest.array.reductions import refuse_out
-from steepest.errors import UnsupportedError
+from steepest.errors import NeedsValueError, UnsupportedError
 from steepest.ops import primitive
+from steepest.ops.matrices import conjugate
 from steepest.ops.spec import Value, bind
 
 __all__ = ["FUNCTIONS"]
@@ -81,30 +83,31 @@ def tensorinv(a: Value, ind: int = 2) -> Value:
     return np.reshape(inv(np.reshape(a, (length, -1))), a.shape[ind:] + a.shape[:ind])
 
 
-def _cutoff(rcond: Any, name: str) -> float:
-    if np.ndim(rcond):
-        raise UnsupportedError(
-            f"np.linalg.{name} with a cutoff for each matrix is not supported on traced values",
-            instead="one number for rcond, or a loop over the matrices",
-        )
-    return float(rcond)
+def _truncates(rcond: Any, dtype: np.dtype[Any], rows: int, columns: int) -> bool:
+    """Whether a cutoff drops singular values that are more than rounding."""
+    precision = np.finfo(dtype).eps if dtype.kind in "fc" else np.finfo(np.float64).eps
+    return bool(np.any(np.asarray(rcond) > 10 * max(rows, columns) * precision))
 
 
 def pinv(a: Value, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _NO_VALUE) -> Value:
     a = as_array(a)
-    if hermitian:
-        raise UnsupportedError(
-            "np.linalg.pinv with hermitian=True is not supported on a traced value",
-            instead="np.linalg.pinv(a), which has the same value",
-        )
     if rcond is not None and rtol is not _NO_VALUE:
         raise ValueError("`rtol` and `rcond` can't be both set.")
+    if a.ndim < 2:
+        return np.linalg.pinv(np.zeros(a.shape, a.dtype))  # which raises NumPy's error
+    rows, columns = a.shape[-2:]
     if rcond is None:
         if rtol is None:
-            rcond = max(a.shape[-2:]) * np.finfo(a.dtype).eps
+            rcond = max(rows, columns) * np.finfo(a.dtype).eps
         else:
             rcond = 1e-15 if rtol is _NO_VALUE else rtol
-    return bind(primitive("pinv"), (a,), {"rcond": _cutoff(rcond, "pinv")})
+    # The rank is piecewise constant.
+    cutoff = np.asarray(plain_value(rcond, "the cutoff of np.linalg.pinv"))
+    static = {
+        "hermitian": bool(hermitian),
+        "truncates": _truncates(cutoff, a.dtype, rows, columns),
+    }
+    return bind(primitive("pinv"), (a, cutoff), static)
 
 
 def lstsq(a: Value, b: Value, rcond: Any = None) -> tuple[Value, Value, Any, Value]:
@@ -115,9 +118,12 @@ def lstsq(a: Value, b: Value, rcond: Any = None) -> tuple[Value, Value, Any, Val
     if rcond is None:
         # NumPy calls LAPACK in double precision.
         rcond = float(np.finfo(np.float64).eps) * max(a.shape)
-    x = bind(primitive("least_squares"), (a, right), {"rcond": _cutoff(rcond, "lstsq")})
+    rcond = float(plain_value(rcond, "the cutoff of np.linalg.lstsq"))
+    static = {"rcond": rcond, "truncates": _truncates(rcond, np.dtype(np.float64), *a.shape)}
+    x = bind(primitive("least_squares"), (a, right), static)
     if residuals.size:
-        residuals = np.sum(np.square(right - a @ x), axis=0)
+        difference = right - a @ x
+        residuals = np.sum(_squared(difference), axis=0)
     values = np.linalg.svdvals(a)
     return (np.reshape(x, (-1,)) if b.ndim == 1 else x), residuals, rank, values
 
@@ -130,7 +136,8 @@ def matrix_rank(
     rtol: Any = None,
 ) -> Any:
     # The rank is piecewise constant.
-    return np.linalg.matrix_rank(plain_value(A, "np.linalg.matrix_rank"), tol, hermitian, rtol=rtol)
+    args = plain_arguments((A, tol, hermitian), "np.linalg.matrix_rank")
+    return np.linalg.matrix_rank(*args, rtol=plain_arguments(rtol, "np.linalg.matrix_rank"))
 
 
 def matrix_power(a: Value, n: Any) -> Value:
@@ -163,6 +170,8 @@ def multi_dot(arrays: Sequence[Value], *, out: None = None) -> Value:
     matrices = [as_array(each) for each in arrays]
     if len(matrices) < 2:
         raise ValueError("Expecting at least two arrays.")
+    if len(matrices) == 2:
+        return np.dot(*matrices)
     first, last = matrices[0].ndim == 1, matrices[-1].ndim == 1
     if first:
         matrices[0] = np.reshape(matrices[0], (1, -1))
@@ -227,24 +236,58 @@ def eigvalsh(a: Value, UPLO: str = "L") -> Value:  # noqa: N803  # NumPy's name
     return bind(primitive("eigvalsh"), (as_array(a),), static)
 
 
+def eig(a: Value) -> Any:
+    a = as_array(a)
+    return _named(np.linalg.eig, bind(primitive("eig"), (a,), {"real": _real_eigenvalues(a)}))
+
+
+def eigvals(a: Value) -> Value:
+    a = as_array(a)
+    return bind(primitive("eigvals"), (a,), {"real": _real_eigenvalues(a)})
+
+
+def _real_eigenvalues(a: Value) -> bool:
+    """Whether NumPy gives eigenvalues as real numbers, which it decides by their values."""
+    if a.dtype.kind == "c":
+        return False
+    try:
+        plain = plain_value(a, "np.linalg.eig")
+    except NeedsValueError as error:
+        raise NeedsValueError(
+            "np.linalg.eig of a real matrix gives real or complex numbers, by its values, of which"
+            " only shapes and dtypes are known while the function is compiled",
+            instead="np.linalg.eig(a + 0j), which is always complex; np.linalg.eigh(a) for a"
+            " symmetric matrix",
+        ) from error
+    return bool(np.linalg.eigvals(plain).dtype.kind != "c")
+
+
 def svd(
     a: Value, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
 ) -> Any:
     a = as_array(a)
     if hermitian:
-        raise UnsupportedError(
-            "np.linalg.svd with hermitian=True is not supported on a traced value",
-            instead="np.linalg.svd(a), or np.linalg.eigh(a)",
-        )
+        return _hermitian_svd(a) if compute_uv else _magnitudes(np.linalg.eigvalsh(a))[0]
     if not compute_uv:
         return bind(primitive("singular_values"), (a,), {})
-    if full_matrices and a.ndim > 1 and a.shape[-1] != a.shape[-2]:
-        raise UnsupportedError(
-            f"np.linalg.svd with full_matrices=True of matrices of shape {a.shape} is not"
-            " differentiated: the vectors beyond the singular values are arbitrary",
-            instead="np.linalg.svd(a, full_matrices=False)",
-        )
-    return _named(np.linalg.svd, bind(primitive("svd"), (a,), {}))
+    full = bool(full_matrices) and a.ndim > 1 and a.shape[-1] != a.shape[-2]
+    return _named(np.linalg.svd, bind(primitive("svd"), (a,), {"full": full}))
+
+
+def _hermitian_svd(a: Value) -> Any:
+    values, vectors = np.linalg.eigh(a)
+    magnitudes, order = _magnitudes(values)
+    signs = np.take_along_axis(np.where(np.signbit(values), -1, 1), order, axis=-1)
+    left = np.take_along_axis(vectors, order[..., None, :], axis=-1)
+    right = np.swapaxes(conjugate(left * signs[..., None, :].astype(values.dtype)), -1, -2)
+    return _named(np.linalg.svd, (left, magnitudes, right))
+
+
+def _magnitudes(values: Value) -> tuple[Value, Value]:
+    """Sort by modulus, the largest first, and give the order."""
+    magnitudes = np.abs(values)
+    order = np.argsort(magnitudes)[..., ::-1]
+    return np.take_along_axis(magnitudes, order, axis=-1), order
 
 
 def svdvals(x: Value, /) -> Value:
@@ -253,18 +296,24 @@ def svdvals(x: Value, /) -> Value:
 
 def qr(a: Value, mode: str = "reduced") -> Any:
     a = as_array(a)
-    rows, columns = a.shape[-2:] if a.ndim > 1 else (0, 0)
-    if mode not in ("reduced", "complete", "r") or (mode == "complete" and rows > columns):
-        raise UnsupportedError(
-            f"np.linalg.qr with mode={mode!r} of matrices of shape {a.shape} is not differentiated",
-            instead="np.linalg.qr(a), whose mode is 'reduced'",
+    if mode in ("f", "full"):
+        warnings.warn(
+            "The 'full' option is deprecated in favor of 'reduced'.\nFor backward compatibility"
+            " let mode default.",
+            DeprecationWarning,
+            stacklevel=2,
         )
-    if rows >= columns:
-        factors = bind(primitive("qr"), (a,), {})
-    else:
-        # The first columns determine Q, and Q the rest of R.
-        q, left = bind(primitive("qr"), (a[..., :rows],), {})
-        factors = q, np.concatenate([left, q.mT @ a[..., rows:]], axis=-1)
+        mode = "reduced"
+    if mode in ("raw", "e", "economic"):
+        raise UnsupportedError(
+            f"np.linalg.qr with mode={mode!r} is not differentiated: it gives the reflections that"
+            " LAPACK works with",
+            instead="np.linalg.qr(a), or with mode='r' or mode='complete'",
+        )
+    if mode not in ("reduced", "complete", "r"):
+        raise ValueError(f"Unrecognized mode '{mode}'")
+    complete = mode == "complete" and a.ndim > 1 and a.shape[-2] > a.shape[-1]
+    factors = bind(primitive("qr"), (a,), {"complete": complete})
     return factors[1] if mode == "r" else _named(np.linalg.qr, factors)
 
 
@@ -330,12 +379,9 @@ def _matrix_norm(x: Value, order: Any, axes: tuple[int, int], keepdims: bool) ->
         return np.sqrt(np.sum(_squared(x), axis=axes, keepdims=keepdims))
     if order in (1, -1, np.inf, -np.inf):
         summed, rest = (row, column) if abs(order) == 1 else (column, row)
-        total = np.sum(np.abs(x), axis=summed, keepdims=True)
-        result = (
-            np.max(total, axis=rest, keepdims=True, initial=0)
-            if order > 0
-            else np.min(total, axis=rest, keepdims=True)
-        )
+        total = np.sum(np.abs(x), axis=summed)
+        rest -= rest > summed
+        result = np.max(total, axis=rest, initial=0) if order > 0 else np.min(total, axis=rest)
     elif order in (2, -2, "nuc"):
         # At a singular value of 0, a kink, the modulus has the average of the slopes.
         values = np.abs(svdvals(np.moveaxis(x, axes, (-2, -1))))
@@ -343,10 +389,9 @@ def _matrix_norm(x: Value, order: Any, axes: tuple[int, int], keepdims: bool) ->
             result = np.max(values, axis=-1, initial=0)
         else:
             result = np.min(values, axis=-1) if order == -2 else np.sum(values, axis=-1)
-        result = np.expand_dims(result, tuple(sorted(axes)))
     else:
         raise ValueError("Invalid norm order for matrices.")
-    return result if keepdims else np.squeeze(result, axes)
+    return np.expand_dims(result, tuple(sorted(axes))) if keepdims else result
 
 
 def vector_norm(
@@ -388,10 +433,14 @@ def cond(x: Value, p: Any = None) -> Value:
         values = svdvals(x)
         largest, smallest = values[..., 0], values[..., -1]
         with np.errstate(all="ignore"):
-            return smallest / largest if p == -2 else largest / smallest
-    inverse = bind(primitive("inv"), (x,), {"strict": False})
-    with np.errstate(all="ignore"):
-        return norm(x, p, (-2, -1)) * norm(inverse, p, (-2, -1))
+            result = smallest / largest if p == -2 else largest / smallest
+    else:
+        inverse = bind(primitive("inv"), (x,), {"strict": False})
+        with np.errstate(all="ignore"):
+            result = norm(x, p, (-2, -1)) * norm(inverse, p, (-2, -1))
+    # A quotient of zeros stands for a matrix that has no inverse.
+    singular = np.isnan(result) & ~np.any(np.isnan(x), axis=(-2, -1))
+    return np.where(singular, result.dtype.type(np.inf), result)[()]
 
 
 def _on_last_axes(function: Callable[..., Value]) -> Callable[..., Value]:
@@ -422,6 +471,8 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.linalg.cholesky: cholesky,
     np.linalg.eigh: eigh,
     np.linalg.eigvalsh: eigvalsh,
+    np.linalg.eig: eig,
+    np.linalg.eigvals: eigvals,
     np.linalg.svd: svd,
     np.linalg.svdvals: svdvals,
     np.linalg.qr: qr,

@@ -17,6 +17,7 @@ import numpy as np
 from steepest.array.array import Array, value_type
 from steepest.array.reductions import refuse_out
 from steepest.errors import UnsupportedError
+from steepest.ops.matrices import conjugate
 from steepest.ops.spec import Value
 
 __all__ = ["FUNCTIONS", "as_array"]
@@ -63,11 +64,7 @@ def inner(a: Value, b: Value, /) -> Value:
 
 
 def vdot(a: Value, b: Value, /) -> Value:
-    return np.ravel(_conjugate(as_array(a))) @ np.ravel(as_array(b))
-
-
-def _conjugate(x: Value) -> Value:
-    return np.conjugate(x) if x.dtype.kind == "c" else x
+    return np.ravel(conjugate(as_array(a))) @ np.ravel(as_array(b))
 
 
 def outer(a: Value, b: Value, out: None = None) -> Value:
@@ -187,7 +184,7 @@ def linalg_cross(x1: Value, x2: Value, /, *, axis: int = -1) -> Value:
 
 
 def vecdot(x1: Value, x2: Value, /, *, axis: int = -1, keepdims: bool = False) -> Value:
-    x1, x2 = _conjugate(as_array(x1)), as_array(x2)
+    x1, x2 = conjugate(as_array(x1)), as_array(x2)
     if x1.ndim == x2.ndim == 1 and axis in (0, -1):
         product = x1 @ x2
     else:
@@ -208,7 +205,7 @@ def matvec(x1: Value, x2: Value, /) -> Value:
 
 
 def vecmat(x1: Value, x2: Value, /) -> Value:
-    x1, x2 = _conjugate(as_array(x1)), as_array(x2)
+    x1, x2 = conjugate(as_array(x1)), as_array(x2)
     if x1.ndim == 1:
         return x1 @ x2
     return np.squeeze(np.expand_dims(x1, -2) @ x2, -2)

@@ -424,45 +424,75 @@ singular_values = Primitive(
 # QR
 
 
-def _qr_type(x: ArrayType) -> tuple[ArrayType, ArrayType]:
+def _qr_type(x: ArrayType, complete: bool) -> tuple[ArrayType, ArrayType]:
     batch, rows, columns = matrix_axes(x)
-    rank, dtype = min(rows, columns), linalg_dtype(x)
-    return ArrayType((*batch, rows, rank), dtype), ArrayType((*batch, rank, columns), dtype)
+    size, dtype = rows if complete else min(rows, columns), linalg_dtype(x)
+    return ArrayType((*batch, rows, size), dtype), ArrayType((*batch, size, columns), dtype)
 
 
 def _qr_vjp(g: Sequence[Value], x: Value, ans: Sequence[Value]) -> Value:
     unitary, triangular = ans
     g_unitary, g_triangular = conjugate(g[0]), conjugate(g[1])
-    rank = unitary.shape[-1]
-    if x.shape[-1] == rank:
-        return conjugate(_tall_qr_cotangent(g_unitary, g_triangular, unitary, triangular))
+    rows, columns = x.shape[-2:]
+    if unitary.shape[-1] > columns:
+        g_unitary = _without_rest(unitary, g_unitary, columns)
+        unitary = unitary[..., :columns]
+        triangular, g_triangular = triangular[..., :columns, :], g_triangular[..., :columns, :]
+    if rows >= columns:
+        return conjugate(_tall_qr_gradient(g_unitary, g_triangular, unitary, triangular))
     # The first columns determine Q, and Q the rest of R.
-    g_rest = g_triangular[..., rank:]
-    g_unitary = g_unitary + product(x[..., rank:], conjugate_transpose(g_rest))
-    first = _tall_qr_cotangent(g_unitary, g_triangular[..., :rank], unitary, triangular[..., :rank])
+    g_rest = g_triangular[..., rows:]
+    g_unitary = g_unitary + product(x[..., rows:], conjugate_transpose(g_rest))
+    first = _tall_qr_gradient(g_unitary, g_triangular[..., :rows], unitary, triangular[..., :rows])
     return conjugate(np.concatenate([first, product(unitary, g_rest)], axis=-1))
 
 
-def _tall_qr_cotangent(
+def _without_rest(unitary: Value, g: Value, columns: int) -> Value:
+    """Pull back to the first columns of Q, from all of them.
+
+    LAPACK's Q is a product of reflections, which its first columns determine: with the top square
+    T of these and what is below, B, the rest of Q is ``[0; I] + [I - T; -B] @ (B inv(I - T))ᴴ``
+    (G. Ballard et al., "Reconstructing Householder vectors from tall-skinny QR", 2014).
+    """
+    first, g_first, g_rest = unitary[..., :columns], g[..., :columns], g[..., columns:]
+    top, below = first[..., :columns, :], first[..., columns:, :]
+    beside = identity(top) - top
+    inverse = inv(beside, strict=False)
+    reflected = np.concatenate([beside, -below], axis=-2)
+    factor = product(below, inverse)
+    g_factor = product(conjugate_transpose(g_rest), reflected)
+    g_below = product(g_factor, conjugate_transpose(inverse))
+    g_top = product(conjugate_transpose(factor), g_below)
+    return g_first - product(g_rest, factor) + np.concatenate([g_top, g_below], axis=-2)
+
+
+def _tall_qr_gradient(
     g_unitary: Value, g_triangular: Value, unitary: Value, triangular: Value
 ) -> Value:
     turned = product(triangular, conjugate_transpose(g_triangular)) - product(
         conjugate_transpose(g_unitary), unitary
     )
     lower = turned * half_diagonal(triangular)
-    cotangent = g_unitary + product(unitary, lower + conjugate_transpose(lower))
-    return product(cotangent, conjugate_transpose(inv(triangular, strict=False)))
+    gradient = g_unitary + product(unitary, lower + conjugate_transpose(lower))
+    return product(gradient, conjugate_transpose(inv(triangular, strict=False)))
+
+
+def _qr_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    yield from any_samples(complete=False)(rng)
+    x = rng.uniform(-1, 1, (2, 4, 2))
+    yield Sample((x,), {"complete": True})
+    yield Sample((x[0].T,), {"complete": True})
 
 
 qr = Primitive(
     "qr",
-    np.linalg.qr,
+    lambda x, complete: np.linalg.qr(x, "complete" if complete else "reduced"),
     infer=_qr_type,
     vjps=(_qr_vjp,),
     outputs=2,
-    samples=any_samples(),
+    samples=_qr_samples,
 )
-"""The reduced factorisation: Q has as many columns as x has rows or columns, the fewer."""
+"""The factorisation, with as many columns in Q as there are values in R, or ``complete``."""
 
 
 PRIMITIVES = (
