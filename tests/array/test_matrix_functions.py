@@ -60,7 +60,7 @@ def bases(x: Any) -> Any:
     )
 
 
-CASES: list[tuple[str, Callable[..., Any], list[tuple[int, ...]]]] = [
+CASES: list[tuple[str, Callable[..., Any], Any]] = [
     ("det", linalg.det, SQUARE),
     ("slogdet", linalg.slogdet, SQUARE),
     ("inv", linalg.inv, SQUARE),

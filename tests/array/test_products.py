@@ -16,6 +16,7 @@ from steepest.ops.contract import zero_safe_matmul
 
 Check = Callable[..., None]
 vecdot: Any = np.vecdot
+products: Any = np  # Of which older versions lack some.
 
 
 def uniform(*shapes: tuple[int, ...]) -> list[Any]:
@@ -289,15 +290,70 @@ def test_cross_of_vectors_in_the_plane(shapes: Any, check_derivatives: Check) ->
 
 
 @pytest.mark.parametrize(
+    ("function", "shapes"),
+    [
+        (lambda a, b: np.matmul(a, b, axes=[(0, 1), (0, 1), (1, 0)]), [(2, 3), (3, 4)]),
+        (lambda a, b: np.matmul(a, b, axes=[(2, 0), (1, 0), (0, 2)]), [(3, 2, 4), (2, 3, 2)]),
+        (lambda a, b: products.matmul(a, b, axes=[(0,), (1, 0), (0,)]), [(3,), (4, 3)]),
+        (lambda a, b: vecdot(a, b, axes=[0, 1]), [(3, 2), (2, 3)]),
+        (lambda a, b: vecdot(a, b, axes=[0, 1, ()]), [(3, 2), (2, 3)]),
+        *(
+            (function, shapes)
+            for name, function, shapes in [
+                (
+                    "matvec",
+                    lambda a, b: products.matvec(a, b, axes=[(1, 0), 0, 0]),
+                    [(3, 2), (3, 4)],
+                ),
+                (
+                    "vecmat",
+                    lambda a, b: products.vecmat(a, b, axes=[0, (1, 0), -1]),
+                    [(3, 4), (2, 3)],
+                ),
+            ]
+            if hasattr(np, name)
+        ),
+    ],
+)
+def test_axes_of_generalised_ufuncs(function: Any, shapes: Any, check_derivatives: Check) -> None:
+    check_derivatives(function, *(uniform(shape)[0] for shape in shapes))
+
+
+def test_dtype_of_generalised_ufuncs() -> None:
+    a, b = uniform((2, 3), (3, 4))
+    for dtype in (np.float32, complex):
+        value, _ = sd.vjp(lambda a, dtype=dtype: np.matmul(a, b, dtype=dtype), a)
+        expected = np.matmul(a, b, dtype=dtype)
+        assert value.dtype == expected.dtype
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
+        value, _ = sd.vjp(lambda a, dtype=dtype: vecdot(a, a, dtype=dtype), a)
+        assert value.dtype == dtype
+
+
+def test_path_of_contractions_is_numpys() -> None:
+    a, b, c = uniform((2, 3), (3, 4), (4, 5))
+    expected = np.einsum_path("ij,jk,kl", a, b, c)
+
+    def chained(a: Any) -> Any:
+        path, text = np.einsum_path("ij,jk,kl", a, b, c)
+        assert (path, text) == expected
+        return np.einsum("ij,jk,kl", a, b, c, optimize=path)
+
+    for traced in (sd.vjp(chained, a)[0], sd.compile(chained)(a)):
+        np.testing.assert_allclose(traced, a @ b @ c, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
     "call",
     [
         lambda x: np.dot(x, x, out=np.empty(())),
         lambda x: np.einsum("i,i", x, x, out=np.empty(())),
-        lambda x: vecdot(x, x, dtype=np.float32),
+        lambda x: vecdot(x, x, out=np.empty(())),
+        lambda x: vecdot(x, x, signature="dd->d"),
     ],
 )
 def test_unsupported_keyword_is_named(call: Callable[[Any], Any]) -> None:
-    with pytest.raises(UnsupportedError, match=r"(out|dtype)="):
+    with pytest.raises(UnsupportedError, match=r"out|signature="):
         sd.grad(call)(np.ones(3))
 
 

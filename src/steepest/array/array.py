@@ -7,6 +7,7 @@ Operators and methods apply primitives; NumPy's functions and ufuncs reach the t
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -381,6 +382,18 @@ class Array(Traced):
         if not self._trace.active and self._value is not None:
             # What the trace keeps must not be written into.
             return np.array(self._value, dtype)
+        from steepest.array.scipy_functions import INSTEAD, scipy_function
+
+        called = scipy_function(sys._getframe(1))
+        if called is not None:
+            module, name = called
+            raise TracedConversionError(
+                f"{module}.{name} takes ndarrays alone, and would lose the gradient of a traced"
+                f" value of {value_type(self)}",
+                instead=INSTEAD.get(module, {}).get(
+                    name, "a formula of NumPy's functions, or sd.custom_gradient around the call"
+                ),
+            )
         raise self._refusal(
             "np.asarray(…), or a function that calls it,",
             "apply NumPy functions to the value itself; build arrays with np.stack or"

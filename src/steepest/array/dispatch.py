@@ -56,6 +56,8 @@ def apply_ufunc(
 
 
 def _call_ufunc(ufunc: np.ufunc, inputs: tuple[Value, ...], settings: dict[str, Any]) -> Value:
+    if "axes" in settings and ufunc in FUNCTIONS:
+        return FUNCTIONS[ufunc](*inputs, **settings)
     primitive = primitive_of_ufunc(ufunc)
     if primitive is None:
         composite = FUNCTIONS.get(ufunc)

@@ -6,7 +6,7 @@ import operator
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -113,19 +113,45 @@ def pinv(a: Value, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _N
 def lstsq(a: Value, b: Value, rcond: Any = None) -> tuple[Value, Value, Any, Value]:
     a, b = as_array(a), as_array(b)
     right = np.reshape(b, (-1, 1)) if b.ndim == 1 else b
-    plain_a = plain_value(a, "np.linalg.lstsq")
-    _, residuals, rank, _ = np.linalg.lstsq(plain_a, plain_value(right, "np.linalg.lstsq"), rcond)
-    if rcond is None:
-        # NumPy calls LAPACK in double precision.
-        rcond = float(np.finfo(np.float64).eps) * max(a.shape)
-    rcond = float(plain_value(rcond, "the cutoff of np.linalg.lstsq"))
-    static = {"rcond": rcond, "truncates": _truncates(rcond, np.dtype(np.float64), *a.shape)}
+    rcond = plain_value(rcond, "the cutoff of np.linalg.lstsq")
+    # NumPy calls LAPACK in double precision.
+    precision = np.finfo(np.float64)
+    cutoff = float(precision.eps) * max(a.shape, default=1) if rcond is None else float(rcond)
+    truncates = a.ndim == 2 and _truncates(cutoff, precision.dtype, *a.shape)
+    static = {"rcond": cutoff, "truncates": truncates}
     x = bind(primitive("least_squares"), (a, right), static)
-    if residuals.size:
-        difference = right - a @ x
-        residuals = np.sum(_squared(difference), axis=0)
     values = np.linalg.svdvals(a)
+    residuals: Any
+    try:
+        given = plain_value(a, "np.linalg.lstsq"), plain_value(right, "np.linalg.lstsq")
+    except NeedsValueError:
+        rank = np.sum(values > cutoff * values[:1]).astype(np.int32)
+        wide = a.shape[0] <= a.shape[1]
+        residuals = np.array([], value_type(values).dtype) if wide else _Residuals()
+    else:
+        _, residuals, rank, _ = np.linalg.lstsq(*given, rcond)
+        if residuals.size:
+            residuals = np.sum(_squared(right - a @ x), axis=0)
     return (np.reshape(x, (-1,)) if b.ndim == 1 else x), residuals, rank, values
+
+
+class _Residuals:
+    """Residuals of a system whose rank, and so their number, is not known: errors when used."""
+
+    def _refuse(self, *_args: Any, **_settings: Any) -> NoReturn:
+        raise NeedsValueError(
+            "the residuals of np.linalg.lstsq are as many as the rank of the matrix says, of which"
+            " only the shape and dtype are known while the function is compiled",
+            instead="np.sum(np.abs(b - a @ x) ** 2, axis=0), from the solution",
+        )
+
+    __array__ = __array_function__ = __array_ufunc__ = _refuse
+    __bool__ = __float__ = __int__ = __index__ = __len__ = __iter__ = __getitem__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _refuse
+    __rtruediv__ = __pow__ = __rpow__ = __neg__ = __abs__ = __matmul__ = __rmatmul__ = _refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __getattr__ = _refuse
+    __hash__ = None  # type: ignore[assignment]  # as an array's
 
 
 def matrix_rank(
@@ -136,8 +162,25 @@ def matrix_rank(
     rtol: Any = None,
 ) -> Any:
     # The rank is piecewise constant.
-    args = plain_arguments((A, tol, hermitian), "np.linalg.matrix_rank")
-    return np.linalg.matrix_rank(*args, rtol=plain_arguments(rtol, "np.linalg.matrix_rank"))
+    try:
+        args = plain_arguments((A, tol, hermitian), "np.linalg.matrix_rank")
+        return np.linalg.matrix_rank(*args, rtol=plain_arguments(rtol, "np.linalg.matrix_rank"))
+    except NeedsValueError:
+        x = as_array(A)
+    if rtol is not None and tol is not None:
+        raise ValueError("`tol` and `rtol` can't be both set.")
+    if x.ndim < 2:
+        return np.any(x != 0).astype(np.int64)
+    values = np.abs(np.linalg.eigvalsh(x)) if hermitian else svdvals(x)
+    if tol is None:
+        if rtol is None:
+            rtol = max(x.shape[-2:]) * np.finfo(values.dtype).eps
+        else:
+            rtol = np.expand_dims(rtol, -1)
+        limit = np.max(values, axis=-1, keepdims=True, initial=0) * rtol
+    else:
+        limit = np.expand_dims(tol, -1)
+    return np.sum(values > limit, axis=-1)
 
 
 def matrix_power(a: Value, n: Any) -> Value:
@@ -227,29 +270,30 @@ def _reads_lower(uplo: str) -> bool:
 
 
 def eigh(a: Value, UPLO: str = "L") -> Any:  # noqa: N803  # NumPy's name
-    static = {"lower": _reads_lower(UPLO)}
+    static = {"lower": _reads_lower(UPLO), "alone": False}
     return _named(np.linalg.eigh, bind(primitive("eigh"), (as_array(a),), static))
 
 
 def eigvalsh(a: Value, UPLO: str = "L") -> Value:  # noqa: N803  # NumPy's name
-    static = {"lower": _reads_lower(UPLO)}
-    return bind(primitive("eigvalsh"), (as_array(a),), static)
+    static = {"lower": _reads_lower(UPLO), "alone": True}
+    return bind(primitive("eigh"), (as_array(a),), static)[0]
 
 
 def eig(a: Value) -> Any:
     a = as_array(a)
-    return _named(np.linalg.eig, bind(primitive("eig"), (a,), {"real": _real_eigenvalues(a)}))
+    static = {"real": _real_eigenvalues(a), "alone": False}
+    return _named(np.linalg.eig, bind(primitive("eig"), (a,), static))
 
 
 def eigvals(a: Value) -> Value:
     a = as_array(a)
-    return bind(primitive("eigvals"), (a,), {"real": _real_eigenvalues(a)})
+    return bind(primitive("eig"), (a,), {"real": _real_eigenvalues(a), "alone": True})[0]
 
 
 def _real_eigenvalues(a: Value) -> bool:
     """Whether NumPy gives eigenvalues as real numbers, which it decides by their values."""
-    if a.dtype.kind == "c":
-        return False
+    if a.dtype.kind == "c" or a.dtype.char in "eg":
+        return False  # Or NumPy's error for a precision that LAPACK lacks.
     try:
         plain = plain_value(a, "np.linalg.eig")
     except NeedsValueError as error:
@@ -269,9 +313,9 @@ def svd(
     if hermitian:
         return _hermitian_svd(a) if compute_uv else _magnitudes(np.linalg.eigvalsh(a))[0]
     if not compute_uv:
-        return bind(primitive("singular_values"), (a,), {})
+        return bind(primitive("svd"), (a,), {"full": False, "alone": True})[1]
     full = bool(full_matrices) and a.ndim > 1 and a.shape[-1] != a.shape[-2]
-    return _named(np.linalg.svd, bind(primitive("svd"), (a,), {"full": full}))
+    return _named(np.linalg.svd, bind(primitive("svd"), (a,), {"full": full, "alone": False}))
 
 
 def _hermitian_svd(a: Value) -> Any:
@@ -427,7 +471,7 @@ def matrix_norm(
 
 def cond(x: Value, p: Any = None) -> Value:
     x = as_array(x)
-    if not x.size:
+    if x.ndim > 1 and 0 in x.shape[-2:]:
         raise np.linalg.LinAlgError("cond is not defined on empty arrays")
     if p in (None, 2, -2):
         values = svdvals(x)

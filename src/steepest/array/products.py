@@ -7,6 +7,7 @@ matrix products too.
 from __future__ import annotations
 
 import math
+import operator
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
@@ -211,19 +212,44 @@ def vecmat(x1: Value, x2: Value, /) -> Value:
     return np.squeeze(np.expand_dims(x1, -2) @ x2, -2)
 
 
-def _strict(name: str, composite: Callable[..., Value], known: Sequence[str] = ()) -> Any:
-    """Make a ufunc's composite refuse the keywords that it does not take."""
+def _generalised(name: str, composite: Callable[..., Value], known: Sequence[str] = ()) -> Any:
+    """Make a generalised ufunc of a composite that takes vectors and matrices as the last axes."""
 
-    def strict(*args: Value, **settings: Any) -> Value:
+    def generalised(
+        x1: Value,
+        x2: Value,
+        /,
+        *,
+        axes: Any = None,
+        dtype: Any = None,
+        casting: Any = "same_kind",
+        order: str = "K",
+        subok: bool = True,
+        **settings: Any,
+    ) -> Value:
         for key in settings:
             if key not in known:
                 raise UnsupportedError(
                     f"np.{name} with {key}= is not supported on a traced value",
-                    instead="np.moveaxis before it for axes=; astype before it for dtype=",
+                    instead=f"np.{name} without it",
                 )
-        return composite(*args, **settings)
+        if dtype is not None:
+            x1, x2 = (each.astype(dtype, casting=casting) for each in map(as_array, (x1, x2)))
+        if axes is None:
+            return composite(x1, x2, **settings)
+        first, second, *last = (each if isinstance(each, tuple) else (each,) for each in axes)
+        product = composite(_moved(x1, first), _moved(x2, second), **settings)
+        return np.moveaxis(product, _last_axes(last[0]), last[0]) if last else product
 
-    return strict
+    return generalised
+
+
+def _last_axes(axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(range(-len(axes), 0))
+
+
+def _moved(x: Value, axes: tuple[int, ...]) -> Value:
+    return np.moveaxis(as_array(x), axes, _last_axes(axes))
 
 
 # Einstein sums: what depends on subscripts and shapes alone is worked out once for each.
@@ -264,6 +290,15 @@ def einsum(
         x = np.transpose(x, [labels.index(each) for each in output])
     # Truth values were counted.
     return x if x.dtype == kind else x.astype(kind)
+
+
+def einsum_path(*operands: Any, **settings: Any) -> Any:
+    # The order of contractions depends on shapes alone.
+    stand_ins = [
+        np.broadcast_to(np.zeros((), each.dtype), each.shape) if isinstance(each, Array) else each
+        for each in operands
+    ]
+    return np.einsum_path(*stand_ins, **settings)
 
 
 def _parse(operands: Sequence[Any]) -> tuple[tuple[Labels, ...], Labels | None, Sequence[Value]]:
@@ -507,7 +542,9 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.kron: kron,
     np.cross: cross,
     np.einsum: einsum,
-    np.vecdot: _strict("vecdot", vecdot, ["axis", "keepdims"]),
+    np.einsum_path: einsum_path,
+    np.matmul: _generalised("matmul", operator.matmul),
+    np.vecdot: _generalised("vecdot", vecdot, ["axis", "keepdims"]),
     np.linalg.matmul: linalg_matmul,
     np.linalg.outer: linalg_outer,
     np.linalg.tensordot: linalg_tensordot,
@@ -515,7 +552,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.linalg.cross: linalg_cross,
     # Since NumPy 2.2.
     **{
-        getattr(np, name): _strict(name, composite)
+        getattr(np, name): _generalised(name, composite)
         for name, composite in {"matvec": matvec, "vecmat": vecmat}.items()
         if hasattr(np, name)
     },

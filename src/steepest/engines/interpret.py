@@ -71,11 +71,19 @@ class Interpreter:
         for place, value in self._constants:
             values[place] = value
         # Gradients meet infinities on branches not taken, which is no reason to warn.
-        with np.errstate(all="ignore"):
-            for evaluate, arguments, static, place, dropped in self._steps:
-                values[place] = evaluate(*[values[each] for each in arguments], **static)
-                for each in dropped:
-                    values[each] = None
+        place = 0
+        try:
+            with np.errstate(all="ignore"):
+                for evaluate, arguments, static, place, dropped in self._steps:
+                    values[place] = evaluate(*[values[each] for each in arguments], **static)
+                    for each in dropped:
+                        values[each] = None
+        except Exception as error:
+            # The user's line is not on the stack: it was recorded.
+            line = self._graph.nodes[place].line
+            if line is not None:
+                error.add_note(f"At {line}")
+            raise
         return [values[place] for place in self._outputs]
 
 

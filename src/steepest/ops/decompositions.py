@@ -26,7 +26,8 @@ the gradient of its values.
 has no derivative. A loss that has one does not depend on it: what is then divided by a difference
 of 0 is itself 0, and taken for it when it is mere rounding (`quotient`). That is right for a loss
 of the eigenvalues alone, and for one of the eigenvectors alone. For one of both, as in
-``(V * f(w)) @ V.T``, the two cotangents do not determine the gradient, and it is NaN.
+``(V * f(w)) @ V.T``, the two cotangents do not determine the gradient within the eigenspace, and it
+is NaN (`undetermined`).
 """
 
 from __future__ import annotations
@@ -118,7 +119,13 @@ cholesky = Primitive(
 # Eigenvalues of Hermitian matrices
 
 
-def _eigh_type(x: ArrayType, lower: bool) -> tuple[ArrayType, ArrayType]:
+def _evaluate_eigh(x: Value, lower: bool, alone: bool) -> tuple[Value, Value]:
+    uplo: Any = "L" if lower else "U"
+    values, vectors = np.linalg.eigh(x, uplo)
+    return (np.linalg.eigvalsh(x, uplo) if alone else values), vectors
+
+
+def _eigh_type(x: ArrayType, lower: bool, alone: bool) -> tuple[ArrayType, ArrayType]:
     vectors = square_type(x)
     return ArrayType(x.shape[:-1], real_dtype(vectors.dtype)), vectors
 
@@ -160,44 +167,38 @@ def _amount(g_values: Value, *turned: Value) -> Value:
     return amount
 
 
+def _eigh_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for alone in (False, True):
+        for each in symmetric_samples("lower", [True, False])(rng):
+            yield Sample(each.args, {**each.static, "alone": alone})
+
+
 eigh = Primitive(
     "eigh",
-    lambda x, lower: np.linalg.eigh(x, UPLO="L" if lower else "U"),
+    _evaluate_eigh,
     infer=_eigh_type,
     vjps=(_eigh_vjp,),
     outputs=2,
-    samples=symmetric_samples("lower", [True, False]),
+    samples=_eigh_samples,
 )
+"""Eigenvalues and eigenvectors of the matrix that one triangle stands for.
 
-
-def _eigvalsh_vjp(g: Value, x: Value, lower: bool) -> Value:
-    _, vectors = eigh(x, lower=lower)
-    whole = product(vectors * as_row(g), conjugate_transpose(vectors))
-    return triangle(conjugate(whole), lower)
-
-
-eigvalsh = Primitive(
-    "eigvalsh",
-    lambda x, lower: np.linalg.eigvalsh(x, UPLO="L" if lower else "U"),
-    infer=lambda x, lower: _eigh_type(x, lower)[0],
-    vjps=(_eigvalsh_vjp,),
-    samples=symmetric_samples("lower", [True, False]),
-)
+The values are those of ``eigvalsh`` when asked for ``alone``: LAPACK rounds them otherwise. That
+is no primitive of its own, so that values and vectors of one matrix are results of one operation.
+"""
 
 
 # Eigenvalues of any square matrix
 
 
-def _evaluate_eig(x: Value, real: bool) -> tuple[Value, Value]:
+def _evaluate_eig(x: Value, real: bool, alone: bool) -> tuple[Value, Value]:
     values, vectors = np.linalg.eig(x)
-    if real or values.dtype.kind == "c":
-        return values, vectors
-    return values.astype(_eig_dtype(x, real)), vectors.astype(_eig_dtype(x, real))
-
-
-def _evaluate_eigvals(x: Value, real: bool) -> Value:
-    values = np.linalg.eigvals(x)
-    return values if real or values.dtype.kind == "c" else values.astype(_eig_dtype(x, real))
+    if alone:
+        values = np.linalg.eigvals(x)
+    if not real:
+        dtype = _eig_dtype(x, real)
+        values, vectors = values.astype(dtype, copy=False), vectors.astype(dtype, copy=False)
+    return values, vectors
 
 
 def _eig_dtype(x: ArrayType | Value, real: bool) -> np.dtype[Any]:
@@ -205,7 +206,7 @@ def _eig_dtype(x: ArrayType | Value, real: bool) -> np.dtype[Any]:
     return dtype if real else np.result_type(dtype, np.complex64)
 
 
-def _eig_type(x: ArrayType, real: bool) -> tuple[ArrayType, ArrayType]:
+def _eig_type(x: ArrayType, real: bool, alone: bool) -> tuple[ArrayType, ArrayType]:
     square_axes(x)
     dtype = _eig_dtype(x, real)
     return ArrayType(x.shape[:-1], dtype), ArrayType(x.shape, dtype)
@@ -223,7 +224,9 @@ def _eig_vjp(g: Sequence[Value], ans: Sequence[Value]) -> Value:
         unresolved = lost(divisors, size, values.shape[-1])
         core = core + quotient(turned, divisors, unresolved, turned)
         if unresolved is not None and not is_absent(g_values):
-            core = core + undetermined(_amount(g_values, turned), unresolved)
+            # What the cotangents of V and its inverse have in common cancels: nothing shows how
+            # much of the slope is in both.
+            core = core + undetermined(np.ones_like(turned.real), unresolved)
     inverse = conjugate_transpose(inv(vectors, strict=False))
     return conjugate(product(inverse, core, adjoint))
 
@@ -242,10 +245,16 @@ def _of_unit_length(g: Value, vectors: Value) -> Value:
 
 
 def _eig_samples(rng: np.random.Generator) -> Iterator[Sample]:
-    for shape in [(2, 2), (3, 3), (2, 2, 2), (1, 1), (0, 2, 2), (0, 0)]:
-        yield Sample((well_conditioned(rng, shape, symmetric=True),), {"real": True})
-    for turn in [[[1.0, 3.0], [-0.5, 1.5]], [[1.0, 4.0, 0.2], [-1.0, 1.5, 0.1], [0.3, 0.2, -2.0]]]:
-        yield Sample((np.array(turn),), {"real": False})
+    turning: list[Any] = [
+        [[1.0, 3.0], [-0.5, 1.5]],
+        [[1.0, 4.0, 0.2], [-1.0, 1.5, 0.1], [0.3, 0.2, -2.0]],
+    ]
+    for alone in (False, True):
+        for shape in [(2, 2), (3, 3), (2, 2, 2), (1, 1), (0, 2, 2), (0, 0)]:
+            x = well_conditioned(rng, shape, symmetric=True)
+            yield Sample((x,), {"real": True, "alone": alone})
+        for each in turning:
+            yield Sample((np.array(each),), {"real": False, "alone": alone})
 
 
 eig = Primitive(
@@ -256,29 +265,21 @@ eig = Primitive(
     outputs=2,
     samples=_eig_samples,
 )
-"""Eigenvalues and eigenvectors; of a real matrix they may be ``real``, and that by its values."""
+"""Eigenvalues and eigenvectors; of a real matrix they may be ``real``, and that by its values.
 
-
-def _eigvals_vjp(g: Value, x: Value, real: bool) -> Value:
-    _, vectors = eig(x, real=real)
-    inverse = inv(vectors, strict=False)
-    # The derivative of an eigenvalue is holomorphic.
-    return product(inverse.mT * as_row(g), vectors.mT)
-
-
-eigvals = Primitive(
-    "eigvals",
-    _evaluate_eigvals,
-    infer=lambda x, real: _eig_type(x, real)[0],
-    vjps=(_eigvals_vjp,),
-    samples=_eig_samples,
-)
+The values are those of ``eigvals`` when asked for ``alone``.
+"""
 
 
 # Singular values
 
 
-def _svd_type(x: ArrayType, full: bool) -> tuple[ArrayType, ArrayType, ArrayType]:
+def _evaluate_svd(x: Value, full: bool, alone: bool) -> tuple[Value, Value, Value]:
+    left, values, right = np.linalg.svd(x, full_matrices=full)
+    return left, (np.linalg.svd(x, compute_uv=False) if alone else values), right
+
+
+def _svd_type(x: ArrayType, full: bool, alone: bool) -> tuple[ArrayType, ArrayType, ArrayType]:
     batch, rows, columns = matrix_axes(x)
     rank, dtype = min(rows, columns), linalg_dtype(x)
     return (
@@ -386,15 +387,16 @@ def _without_complement(vectors: Value, g: Value, rank: int) -> tuple[Value, Val
 
 
 def _svd_samples(rng: np.random.Generator) -> Iterator[Sample]:
-    yield from any_samples(full=False)(rng)
+    yield from any_samples(full=False, alone=False)(rng)
+    yield from any_samples(full=False, alone=True)(rng)
     # One more vector than values: without a basis to choose but for its sign.
-    yield Sample((well_conditioned(rng, (3, 3))[:2],), {"full": True})
-    yield Sample((well_conditioned(rng, (3, 3))[:, :2],), {"full": True})
+    yield Sample((well_conditioned(rng, (3, 3))[:2],), {"full": True, "alone": False})
+    yield Sample((well_conditioned(rng, (3, 3))[:, :2],), {"full": True, "alone": False})
 
 
 svd = Primitive(
     "svd",
-    lambda x, full: np.linalg.svd(x, full_matrices=full),
+    _evaluate_svd,
     infer=_svd_type,
     vjps=(_svd_vjp,),
     outputs=3,
@@ -403,22 +405,9 @@ svd = Primitive(
 """The singular value decomposition, with as many vectors as values, or ``full`` bases.
 
 The quotients by ``s[j]² - s[i]²`` of the literature are split into those by difference and sum,
-so that ``U @ Vh`` has its derivative where singular values are equal.
+so that ``U @ Vh`` has its derivative where singular values are equal. The values are those that
+NumPy gives without vectors when asked for ``alone``.
 """
-
-
-def _singular_values_vjp(g: Value, x: Value) -> Value:
-    left, _, right = svd(x, full=False)
-    return product(conjugate(left) * as_row(g), conjugate(right))
-
-
-singular_values = Primitive(
-    "singular_values",
-    lambda x: np.linalg.svd(x, compute_uv=False),
-    infer=lambda x: _svd_type(x, full=False)[1],
-    vjps=(_singular_values_vjp,),
-    samples=any_samples(),
-)
 
 
 # QR
@@ -498,10 +487,7 @@ qr = Primitive(
 PRIMITIVES = (
     cholesky,
     eigh,
-    eigvalsh,
     eig,
-    eigvals,
     svd,
-    singular_values,
     qr,
 )

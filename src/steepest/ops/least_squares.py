@@ -72,7 +72,7 @@ def _truncated_pinv_gradient(g: Value, a: Value, rcond: Value) -> Value:
     Fréchet derivative of a generalized matrix function", SIAM Journal on Matrix Analysis and
     Applications 38, 2017).
     """
-    left, values, right = svd(a, full=False)
+    left, values, right = svd(a, full=False, alone=False)
     kept = values > as_column(rcond) * values[..., :1]
     one = values.dtype.type(1)
     inverse = np.where(kept, 1 / np.where(kept, values, one), 0 * values)
