@@ -179,6 +179,19 @@ def test_second_derivative_at_equal_values_is_right_or_nan(
         np.testing.assert_allclose(hessian[known], exact[known], atol=1e-6)
 
 
+@pytest.mark.parametrize("turn", [np.eye(2), linalg.qr(G[:2, :2]).Q])
+def test_matrix_without_a_basis_of_eigenvectors(turn: Any) -> None:
+    """Smooth functions of its eigenvalues have gradients that the eigenvalues do not know."""
+    x = turn @ np.array([[1.0, 1.0], [0.0, 1.0]]) @ turn.T
+
+    def squares(x: Any) -> Any:
+        return np.real(np.sum(linalg.eigvals(x) ** 2))
+
+    assert not np.all(np.isfinite(sd.grad(squares)(x)))
+    assert not np.isfinite(sd.jvp(squares, (x,), (G[:2, :2],))[1])
+    assert np.all(np.isfinite(sd.grad(squares)(x + np.diag([0.0, 1e-3]))))
+
+
 # Lost rank
 
 

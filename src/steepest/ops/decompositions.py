@@ -227,8 +227,15 @@ def _eig_vjp(g: Sequence[Value], ans: Sequence[Value]) -> Value:
             # What the cotangents of V and its inverse have in common cancels: nothing shows how
             # much of the slope is in both.
             core = core + undetermined(np.ones_like(turned.real), unresolved)
-    inverse = conjugate_transpose(inv(vectors, strict=False))
-    return conjugate(product(inverse, core, adjoint))
+    inverse = inv(vectors, strict=False)
+    # An eigenvalue whose condition number is the reciprocal of the root of the precision may be one
+    # of a matrix without a basis of eigenvectors: then it has no derivative.
+    condition = np.sum(np.square(np.abs(inverse)), axis=-1)
+    defective = lost(as_column(1 / condition), 1, vectors.shape[-1])
+    if defective is not None:
+        one, unknown = condition.dtype.type(1), condition.dtype.type(np.nan)
+        core = scale(core, np.where(defective, unknown, one))
+    return conjugate(product(conjugate_transpose(inverse), core, adjoint))
 
 
 def _of_unit_length(g: Value, vectors: Value) -> Value:
