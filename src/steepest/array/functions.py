@@ -7,7 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from steepest.array import creation, elementwise, linalg, movement, products, reductions
+from steepest.array import (
+    calculus,
+    choice,
+    creation,
+    elementwise,
+    linalg,
+    missing,
+    movement,
+    ordering,
+    polynomials,
+    products,
+    reductions,
+    statistics,
+)
 from steepest.ops.spec import Value
 
 __all__ = ["FUNCTIONS", "INSTEAD", "PLAIN_FUNCTIONS"]
@@ -19,14 +32,18 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     **creation.FUNCTIONS,
     **products.FUNCTIONS,
     **linalg.FUNCTIONS,
+    **ordering.FUNCTIONS,
+    **statistics.FUNCTIONS,
+    **missing.FUNCTIONS,
+    **calculus.FUNCTIONS,
+    **polynomials.FUNCTIONS,
+    **choice.FUNCTIONS,
 }
 """Functions with a derivative, by NumPy's function."""
 
 PLAIN_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
     {
         np.allclose,
-        np.argpartition,
-        np.argsort,
         np.argwhere,
         np.array_equal,
         np.array_equiv,
@@ -34,8 +51,6 @@ PLAIN_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
         np.array_str,
         np.array2string,
         np.can_cast,
-        np.count_nonzero,
-        np.digitize,
         np.flatnonzero,
         np.isclose,
         np.iscomplex,
@@ -43,9 +58,7 @@ PLAIN_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
         np.isneginf,
         np.isposinf,
         np.isreal,
-        np.lexsort,
         np.nonzero,
-        np.searchsorted,
         np.shares_memory,
         np.may_share_memory,
     }
@@ -53,12 +66,6 @@ PLAIN_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
 """Functions without a derivative: their results are plain values."""
 
 INSTEAD: dict[str, str] = {
-    "sort": "x[np.argsort(x)]",
-    "cumprod": "np.exp(np.cumsum(np.log(x))) for positive x, or a loop of products",
-    "median": "x[np.argsort(x)], and the mean of the middle entries",
-    "average": "np.sum(x * weights) / np.sum(weights)",
-    "ptp": "np.max(x) - np.min(x)",
-    "trapezoid": "np.sum((y[1:] + y[:-1]) * np.diff(x)) / 2",
     "copyto": "np.broadcast_to(value, shape) for np.full; np.where(mask, value, x) for a mask",
     "frexp": "np.log2 for the magnitude",
 }

@@ -10,7 +10,15 @@ from steepest.array.array import Array
 from steepest.errors import NeedsValueError, UnsupportedError
 from steepest.ops.spec import Value
 
-__all__ = ["base_array", "means_otherwise", "plain_arguments", "plain_value"]
+__all__ = [
+    "base_array",
+    "holds",
+    "is_known",
+    "may_hold",
+    "means_otherwise",
+    "plain_arguments",
+    "plain_value",
+]
 
 
 def means_otherwise(value: object) -> bool:
@@ -63,6 +71,25 @@ def plain_value(value: Value, asked: str) -> Value:
         value = value.view()
         value.flags.writeable = False
     return value
+
+
+def is_known(value: Value) -> bool:
+    """Whether a value is more than a shape and dtype, as while recording these alone."""
+    while isinstance(value, Array):
+        if value._value is None:
+            return False
+        value = value._value
+    return True
+
+
+def holds(condition: Value) -> bool:
+    """Whether a condition is known to hold somewhere: what NumPy raises or warns at."""
+    return is_known(condition) and bool(np.any(condition))
+
+
+def may_hold(condition: Value) -> bool:
+    """Whether a condition holds somewhere, or may, where its values are not known."""
+    return not is_known(condition) or bool(np.any(condition))
 
 
 def plain_arguments(arguments: Any, asked: str) -> Any:

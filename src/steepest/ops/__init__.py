@@ -12,6 +12,7 @@ import numpy as np
 
 from steepest.ops import (
     contract,
+    convolve,
     decompositions,
     elementwise,
     index,
@@ -19,6 +20,7 @@ from steepest.ops import (
     linalg,
     matrices,
     movement,
+    order,
     reduce,
 )
 from steepest.ops.spec import Primitive
@@ -37,6 +39,8 @@ PRIMITIVES: dict[str, Primitive] = {
         linalg,
         decompositions,
         least_squares,
+        order,
+        convolve,
     )
     for entry in family.PRIMITIVES
 }

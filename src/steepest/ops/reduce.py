@@ -149,6 +149,50 @@ def _cumulative_sum_type(x: ArrayType, axis: int) -> ArrayType:
     return ArrayType(x.shape, np.cumsum(np.empty(1, x.dtype)).dtype)
 
 
+def _cumulative_product_type(x: ArrayType, axis: int) -> ArrayType:
+    return ArrayType(x.shape, np.cumprod(np.empty(1, x.dtype)).dtype)
+
+
+def _at(axis: int, start: int | None, stop: int | None) -> tuple[slice, ...]:
+    return (*[slice(None)] * axis, slice(start, stop))
+
+
+def _linear_recurrence(factors: Value, terms: Value, axis: int) -> Value:
+    """Solve h[i] = factors[i] · h[i − 1] + terms[i] from h[−1] = 0, without dividing.
+
+    Each step doubles the distance that is reached, so that it takes log n steps of plain NumPy,
+    which can be differentiated again (P. M. Kogge and H. S. Stone, "A Parallel Algorithm for the
+    Efficient Solution of a General Class of Recurrence Equations", IEEE Transactions on
+    Computers C-22, 1973).
+    """
+    length, reach = np.shape(terms)[axis], 1
+    while reach < length:
+        start, behind, ahead = (
+            _at(axis, None, reach),
+            _at(axis, None, -reach),
+            _at(axis, reach, None),
+        )
+        reached = terms[ahead] + scale(terms[behind], factors[ahead])
+        terms = np.concatenate([terms[start], reached], axis=axis)
+        factors = np.concatenate([factors[start], factors[ahead] * factors[behind]], axis=axis)
+        reach *= 2
+    return terms
+
+
+def _delayed(x: Value, axis: int) -> Value:
+    """Shift the entries along an axis by one, with a one in front."""
+    return np.concatenate([np.ones_like(x[_at(axis, None, 1)]), x[_at(axis, None, -1)]], axis=axis)
+
+
+def _cumulative_product_vjp(g: Value, x: Value, ans: Value, axis: int) -> Value:
+    reversed_ = _linear_recurrence(_delayed(np.flip(x, axis), axis), np.flip(g, axis), axis)
+    return scale(np.flip(reversed_, axis), _delayed(ans, axis))
+
+
+def _cumulative_product_jvp(t: Value, x: Value, ans: Value, axis: int) -> Value:
+    return _linear_recurrence(x, scale(t, _delayed(ans, axis)), axis)
+
+
 def _argument_type(x: ArrayType, axis: int | None, keepdims: bool) -> ArrayType:
     axes = tuple(range(x.ndim)) if axis is None else (axis,)
     return ArrayType(_reduced_shape(x.shape, axes, keepdims), np.dtype(np.intp))
@@ -212,8 +256,24 @@ PRIMITIVES = (
             Sample((rng.uniform(-1, 1, (2, 0)),), {"axis": 1}),
         ],
     ),
+    Primitive(
+        "cumprod",
+        np.cumprod,
+        infer=_cumulative_product_type,
+        vjps=(_cumulative_product_vjp,),
+        jvp=(_cumulative_product_jvp,),
+        samples=lambda rng: [
+            Sample((rng.uniform(0.5, 2, (5,)),), {"axis": 0}),
+            Sample((np.array([2.0, 0.0, 3.0, 0.0, 4.0]),), {"axis": 0}),
+            Sample((rng.uniform(0.5, 2, (2, 3)),), {"axis": 1}),
+            Sample((rng.uniform(0.5, 2, (1,)),), {"axis": 0}),
+            Sample((rng.uniform(0.5, 2, (2, 0)),), {"axis": 1}),
+        ],
+    ),
     Primitive("any", np.any, infer=_reduction_type(_bool_dtype), samples=_samples),
     Primitive("all", np.all, infer=_reduction_type(_bool_dtype), samples=_samples),
     Primitive("argmax", np.argmax, infer=_argument_type, samples=_argument_samples),
     Primitive("argmin", np.argmin, infer=_argument_type, samples=_argument_samples),
+    Primitive("nanargmax", np.nanargmax, infer=_argument_type, samples=_argument_samples),
+    Primitive("nanargmin", np.nanargmin, infer=_argument_type, samples=_argument_samples),
 )

@@ -1,0 +1,227 @@
+"""NumPy's functions that pass over NaN."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from steepest.array.array import Array
+from steepest.array.plain import holds
+from steepest.array.products import as_array
+from steepest.array.reductions import normalized_axes, refuse_out
+from steepest.ops import primitive
+from steepest.ops.spec import Value, bind
+
+__all__ = ["FUNCTIONS"]
+
+_NO_VALUE: Any = np._NoValue
+
+
+def _replaced(a: Value, value: float) -> tuple[Value, Value]:
+    """Put a number in the place of NaN, and say where; nowhere in integers."""
+    a = as_array(a)
+    if a.dtype.kind not in "fc":
+        return a, None
+    missing = np.isnan(a)
+    if not isinstance(missing, Array) and not np.any(missing):
+        return a, missing
+    return np.where(missing, a.dtype.type(value), a), missing
+
+
+def _refuse_integers(dtype: Any) -> None:
+    if dtype is not None and np.dtype(dtype).kind not in "fc":
+        raise TypeError("If a is inexact, then dtype must be inexact")
+
+
+def _given(**settings: Any) -> dict[str, Any]:
+    """Keep the keywords that were given."""
+    return {key: value for key, value in settings.items() if value is not _NO_VALUE}
+
+
+def nansum(
+    a: Value,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: Any = _NO_VALUE,
+    initial: Any = _NO_VALUE,
+    where: Any = _NO_VALUE,
+) -> Value:
+    refuse_out(out, "nansum")
+    settings = _given(keepdims=keepdims, initial=initial, where=where)
+    return np.sum(_replaced(a, 0)[0], axis=axis, dtype=dtype, **settings)
+
+
+def nanprod(
+    a: Value,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: Any = _NO_VALUE,
+    initial: Any = _NO_VALUE,
+    where: Any = _NO_VALUE,
+) -> Value:
+    refuse_out(out, "nanprod")
+    settings = _given(keepdims=keepdims, initial=initial, where=where)
+    return np.prod(_replaced(a, 1)[0], axis=axis, dtype=dtype, **settings)
+
+
+def nancumsum(a: Value, axis: Any = None, dtype: Any = None, out: None = None) -> Value:
+    refuse_out(out, "nancumsum")
+    return np.cumsum(_replaced(a, 0)[0], axis=axis, dtype=dtype)
+
+
+def nancumprod(a: Value, axis: Any = None, dtype: Any = None, out: None = None) -> Value:
+    refuse_out(out, "nancumprod")
+    return np.cumprod(_replaced(a, 1)[0], axis=axis, dtype=dtype)
+
+
+def _quotient(total: Value, count: Value) -> Value:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.true_divide(total, count).astype(total.dtype)
+
+
+def nanmean(
+    a: Value,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: Any = _NO_VALUE,
+    *,
+    where: Any = _NO_VALUE,
+) -> Value:
+    refuse_out(out, "nanmean")
+    settings = _given(keepdims=keepdims, where=where)
+    array, missing = _replaced(a, 0)
+    if missing is None:
+        return np.mean(array, axis=axis, dtype=dtype, **settings)
+    _refuse_integers(dtype)
+    count = np.sum(np.logical_not(missing), axis=axis, dtype=np.intp, **settings)
+    result = _quotient(np.sum(array, axis=axis, dtype=dtype, **settings), count)
+    if holds(np.equal(count, 0)):
+        warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=4)
+    return result
+
+
+def nanvar(
+    a: Value,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: Any = _NO_VALUE,
+    *,
+    where: Any = _NO_VALUE,
+    mean: Any = _NO_VALUE,
+    correction: Any = _NO_VALUE,
+) -> Value:
+    refuse_out(out, "nanvar")
+    array, missing = _replaced(a, 0)
+    if missing is None:
+        settings = _given(keepdims=keepdims, where=where, mean=mean, correction=correction)
+        return np.var(array, axis=axis, dtype=dtype, ddof=ddof, **settings)
+    _refuse_integers(dtype)
+    if correction is not _NO_VALUE:
+        if ddof != 0:
+            raise ValueError("ddof and correction can't be provided simultaneously.")
+        ddof = correction
+    settings = _given(where=where)
+    count = np.sum(
+        np.logical_not(missing), axis=axis, dtype=np.intp, **settings, **_given(keepdims=keepdims)
+    )
+    if mean is _NO_VALUE:
+        total = np.sum(array, axis=axis, dtype=dtype, keepdims=True, **settings)
+        valid = np.logical_not(missing)
+        mean = _quotient(total, np.sum(valid, axis=axis, dtype=np.intp, keepdims=True, **settings))
+    deviation = (array - mean).astype(array.dtype)
+    deviation = np.where(missing, array.dtype.type(0), deviation)
+    square = (
+        np.real(deviation * np.conj(deviation))
+        if deviation.dtype.kind == "c"
+        else deviation * deviation
+    )
+    total = np.sum(square, axis=axis, dtype=dtype, **settings, **_given(keepdims=keepdims))
+    degrees = count - ddof
+    result = _quotient(total, degrees)
+    lacking = np.less_equal(degrees, 0)
+    if holds(lacking):
+        warnings.warn("Degrees of freedom <= 0 for slice.", RuntimeWarning, stacklevel=4)
+    elif not isinstance(lacking, Array):
+        return result
+    return np.where(lacking, result.dtype.type(np.nan), result)[()]
+
+
+def nanstd(
+    a: Value,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: Any = _NO_VALUE,
+    *,
+    where: Any = _NO_VALUE,
+    mean: Any = _NO_VALUE,
+    correction: Any = _NO_VALUE,
+) -> Value:
+    refuse_out(out, "nanstd")
+    settings = _given(keepdims=keepdims, where=where, mean=mean, correction=correction)
+    return np.sqrt(np.nanvar(a, axis=axis, dtype=dtype, ddof=ddof, **settings))
+
+
+def _extremum(extremum: Callable[..., Value], worst: float, name: str) -> Callable[..., Value]:
+    def nan_extremum(
+        a: Value,
+        axis: Any = None,
+        out: None = None,
+        keepdims: Any = _NO_VALUE,
+        initial: Any = _NO_VALUE,
+        where: Any = _NO_VALUE,
+    ) -> Value:
+        refuse_out(out, name)
+        array, missing = _replaced(a, worst)
+        settings = _given(keepdims=keepdims, where=where)
+        result = extremum(array, axis=axis, **settings, **_given(initial=initial))
+        if missing is None or initial is not _NO_VALUE:
+            return result
+        nothing = np.all(missing, axis=axis, **settings)
+        if holds(nothing):
+            warnings.warn("All-NaN slice encountered", RuntimeWarning, stacklevel=4)
+        elif not isinstance(nothing, Array):
+            return result
+        return np.where(nothing, result.dtype.type(np.nan), result)[()]
+
+    return nan_extremum
+
+
+def _argument(name: str) -> Callable[..., Value]:
+    operation = primitive(name)
+
+    def argument(
+        a: Value, axis: Any = None, out: None = None, *, keepdims: Any = _NO_VALUE
+    ) -> Value:
+        refuse_out(out, name)
+        a = as_array(a)
+        if axis is not None:
+            (axis,) = normalized_axes(int(axis), a.ndim)
+        static = {"axis": axis, "keepdims": keepdims is not _NO_VALUE and bool(keepdims)}
+        return bind(operation, (a,), static)
+
+    return argument
+
+
+FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
+    np.nansum: nansum,
+    np.nanprod: nanprod,
+    np.nancumsum: nancumsum,
+    np.nancumprod: nancumprod,
+    np.nanmean: nanmean,
+    np.nanvar: nanvar,
+    np.nanstd: nanstd,
+    np.nanmax: _extremum(np.max, -np.inf, "nanmax"),
+    np.nanmin: _extremum(np.min, np.inf, "nanmin"),
+    np.nanargmax: _argument("nanargmax"),
+    np.nanargmin: _argument("nanargmin"),
+}
