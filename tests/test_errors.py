@@ -103,9 +103,9 @@ def test_whose_code_it_is(filename: str, expected: bool) -> None:
 
 def test_an_unsupported_function_is_named_with_line_and_way_out() -> None:
     with pytest.raises(UnsupportedError) as caught:
-        sd.grad(lambda x: np.median(x))(np.ones(3))
+        sd.grad(lambda x: np.packbits(x))(np.ones(3))
     text = str(caught.value)
-    assert "np.median is not differentiated" in text
-    assert "np.argsort" in text
+    assert "np.packbits is not differentiated" in text
+    assert "sd.custom_gradient" in text
     assert f"{__file__}:" in text
-    assert "sd.grad(lambda x: np.median(x))(np.ones(3))" in text
+    assert "sd.grad(lambda x: np.packbits(x))(np.ones(3))" in text

@@ -360,9 +360,7 @@ def test_plain_results_under_nested_gradients_see_through_every_trace() -> None:
     np.testing.assert_allclose(np.diag(sd.hessian(loss)(X)), 6 * X * ranks)
 
 
-@pytest.mark.parametrize(
-    "call", [lambda x: np.argsort(x), lambda x: np.nonzero(x), lambda x: np.allclose(x, 1.0)]
-)
+@pytest.mark.parametrize("call", [lambda x: np.nonzero(x), lambda x: np.allclose(x, 1.0)])
 def test_plain_functions_need_values(call: Callable[[Any], Any]) -> None:
     with pytest.raises(NeedsValueError, match="compiled"):
         compiled(call)(X)
@@ -387,10 +385,8 @@ def test_plain_values_cannot_be_written_into_behind_the_traces_back() -> None:
         (lambda x: np.percentile(x, 50), "np.percentile"),
         (lambda x: np.linalg.svd(np.outer(x, x))[1], "np.linalg.svd"),
         (lambda x: np.gradient(x), "np.gradient"),
-        (lambda x: np.interp(x, X, X), "np.interp"),
         (lambda x: np.spacing(x) + np.frexp(x)[0], "frexp"),
         (lambda x: np.unique(x), "np.unique"),
-        (lambda x: np.histogram(x), "np.histogram"),
         (lambda x: np.linspace(0.0, x[0], 3), "np.linspace"),
         (lambda x: np.select([x > 0], [x]), "np.select"),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from steepest.array.array import Array
-from steepest.array.plain import plain_value
+from steepest.array.plain import holds, may_hold, plain_value
 from steepest.array.products import as_array
 from steepest.array.reductions import refuse_out
 from steepest.errors import UnsupportedError
@@ -37,9 +37,10 @@ def choose(a: Value, choices: Any, out: None = None, mode: Any = "raise") -> Val
     elif mode != "raise":
         raise ValueError(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
     else:
-        plain = plain_value(place, "np.choose with mode='raise'")
-        if np.any((plain < 0) | (plain >= len(arrays))):
+        if holds((place < 0) | (place >= len(arrays))):
             raise ValueError("invalid entry in choice array")
+        # What is negative would count from the end.
+        place = np.where(place < 0, len(arrays), place) if may_hold(place < 0) else place
     places = np.reshape(np.broadcast_to(place, shape), (1, *shape))
     return np.take_along_axis(stack, places, axis=0)[0]
 

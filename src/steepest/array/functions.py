@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from steepest.array import (
-    calculus,
     choice,
     creation,
     elementwise,
@@ -19,6 +18,7 @@ from steepest.array import (
     polynomials,
     products,
     reductions,
+    sequences,
     statistics,
 )
 from steepest.ops.spec import Value
@@ -35,7 +35,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     **ordering.FUNCTIONS,
     **statistics.FUNCTIONS,
     **missing.FUNCTIONS,
-    **calculus.FUNCTIONS,
+    **sequences.FUNCTIONS,
     **polynomials.FUNCTIONS,
     **choice.FUNCTIONS,
 }

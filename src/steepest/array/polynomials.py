@@ -76,12 +76,14 @@ def _trimmed(a: Value) -> Value:
     if a.ndim != 1:
         raise ValueError("Polynomial must be 1d only.")
     present = np.flatnonzero(plain_value(a, "np.polymul"))
-    return a[int(present[0]) :] if len(present) else a[-1:] * 0
+    if not len(present):
+        return np.zeros(1, a.dtype)
+    return a[int(present[0]) :]
 
 
 def polydiv(u: Value, v: Value) -> tuple[Value, Value]:
     u, v = np.atleast_1d(as_array(u)) + 0.0, np.atleast_1d(as_array(v)) + 0.0
-    dtype = np.result_type(u.dtype, v.dtype)
+    dtype = (u[0] + v[0]).dtype
     degrees = len(u) - len(v)
     inverse = 1.0 / v[0]
     rest, quotient = u.astype(dtype), []

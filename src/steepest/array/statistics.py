@@ -389,7 +389,7 @@ def average(
     total: Value
     if weights is None:
         result = np.mean(a, axis=axis, keepdims=keepdims)
-        total = value_type(result).dtype.type(a.size / max(value_type(result).size, 1))
+        total = value_type(result).dtype.type(a.size / value_type(result).size)
     else:
         weights = _weights_like(weights, a, axis)
         dtype = np.result_type(a.dtype, weights.dtype, *(["f8"] if a.dtype.kind in "iub" else []))

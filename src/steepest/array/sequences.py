@@ -289,6 +289,9 @@ def _interpolate(x: Value, xp: Value, fp: Value, left: Value, right: Value) -> V
     if right is not None:
         result = np.where(x > xp[-1], right, result)
     missing = np.isnan(x)
+    if count == 1:
+        # A constant, which NumPy returns for NaN too.
+        return np.where(missing, value, result) if may_hold(missing) else result
     return np.where(missing, x, result) if may_hold(missing) else result
 
 
