@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from tests.differences import assert_within, gradient_by_differences
+from tests.differences import slope as numerical_slope
 
 import steepest as sd
 from steepest.errors import NeedsValueError, SteepestError
 
-__all__ = ["check_derivatives", "check_like_numpy", "layouts", "special_values"]
+__all__ = [
+    "Case",
+    "check_derivatives",
+    "check_like_numpy",
+    "layouts",
+    "parameters",
+    "special_values",
+]
 
 Call = Callable[..., Any]
 FLOATING = "fc"
@@ -188,8 +196,8 @@ def check_derivatives(
     """Check derivatives by the floating-point arguments against numerical ones.
 
     Reverse mode against extrapolated differences, forward mode against reverse mode, second
-    derivatives by both against differences of the gradient, and a recorded gradient against the
-    one that was not recorded.
+    derivatives by both against differences of the gradient along a direction, and a recorded
+    gradient against the one that was not recorded.
 
     Parameters
     ----------
@@ -238,6 +246,7 @@ def check_derivatives(
             np.testing.assert_allclose(one, two, rtol=rounding, atol=rounding)
     if not second:
         return
+    real = all(np.asarray(each).dtype.kind == "f" for each in x)
 
     def slope(moving: tuple[Any, ...]) -> Any:
         total: Any = 0.0
@@ -245,7 +254,65 @@ def check_derivatives(
             total = total + np.sum(np.real(each * along))
         return total
 
-    values, errors = gradient_by_differences(slope, x, first_step)
-    compare(sd.grad(slope)(x), values, errors)
-    if all(np.asarray(each).dtype.kind == "f" for each in x):
-        compare(sd.hvp(loss, x, direction), values, errors)
+    # Along one more direction, in which each second derivative has a part.
+    across = tuple(_draw(generator, each) for each in x)
+
+    def moved(step: Any) -> Any:
+        return slope(tuple(a + float(step) * b for a, b in zip(x, across, strict=True)))
+
+    value, error = numerical_slope(moved, np.dtype(np.float64), first_step)
+    for pulled in (sd.grad(slope)(x), sd.hvp(loss, x, direction) if real else None):
+        if pulled is not None:
+            total = sum(np.sum(np.real(g * v)) for g, v in zip(pulled, across, strict=True))
+            assert_within(total, value, error, rounding=rounding)
+
+
+# -- tables of calls ------------------------------------------------------------------------------
+
+
+class Case(NamedTuple):
+    """A call with its arguments, and what it cannot do."""
+
+    call: Call
+    args: tuple[Any, ...]
+    needs_values: bool = False
+    unseen: tuple[int, ...] = ()
+    differentiable: bool = True
+    """Whether derivatives are checked: the call is smooth around its arguments."""
+    special: bool = True
+    """Whether it must give NumPy's values for NaN, infinities and ties in its first argument."""
+
+    def check_values(self) -> None:
+        """Check the call on its arguments, and the first of them laid out in every way."""
+        _run(self.call, self.args)  # NumPy must not refuse what is to be compared.
+        first, *others = self.args
+        for array in layouts(np.asarray(first)) if is_floating(first) else [first]:
+            given = array[()] if is_floating(first) else first
+            check_like_numpy(
+                self.call, given, *others, needs_values=self.needs_values, unseen=self.unseen
+            )
+
+    def check_special_values(self) -> None:
+        """Check the call with special values in its first argument."""
+        first, *others = self.args
+        if self.special and is_floating(first):
+            for array in special_values(np.asarray(first)):
+                check_like_numpy(
+                    self.call,
+                    array[()],
+                    *others,
+                    needs_values=self.needs_values,
+                    unseen=self.unseen,
+                )
+
+    def check_derivatives(self) -> None:
+        """Check derivatives, where all that is floating point is of double precision."""
+        if self.differentiable and all(
+            np.asarray(each).dtype.char in "dD" for each in self.args if is_floating(each)
+        ):
+            check_derivatives(self.call, *self.args, compiled=not self.needs_values)
+
+
+def parameters(cases: dict[str, Case]) -> Any:
+    """Make a test run for each case, by its name."""
+    return pytest.mark.parametrize("case", list(cases.values()), ids=list(cases))

@@ -516,7 +516,6 @@ class Array(Traced):
     argsort = _method("argsort")
     choose = _method("choose")
     clip = _method("clip")
-    compress = _method("compress")
     cumprod = _method("cumprod")
     cumsum = _method("cumsum")
     diagonal = _method("diagonal")
@@ -552,6 +551,10 @@ class Array(Traced):
         return self
 
     conjugate = conj
+
+    def compress(self, condition: Value, axis: int | None = None, out: None = None) -> Value:
+        """Call ``np.compress``, which takes the condition first."""
+        return np.compress(condition, self, axis, out)
 
     def flatten(self, order: Any = "C") -> Value:
         """Copy into one axis."""

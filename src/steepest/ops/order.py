@@ -84,7 +84,8 @@ def _permute_back(x: Value, order: Value, axis: int) -> Value:
 
 
 def _argsort(x: Value, axis: int) -> Value:
-    return bind(argsort, (x,), {"axis": axis, "kind": "stable"})
+    # In which order ties come does not matter where they share.
+    return bind(argsort, (x,), {"axis": axis, "kind": None})
 
 
 # Ties
