@@ -27,6 +27,7 @@ KNOTS = np.sort(RNG.uniform(0, 5, 6))
 VALUES = RNG.uniform(-1, 1, 6)
 WITHIN = RNG.uniform(-1, 6, (2, 5))
 NUMBER = np.float64(0.3)
+THREE: Any = 3
 
 RUNNING = {
     **{
@@ -208,7 +209,7 @@ def test_what_does_not_flow_does_not_poison_a_convolution() -> None:
         lambda x: np.gradient(x[:1]),
         lambda x: np.gradient(x, 1.0, 2.0),
         lambda x: np.gradient(x, [1.0, 2.0]),
-        lambda x: np.gradient(x, edge_order=3),
+        lambda x: np.gradient(x, edge_order=THREE),
         lambda x: np.ediff1d(x, to_end=1j),
         lambda x: np.cumprod(x, axis=1),
     ],
