@@ -280,3 +280,26 @@ def test_what_numpy_warns_of_is_warned_of(call: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sd.grad(lambda x: np.sum(call(x, axis=1)))(np.array([[np.nan, 3.0], [1.0, 2.0]]))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        np.cov,
+        lambda x: np.median(x, axis=0),
+        lambda x: np.quantile(x, [0.3, 0.6], axis=1, keepdims=True),
+        lambda x: np.interp(x, [0.0, 1.0], [0.0, 2.0]),
+        lambda x: np.choose([0, 1, 1, 0], [x, -x]),
+        np.nan_to_num,
+        np.sort,
+    ],
+    ids=range(7),
+)
+def test_results_are_new_arrays_to_write_into(call: Callable[[Any], Any]) -> None:
+    def loss(x: Any) -> Any:
+        result = call(x)
+        result *= 3
+        return np.sum(result) + np.sum(x)
+
+    expected = sd.grad(lambda x: 3 * np.sum(call(x)) + np.sum(x))(MATRIX)
+    np.testing.assert_allclose(sd.grad(loss)(MATRIX), expected, rtol=1e-14)

@@ -42,7 +42,7 @@ def choose(a: Value, choices: Any, out: None = None, mode: Any = "raise") -> Val
         # What is negative would count from the end.
         place = np.where(place < 0, len(arrays), place) if may_hold(place < 0) else place
     places = np.reshape(np.broadcast_to(place, shape), (1, *shape))
-    return np.take_along_axis(stack, places, axis=0)[0]
+    return np.copy(np.take_along_axis(stack, places, axis=0)[0])
 
 
 def piecewise(x: Value, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Value:
@@ -111,7 +111,7 @@ def nan_to_num(
         (np.equal(x, -np.inf), limits.min if neginf is None else neginf),
     ):
         x = np.where(found, as_array(value).astype(x.dtype), x)
-    return x[()]
+    return x if x.ndim else x[()]
 
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {

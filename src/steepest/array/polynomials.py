@@ -96,7 +96,9 @@ def polydiv(u: Value, v: Value) -> tuple[Value, Value]:
     first = 0
     while first < len(plain) - 1 and np.allclose(plain[first], 0, rtol=1e-14):
         first += 1
-    return (np.stack(quotient).astype(dtype) if quotient else np.zeros(1, dtype)), rest[first:]
+    return (np.stack(quotient).astype(dtype) if quotient else np.zeros(1, dtype)), np.copy(
+        rest[first:]
+    )
 
 
 def polyder(p: Value, m: int = 1) -> Value:
@@ -199,7 +201,7 @@ def polyfit(
     scale = np.sqrt(np.sum(left * left, axis=0))
     left = left / scale
     coefficients, residuals, rank, singular = np.linalg.lstsq(left, right, rcond)
-    coefficients = (coefficients.T / scale).T
+    coefficients = np.copy((coefficients.T / scale).T)
     if holds(np.not_equal(rank, order)) and not full:
         warnings.warn("Polyfit may be poorly conditioned", np.exceptions.RankWarning, stacklevel=4)
     if full:

@@ -257,7 +257,8 @@ def interp(
         xp, fp = read(xp, order), read(fp, order)
         xp = np.concatenate([xp[-1:] - period, xp, xp[:1] + period])
         fp = np.concatenate([fp[-1:], fp, fp[:1]])
-    return _interpolate(x, xp, fp, left, right)[()]
+    result = _interpolate(x, xp, fp, left, right)
+    return result if x.ndim else result[()]
 
 
 def _interpolate(x: Value, xp: Value, fp: Value, left: Value, right: Value) -> Value:

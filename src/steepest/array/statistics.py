@@ -55,7 +55,8 @@ class _Rows(NamedTuple):
         kept = self.array.ndim - 1
         lead = value_type(result).shape[: value_type(result).ndim - kept]
         shape = (*lead, *self.shape)
-        return result if value_type(result).shape == shape else np.reshape(result, shape)
+        # A new array: nobody else holds what it is a view of.
+        return np.copy(result if value_type(result).shape == shape else np.reshape(result, shape))
 
 
 def _rows(a: Value, axis: Any, keepdims: Any) -> _Rows:
@@ -474,7 +475,8 @@ def cov(
     centered = samples - np.reshape(mean, (-1, 1))
     weighed = centered if weights is None else centered * weights
     products = centered @ (np.conj(weighed.T) if weighed.dtype.kind == "c" else weighed.T)
-    return np.squeeze((products * np.true_divide(1, degrees)).astype(products.dtype))
+    scaled = (products * np.true_divide(1, degrees)).astype(products.dtype)
+    return np.copy(np.squeeze(scaled))
 
 
 def _check_cov_weights(weights: Value, name: str, samples: int) -> None:
