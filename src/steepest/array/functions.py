@@ -11,6 +11,7 @@ from steepest.array import (
     choice,
     creation,
     elementwise,
+    fourier,
     linalg,
     missing,
     movement,
@@ -38,6 +39,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     **sequences.FUNCTIONS,
     **polynomials.FUNCTIONS,
     **choice.FUNCTIONS,
+    **fourier.FUNCTIONS,
 }
 """Functions with a derivative, by NumPy's function."""
 

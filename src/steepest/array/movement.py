@@ -556,29 +556,146 @@ def _triangle(m: Value, k: int) -> np.ndarray[Any, Any]:
 
 # Padding
 
-_INDEX_MODES = ("edge", "reflect", "symmetric", "wrap")
+_READ = ("edge", "reflect", "symmetric", "wrap")
+_STATISTICS: dict[str, Callable[..., Value]] = {
+    "maximum": np.max,
+    "mean": np.mean,
+    "median": np.median,
+    "minimum": np.min,
+}
+_SETTINGS: dict[str, tuple[str, ...]] = {
+    "constant": ("constant_values",),
+    "empty": (),
+    "edge": (),
+    "wrap": (),
+    "linear_ramp": ("end_values",),
+    "reflect": ("reflect_type",),
+    "symmetric": ("reflect_type",),
+    **dict.fromkeys(_STATISTICS, ("stat_length",)),
+}
+"""The modes that have a name, and what each may be given."""
 
 
 def pad(array: Value, pad_width: Any, mode: Any = "constant", **settings: Any) -> Value:
+    if callable(mode):
+        raise UnsupportedError(
+            "np.pad with a function as its mode is not differentiated: it writes into its argument",
+            instead="np.concatenate with the border written out",
+        )
+    if mode not in _SETTINGS:
+        raise ValueError(f"mode '{mode}' is not supported")
+    surplus = set(settings) - set(_SETTINGS[mode])
+    if surplus:
+        raise ValueError(f"unsupported keyword arguments for mode '{mode}': {surplus}")
     array = copy(array)
     shape = value_type(array).shape
     widths = _padding_widths(pad_width, len(shape))
-    if mode == "constant":
-        constants = settings.pop("constant_values", 0)
-        if settings:
-            raise ValueError(f"unsupported keyword arguments for mode '{mode}': {set(settings)}")
-        return _pad_constant(array, widths, constants)
-    if mode not in _INDEX_MODES or settings.get("reflect_type", "even") != "even":
-        raise UnsupportedError(
-            f"np.pad with mode {mode!r} {settings or ''} is not differentiated",
-            instead=f"one of the modes {', '.join(('constant', *_INDEX_MODES))}, or np.concatenate"
-            " with the border written out",
+    if mode in ("constant", "empty"):
+        return _pad_constant(array, widths, settings.get("constant_values", 0))
+    reflect_type = settings.get("reflect_type", "even")
+    if mode in _READ and reflect_type == "even":
+        for axis, (before, after) in enumerate(widths):
+            # NumPy pads the positions; reading there pads the entries.
+            positions = np.pad(np.arange(shape[axis]), (before, after), mode, **settings)
+            if before or after:
+                array = np.take(array, positions, axis)
+        return array
+    if mode not in _READ and math.prod(shape) == 0 and any(any(pair) for pair in widths):
+        _refuse_empty_axis(shape, widths, mode)
+    for axis, pair in enumerate(widths):
+        if mode == "linear_ramp":
+            ends = _pairs(settings.get("end_values", 0), len(shape))
+            array = _with_ramps(array, axis, pair, ends[axis])
+        elif mode in _STATISTICS:
+            lengths = _pairs(settings.get("stat_length"), len(shape))
+            array = _with_statistics(array, axis, pair, _STATISTICS[mode], lengths[axis])
+        elif reflect_type == "odd":
+            array = _with_odd_reflections(array, axis, pair, int(mode == "symmetric"))
+        else:
+            raise ValueError(f"unsupported reflect_type {reflect_type!r}: 'even' or 'odd'")
+    return array
+
+
+def _refuse_empty_axis(
+    shape: tuple[int, ...], widths: tuple[tuple[int, int], ...], mode: str
+) -> None:
+    for axis, (length, pair) in enumerate(zip(shape, widths, strict=True)):
+        if length == 0 and any(pair):
+            raise ValueError(
+                f"can't extend empty axis {axis} using modes other than 'constant' or 'empty'"
+            )
+
+
+def _pairs(setting: Any, ndim: int) -> list[tuple[Any, Any]]:
+    """Give what is set before and after each axis."""
+    if setting is None:
+        return [(None, None)] * ndim
+    pairs = np.broadcast_to(_as_array(setting), (ndim, 2))
+    return [(pairs[axis, 0], pairs[axis, 1]) for axis in range(ndim)]
+
+
+def _along(axis: int, part: slice) -> tuple[slice, ...]:
+    return (slice(None),) * axis + (part,)
+
+
+def _rounded_like(value: Value, dtype: np.dtype[Any]) -> Value:
+    """Give what is padded with the dtype of the array; integers are rounded, not cut."""
+    if dtype.kind in "iu":
+        value = np.round(value)
+    return value.astype(dtype)
+
+
+def _with_ramps(array: Value, axis: int, pair: tuple[int, int], ends: tuple[Any, Any]) -> Value:
+    dtype = value_type(array).dtype
+    ndim = value_type(array).ndim
+    edges = array[_along(axis, slice(None, 1))], array[_along(axis, slice(-1, None))]
+    ramps = []
+    for width, end, edge in zip(pair, ends, edges, strict=True):
+        steps = np.arange(width, dtype=np.result_type(dtype, 1.0))
+        steps = steps.reshape((-1,) + (1,) * (ndim - 1 - axis))
+        ramps.append(_rounded_like(steps * ((edge - end) / max(width, 1)) + end, dtype))
+    return np.concatenate([ramps[0], array, np.flip(ramps[1], axis)], axis)
+
+
+def _with_statistics(
+    array: Value,
+    axis: int,
+    pair: tuple[int, int],
+    statistic: Callable[..., Value],
+    lengths: tuple[Any, Any],
+) -> Value:
+    shape = value_type(array).shape
+    length = shape[axis]
+    sides = []
+    for width, wanted, is_left in zip(pair, lengths, (True, False), strict=True):
+        count = length if wanted is None or int(wanted) > length else int(wanted)
+        if count == 0 and statistic in (np.max, np.min):
+            raise ValueError("stat_length of 0 yields no value for padding")
+        part = slice(count) if is_left else slice(length - count, None)
+        value = statistic(array[_along(axis, part)], axis=axis, keepdims=True)
+        value = _rounded_like(value, value_type(array).dtype)
+        sides.append(np.broadcast_to(value, (*shape[:axis], width, *shape[axis + 1 :])))
+    return np.concatenate([sides[0], array, sides[1]], axis)
+
+
+def _with_odd_reflections(array: Value, axis: int, pair: tuple[int, int], with_edge: int) -> Value:
+    """Reflect at both ends, with signs changed about the entries there."""
+    before, after = pair
+    if value_type(array).shape[axis] == 1 and not with_edge:
+        # There is nothing to reflect.
+        return np.take(array, [0] * (before + 1 + after), axis)
+    while before or after:
+        length = value_type(array).shape[axis]
+        most = length - 1 + with_edge
+        left, right = min(before, most), min(after, most)
+        inner = 1 - with_edge
+        first, last = array[_along(axis, slice(None, 1))], array[_along(axis, slice(-1, None))]
+        head = array[_along(axis, slice(inner, inner + left))]
+        tail = array[_along(axis, slice(length - inner - right, length - inner))]
+        array = np.concatenate(
+            [2 * first - np.flip(head, axis), array, 2 * last - np.flip(tail, axis)], axis
         )
-    for axis, (before, after) in enumerate(widths):
-        # NumPy pads the positions; reading there pads the entries.
-        positions = np.pad(np.arange(shape[axis]), (before, after), mode, **settings)
-        if before or after:
-            array = np.take(array, positions, axis)
+        before, after = before - left, after - right
     return array
 
 

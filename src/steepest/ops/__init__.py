@@ -15,6 +15,7 @@ from steepest.ops import (
     convolve,
     decompositions,
     elementwise,
+    fourier,
     index,
     least_squares,
     linalg,
@@ -41,6 +42,7 @@ PRIMITIVES: dict[str, Primitive] = {
         least_squares,
         order,
         convolve,
+        fourier,
     )
     for entry in family.PRIMITIVES
 }
