@@ -10,8 +10,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from steepest.check.directions import Direction
 from steepest.numeric.directions import scales_by_entry
 from steepest.numeric.evaluate import Function, Parameter, RealArray
+from steepest.numeric.noise import student_quantile
 from steepest.numeric.precision import NATIVE, Precision, significand_bits
 from steepest.tree import Leaf, Tree, flatten, leaf_names
 
@@ -19,7 +21,7 @@ __all__ = ["AnalyticGradient", "Fault", "Projection"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
-PERTURBATIONS = 3
+PERTURBATIONS = 5
 PERTURBATION_ULPS = 3
 # A formula is allowed so many roundings of its result; what it loses besides is measured.
 ROUNDINGS = 16.0
@@ -67,6 +69,8 @@ class AnalyticGradient:
         Takes the pytree, returns one like it.
     function : Function
         What it should be the gradient of.
+    confidence : float
+        Probability with which its rounding error stays below what is stated.
 
     Attributes
     ----------
@@ -79,13 +83,18 @@ class AnalyticGradient:
         Whether the gradient does not repeat itself.
     """
 
-    def __init__(self, gradient: Callable[[Tree], Tree], function: Function) -> None:
+    def __init__(
+        self, gradient: Callable[[Tree], Tree], function: Function, confidence: float
+    ) -> None:
         self._gradient = gradient
         self._function = function
+        self._confidence = confidence
         self.calls = 0
         self.faults: dict[int, Fault] = {}
         self.is_random = False
-        result = self._call(NATIVE, {})
+        # Whatever the budget: a gradient of another form is wrong without a comparison.
+        self.calls += 1
+        result = gradient(self._argument())
         known = {parameter.name for parameter in function.parameters}
         carried = set(leaf_names(self._argument())) - known
         self.surplus = sorted(set(_named(result)) - known - carried)
@@ -175,15 +184,14 @@ class AnalyticGradient:
             self._others.setdefault(precision.name, []).append(bent)
 
     def project(
-        self, parameter: Parameter, direction: Floats, precision: Precision = NATIVE
+        self, parameter: Parameter, direction: Direction, precision: Precision = NATIVE
     ) -> Projection | None:
         """Return the derivative along a direction, as the formula gives it in a precision.
 
         None when the gradient function does not compute in that precision.
         """
         position = parameter.position
-        examined = np.flatnonzero(direction)
-        part = direction[examined]
+        examined, part = direction.coordinates, direction.moves
         known = self._values(parameter, precision)
         if known is None:
             return None
@@ -202,11 +210,19 @@ class AnalyticGradient:
             if position in other
         ]
         finite = [change for change in changes if math.isfinite(change)]
-        rounding += HEADROOM * max(finite, default=0.0)
+        rounding += self._beyond(finite)
         if self.is_random:
             # A few calls may give the same number in one entry by chance, but not in all.
             rounding += HEADROOM * self._scatter(parameter) * float(np.linalg.norm(part))
         return Projection(value, rounding, size)
+
+    def _beyond(self, changes: list[float]) -> float:
+        """Return what a further change will not exceed, with the confidence that is asked for."""
+        if not changes:
+            return 0.0
+        typical = math.sqrt(sum(change**2 for change in changes) / len(changes))
+        quantile = student_quantile(self._confidence, len(changes))
+        return max(HEADROOM * max(changes), quantile * typical)
 
     def native_loss(self, parameter: Parameter, precision: Precision) -> NativeLoss:
         """Compare the gradient as the user gets it with the same formula in a higher precision."""
@@ -248,6 +264,7 @@ class AnalyticGradient:
         return self._function.argument(NATIVE, {})
 
     def _call(self, precision: Precision, moved: dict[int, RealArray]) -> Tree:
+        self._function.watch_time()
         self.calls += 1
         return self._gradient(self._function.argument(precision, moved))
 

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steepest.check.analytic import AnalyticGradient, Projection
-from steepest.check.verdict import CERTAIN_EXCESS, Comparison, Finding, judge
-from steepest.numeric.directions import exact_direction
+from steepest.check.conditioning import run_with_rounding_errors
+from steepest.check.directions import Direction
+from steepest.check.plateau import Jump, find_jump
+from steepest.check.verdict import CERTAIN_EXCESS, Comparison, Finding, Look, judge
 from steepest.numeric.evaluate import Function, Parameter
-from steepest.numeric.noise import Noise, ladder_noise, noise_by_level
+from steepest.numeric.noise import Noise, ladder_noise, noise_by_level, student_quantile
 from steepest.numeric.precision import NATIVE, Precision
 from steepest.numeric.smoothness import diverges, jump, one_sided_slopes, step_height
 from steepest.numeric.stencils import (
@@ -25,12 +27,14 @@ from steepest.numeric.stencils import (
     FINE_STAGE,
     FINEST_STAGE,
     RATIO,
+    SAFETY,
     Ladder,
     SlopeEstimate,
     estimate_slope,
     is_settled,
     stages,
 )
+from steepest.tree import Tree
 
 __all__ = ["Comparer"]
 
@@ -57,6 +61,14 @@ GRAIN_ROUNDINGS = 1e3
 LOST_PRECISION = "the gradient is coarsely grained: it is computed in a lower precision"
 # Native rounding that leaves less than a digit is no agreement, however right the formula.
 HOPELESS = 0.1
+# A function that changes by less beside x only rounds.
+GRAIN_OF_JUMPS = 1e-9
+# Runs with rounding errors of their own, and how far beyond the noise they are ill-conditioned.
+PERTURBED_RUNS = 4
+ILL_CONDITIONED = 30.0
+# A higher precision settles what the working one cannot, unless a comparison takes this long.
+SETTLING_CALLS = 22
+SETTLING_SECONDS = 20.0
 
 
 class Comparer:
@@ -69,21 +81,30 @@ class Comparer:
     noise : Noise
     tolerance : float
         Relative error that the user accepts.
+    confidence : float
     """
 
     def __init__(
-        self, function: Function, gradient: AnalyticGradient, noise: Noise, tolerance: float
+        self,
+        function: Function,
+        gradient: AnalyticGradient,
+        noise: Noise,
+        tolerance: float,
+        confidence: float,
     ) -> None:
         self._function = function
         self._gradient = gradient
         self._noise = noise
         self._tolerance = tolerance
+        self._confidence = confidence
         self._grain_probed: set[str] = set()
+        # What f varies by under rounding errors, by precision; None where that cannot be told.
+        self._conditioning: dict[str, float | None] = {}
 
     def compare(
         self,
         parameter: Parameter,
-        direction: Floats,
+        direction: Direction,
         reference: float = 0.0,
         *,
         raise_precision: bool = True,
@@ -92,7 +113,7 @@ class Comparer:
 
         Parameters
         ----------
-        direction : ndarray, shape (coordinates,)
+        direction : Direction
             Rounded here, so that steps are exact.
         reference : float
             Size of the derivative along such a direction in the rest of the parameter: what a
@@ -100,17 +121,78 @@ class Comparer:
         raise_precision : bool
             Evaluate the function in a higher precision where the working one does not decide.
         """
+        result = self._compare(parameter, direction, reference, raise_precision=raise_precision)
+        if result.finding in ("agree", "unresolved"):
+            return result
+        return self._well_conditioned(parameter, result, reference)
+
+    def look(
+        self, parameter: Parameter, comparison: Comparison, part: Direction
+    ) -> tuple[float, float]:
+        """Compare along a part of a direction, by as few evaluations as may do.
+
+        Returns
+        -------
+        difference, bound : float
+            The analytic minus the numerical derivative, and a bound on the error of that. The
+            differences of parts add up to that of the whole.
+        """
+        look = comparison.look
+        assert look is not None
+        step = RATIO**-look.exponent
+        slopes = []
+        for each in (step / RATIO, step):
+            forward, backward = (
+                self._function.near(
+                    parameter, part.moves, side * each, look.precision, part.coordinates
+                )
+                for side in (1.0, -1.0)
+            )
+            slopes.append(float(forward - backward) / (2 * each))
+        fine, coarse = slopes
+        correction = (fine - coarse) / (RATIO**2 - 1)
+        projection = self._gradient.project(parameter, part, look.formula)
+        assert projection is not None
+        bound = SAFETY * (abs(correction) + look.noise * RATIO / step + look.error)
+        return projection.value - (fine + correction), bound + projection.rounding
+
+    def jump_near(self, parameter: Parameter, direction: Direction) -> Jump | None:
+        """Look for a jump of a function that does not move near x."""
+        working = self._function.working
+
+        def sample(step: float) -> float:
+            moved = self._function.near(
+                parameter, direction.moves, step, working, direction.coordinates
+            )
+            return float(moved)
+
+        centre = float(self._function.centre(working))
+        noise = max(float(self._noise.level(working)), GRAIN_OF_JUMPS * abs(centre))
+        return find_jump(sample, centre, noise)
+
+    def _compare(
+        self,
+        parameter: Parameter,
+        direction: Direction,
+        reference: float,
+        *,
+        raise_precision: bool,
+    ) -> Comparison:
         function = self._function
         working = function.working
-        direction = exact_direction(parameter, direction, working)
+        direction = direction.exact(parameter, working)
         formula = working
         projection = self._gradient.project(parameter, direction, formula)
         if projection is None:
             formula = NATIVE
             projection = self._native(parameter, direction)
-        higher = function.higher if raise_precision else None
+        higher = None
+        if raise_precision:
+            higher = function.affordable_higher(SETTLING_CALLS, SETTLING_SECONDS)
         last = higher is None
-        result = self._along(parameter, direction, projection, working, reference, last=last)
+        result = self._along(
+            parameter, direction, projection, working, reference, last=last, formula=formula
+        )
         if result.finding == "agree":
             return result
         if higher is not None:
@@ -121,7 +203,13 @@ class Comparer:
                     result = self._judged_again(result, raised)
             else:
                 result = self._along(
-                    parameter, direction, raised or projection, higher, reference, last=True
+                    parameter,
+                    direction,
+                    raised or projection,
+                    higher,
+                    reference,
+                    last=True,
+                    formula=formula if raised is None else higher,
                 )
                 result = replace(result, raised=True)
             if raised is not None and result.finding == "agree":
@@ -135,18 +223,27 @@ class Comparer:
     def _along(
         self,
         parameter: Parameter,
-        direction: Floats,
+        direction: Direction,
         projection: Projection,
         precision: Precision,
         reference: float,
         *,
         last: bool,
+        formula: Precision,
+        conditioning: float = 0.0,
     ) -> Comparison:
+        """Compare in one precision of the function.
+
+        `conditioning` is what its values are uncertain by, where that is known otherwise.
+        """
+
         def sample(_: int, step: float) -> NDArray[np.floating[Any]]:
-            return self._function.near(parameter, direction, step, precision)
+            return self._function.near(
+                parameter, direction.moves, step, precision, direction.coordinates
+            )
 
         ladder = Ladder(sample, self._function.centre(precision))
-        floor = self._noise.level(precision)
+        floor = np.maximum(self._noise.level(precision), conditioning)
         plan = stages(precision.bits(parameter.dtype), precision.deepest_exponent(parameter.dtype))
         magnitude = abs(float(ladder.centre))
         result: Comparison | None = None
@@ -159,9 +256,9 @@ class Comparer:
             ladder.extend(exponents)
             steps, forward, backward = ladder.steps, ladder.forward, ladder.backward
             noise = np.broadcast_to(floor, (1,))
-            if number >= FINE_STAGE:
+            if number >= FINE_STAGE and not conditioning:
                 noise = ladder_noise(steps, forward, backward, noise, np.array([magnitude]))
-            elif not self._noise.is_measured:
+            elif number < FINE_STAGE and not self._noise.is_measured:
                 continue
             noise = noise_by_level(forward, backward, noise, self._noise.epsilon(precision))
             estimate = estimate_slope(steps, forward, backward, noise)
@@ -174,7 +271,9 @@ class Comparer:
                 finding = "agree"
             if finding in ("disagree", "kink") and not settled:
                 finding = "unresolved"
-            result = self._comparison(direction, projection, estimate, finding, ladder, noise)
+            result = self._comparison(
+                direction, projection, estimate, finding, ladder, noise, precision, formula
+            )
             if finding == "agree" and self._is_certain(result, reference, magnitude):
                 return result
             if number >= FINE_STAGE and finding == "agree" and self._is_precise(result):
@@ -252,12 +351,14 @@ class Comparer:
 
     def _comparison(
         self,
-        direction: Floats,
+        direction: Direction,
         projection: Projection,
         estimate: SlopeEstimate,
         finding: Finding,
         ladder: Ladder,
         noise: Floats,
+        precision: Precision,
+        formula: Precision,
     ) -> Comparison:
         left = right = math.nan
         note = ""
@@ -269,17 +370,19 @@ class Comparer:
             room = slopes.error + projection.rounding + OUTSIDE_JUMP * abs(right - left)
             low, high = min(left, right) - room, max(left, right) + room
             outside = not low <= projection.value <= high and math.isfinite(projection.value)
-            if finding == "kink" and outside and np.count_nonzero(direction) == 1:
+            if finding == "kink" and outside and direction.coordinate is not None:
                 # Not even a subgradient.
                 finding = "disagree"
                 note = "the function has a kink here, and the gradient lies outside of both slopes"
         bound = float(estimate.bound[0])
         if finding == "kink":
             bound = max(bound, abs(right - left) / 2)
+        numerical = float(estimate.value[0])
+        scale = max(abs(projection.value), abs(numerical), projection.size)
         return Comparison(
             direction=direction,
             analytic=projection.value,
-            numerical=float(estimate.value[0]),
+            numerical=numerical,
             bound=bound,
             rounding=projection.rounding,
             size=projection.size,
@@ -287,6 +390,8 @@ class Comparer:
             left=left,
             right=right,
             note=note,
+            accepted=self._tolerance * scale,
+            look=_best_look(ladder, numerical, noise, precision, formula),
         )
 
     def _judged_again(self, result: Comparison, projection: Projection) -> Comparison:
@@ -332,9 +437,106 @@ class Comparer:
         scale = max(abs(result.analytic), abs(result.numerical), result.size)
         return abs(result.analytic - result.numerical) <= GRAIN_RELATIVE * scale
 
+    # -- rounding inside of the function --------------------------------------------------------
+
+    def _well_conditioned(
+        self, parameter: Parameter, result: Comparison, reference: float
+    ) -> Comparison:
+        """Make sure that a finding does not come from what rounding may cost the function."""
+        look = result.look
+        if look is None or not math.isfinite(result.analytic):
+            return result
+        precision = look.precision
+        spread = self._spread(precision)
+        if spread is None:
+            return result
+        # Not the noise seen on fine steps: variation that they do not resolve looks like it.
+        if not spread > ILL_CONDITIONED * float(self._noise.level(precision)):
+            return result
+        projection = self._gradient.project(parameter, result.direction, look.formula)
+        assert projection is not None
+        again = self._along(
+            parameter,
+            result.direction,
+            projection,
+            precision,
+            reference,
+            last=True,
+            formula=look.formula,
+            conditioning=spread,
+        )
+        slopes = self._perturbed_slopes(parameter, again)
+        if slopes is None:
+            return result
+        bound = again.bound + slopes
+        finding = again.finding
+        if finding != "unresolved":
+            finding = judge(
+                analytic=again.analytic,
+                numerical=again.numerical,
+                bound=bound,
+                rounding=again.rounding,
+                size=again.size,
+                natural=0.0,
+                negligible=reference * NEGLIGIBLE_AT_LAST,
+                tolerance=self._tolerance,
+            )
+        scale = max(abs(again.numerical), again.size)
+        cost = slopes / scale if scale > 0 else math.inf
+        note = again.note
+        if finding != "disagree":
+            note = (
+                f"the function is ill-conditioned: rounding inside of it may move its slope by"
+                f" {cost:.1e} of its size"
+            )
+        return replace(again, bound=bound, finding=finding, note=note)
+
+    def _spread(self, precision: Precision) -> float | None:
+        """Return how far rounding errors inside of it may move the function at x."""
+        if precision.name not in self._conditioning:
+            values = self._perturbed(precision, self._function.argument(precision, {}))
+            centre = float(self._function.centre(precision))
+            self._conditioning[precision.name] = (
+                None if values is None else self._quantile(values - centre)
+            )
+        return self._conditioning[precision.name]
+
+    def _perturbed_slopes(self, parameter: Parameter, result: Comparison) -> float | None:
+        """Return how far rounding errors, the same on both sides of x, may move the slope."""
+        look = result.look
+        assert look is not None
+        step = RATIO**-look.exponent
+        sides = []
+        for side in (step, -step):
+            coordinates = parameter.coordinates(look.precision)
+            places = result.direction.coordinates
+            coordinates[places] += (side * result.direction.moves).astype(coordinates.dtype)
+            moved = {parameter.position: coordinates}
+            plain = float(self._function.value(look.precision, moved))
+            values = self._perturbed(look.precision, self._function.argument(look.precision, moved))
+            if values is None:
+                return None
+            sides.append(values - plain)
+        return self._quantile((sides[0] - sides[1]) / (2 * step))
+
+    def _perturbed(self, precision: Precision, argument: Tree) -> Floats | None:
+        """Return the function's values, one for each set of rounding errors."""
+        values = []
+        for seed in range(PERTURBED_RUNS):
+            self._function.spend(precision)
+            value = run_with_rounding_errors(self._function.f, argument, seed)
+            if value is None or np.shape(value) != () or not np.isfinite(value):
+                return None
+            values.append(float(value))
+        return np.array(values)
+
+    def _quantile(self, changes: Floats) -> float:
+        typical = math.sqrt(float(np.mean(changes**2)))
+        return student_quantile(self._confidence, changes.size) * typical
+
     # -- rounding of the analytic gradient ------------------------------------------------------
 
-    def _native(self, parameter: Parameter, direction: Floats) -> Projection:
+    def _native(self, parameter: Parameter, direction: Direction) -> Projection:
         projection = self._gradient.project(parameter, direction, NATIVE)
         assert projection is not None
         return projection
@@ -384,6 +586,29 @@ class Comparer:
             note="the analytic gradient has a grain of about this size",
             rounding=projection.rounding,
         )
+
+
+def _best_look(
+    ladder: Ladder, slope: float, noise: Floats, precision: Precision, formula: Precision
+) -> Look | None:
+    """Find the two steps that alone come nearest to the slope."""
+    exponents = ladder.exponents
+    steps, forward, backward = ladder.steps, ladder.forward[:, 0], ladder.backward[:, 0]
+    best: Look | None = None
+    least = math.inf
+    with np.errstate(all="ignore"):
+        slopes = (forward - backward) / (2 * steps)
+    for place, exponent in enumerate(exponents[1:], start=1):
+        if exponents[place - 1] != exponent + 1:
+            continue
+        fine, coarse = float(slopes[place - 1]), float(slopes[place])
+        error = abs(fine + (fine - coarse) / (RATIO**2 - 1) - slope)
+        level = float(noise[place - 1, 0])
+        total = error + level / float(steps[place - 1])
+        if total < least:
+            least = total
+            best = Look(exponent, precision, formula, level, error)
+    return best
 
 
 def _natural(ladder: Ladder) -> float:

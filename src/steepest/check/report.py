@@ -7,12 +7,16 @@ from typing import TypeAlias
 
 import numpy as np
 
+from steepest.check.coverage import MissedErrors
 from steepest.check.verdict import Verdict
 from steepest.errors import WrongGradientError
 
 __all__ = ["GradientCheck", "ParameterCheck"]
 
 Index: TypeAlias = tuple[int, ...]
+
+# So many parameters are named in a sentence.
+NAMED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,12 @@ class ParameterCheck:
     bound : float
         On the error of that comparison, rounding included: what differs by less agrees.
     resolution : float
-        An error of this size in any one entry would have been seen (not counting rounding of the
-        entry itself); infinite when nothing is known.
+        An error of this size in any one entry alone would have been seen; infinite when nothing is
+        known. For errors of several entries, which could cancel, see `miss_probability`.
+    coverage : float
+        Part of the entries that were in a comparison with a bound on its error.
+    confidence : float
+        Probability with which the bounds hold, as far as they rest on samples of noise.
     worst_index : tuple of int or None
         The entry that is wrong, or at a kink; None when no entry stands out.
     analytic, numerical : float
@@ -44,6 +52,10 @@ class ParameterCheck:
         The mistake that explains the discrepancy; empty when none does.
     entries, directions : int
         How many entries were examined one by one, and how many random directions.
+    wrong_entries : tuple of tuple of int
+        The entries that were found wrong; when many are, those of a sample.
+    missed : MissedErrors or None
+        What `miss_probability` is computed from.
     """
 
     name: str
@@ -60,6 +72,41 @@ class ParameterCheck:
     diagnosis: str = ""
     entries: int = 0
     directions: int = 0
+    coverage: float = 0.0
+    confidence: float = 0.999
+    wrong_entries: tuple[Index, ...] = ()
+    missed: MissedErrors | None = field(default=None, repr=False)
+
+    def miss_probability(self, size: float) -> float:
+        """Bound the probability that an error of the gradient was missed.
+
+        Parameters
+        ----------
+        size : float
+            The error is at least so large in at least one entry, whatever it is in others.
+
+        Returns
+        -------
+        float
+            Over the random directions, which no error could have been chosen against; 1 where
+            nothing is known. That of an error in a single entry is zero above `resolution`, as far
+            as the bounds hold, which they do with `confidence`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from steepest import check_gradient
+        >>> x = np.linspace(1, 2, 100)
+        >>> check = check_gradient(lambda x: np.sum(x**2), x, lambda x: 2 * x).parameters["x"]
+        >>> check.miss_probability(0.001) < 0.001 < check.miss_probability(0)
+        True
+        """
+        return 1.0 if self.missed is None else self.missed.probability(size)
+
+    @property
+    def detectable(self) -> float:
+        """The least error that is missed with a probability of at most 1 - confidence."""
+        return np.inf if self.missed is None else self.missed.size(1 - self.confidence)
 
     @property
     def ok(self) -> bool:
@@ -99,12 +146,18 @@ class GradientCheck:
         Calls of the function.
     gradient_evaluations : int
         Calls of the gradient.
+    notes : tuple of str
+        What else is to be known: what was not checked, what the function does besides.
+    confidence : float
+        As it was asked for.
     """
 
     verdict: Verdict
     parameters: dict[str, ParameterCheck] = field(repr=False)
     evaluations: int
     gradient_evaluations: int
+    notes: tuple[str, ...] = ()
+    confidence: float = 0.999
 
     @property
     def ok(self) -> bool:
@@ -122,6 +175,21 @@ class GradientCheck:
         """
         if not self.ok:
             raise WrongGradientError(str(self))
+
+    def _certainty(self) -> list[str]:
+        """Say what could have been missed where nothing was found."""
+        passed = [c for c in self.parameters.values() if c.ok and c.directions]
+        if not passed:
+            return []
+        sizes = ", ".join(f"{c.name} {c.detectable:.0e}" for c in passed[:NAMED])
+        more = f" and {len(passed) - NAMED} more" if len(passed) > NAMED else ""
+        return [
+            "",
+            f"  bounds hold with a confidence of {self.confidence:.6g}. Errors of several entries,",
+            "  which could cancel, are missed with a probability of at most"
+            f" {1 - self.confidence:.2g} from this size on:",
+            f"  {sizes}{more}",
+        ]
 
     def __repr__(self) -> str:
         return (
@@ -153,6 +221,9 @@ class GradientCheck:
         notes = [f"  {check.name}: {check.reason}" for check in checks if check.ok and check.reason]
         if notes:
             lines += ["", *notes]
+        lines += self._certainty()
+        if self.notes:
+            lines += ["", *(f"  note: {note}" for note in self.notes)]
         return "\n".join(lines)
 
 

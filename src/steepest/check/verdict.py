@@ -10,9 +10,20 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["CERTAIN_EXCESS", "NOT_SMOOTH", "Comparison", "Finding", "Verdict", "judge", "overall"]
+from steepest.check.directions import Direction
+from steepest.numeric.precision import Precision
+
+__all__ = [
+    "CERTAIN_EXCESS",
+    "NOT_SMOOTH",
+    "Comparison",
+    "Finding",
+    "Look",
+    "Verdict",
+    "judge",
+    "overall",
+]
 
 Verdict: TypeAlias = Literal["correct", "wrong", "kink", "noisy", "undecided"]
 Finding: TypeAlias = Literal[
@@ -32,14 +43,37 @@ NATURAL_POWER = 1e-8
 CERTAIN_EXCESS = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The steps of a comparison that tell most, for looking at parts of its direction.
+
+    Attributes
+    ----------
+    exponent : int
+        Of the coarser of two steps 8**-k; the other is the next finer one.
+    precision, formula : Precision
+        Of the function, and of the gradient.
+    noise : float
+        Bound on the error of a value of the function.
+    error : float
+        How far the two steps alone were from the derivative.
+    """
+
+    exponent: int
+    precision: Precision
+    formula: Precision
+    noise: float
+    error: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """The analytic and the numerical derivative in one direction.
 
     Attributes
     ----------
-    direction : ndarray, shape (coordinates,)
-        Zero outside of the coordinates examined.
+    direction : Direction
+        What was moved.
     analytic, numerical : float
         Along the direction, as are all the numbers below.
     bound : float
@@ -55,9 +89,13 @@ class Comparison:
         What else is to be said.
     raised : bool
         Whether it took a precision higher than the working one.
+    accepted : float
+        What the user's tolerance accepts.
+    look : Look or None
+        How to look at a part of the direction with few evaluations.
     """
 
-    direction: NDArray[np.float64]
+    direction: Direction
     analytic: float
     numerical: float
     bound: float
@@ -68,12 +106,13 @@ class Comparison:
     right: float = np.nan
     note: str = ""
     raised: bool = False
+    accepted: float = 0.0
+    look: Look | None = None
 
     @property
     def length(self) -> float:
         """Euclidean length of the direction: dividing by it gives the units of the gradient."""
-        largest = float(np.max(np.abs(self.direction)))
-        return largest * float(np.linalg.norm(self.direction / largest))
+        return self.direction.length
 
     @property
     def error(self) -> float:
@@ -82,13 +121,21 @@ class Comparison:
 
     @property
     def resolution(self) -> float:
-        """The least error that would have been seen, in units of the gradient."""
+        """What the derivatives may differ by and still agree, in units of the gradient."""
         return CERTAIN_EXCESS * (self.bound + self.rounding) / self.length
+
+    @property
+    def unseen(self) -> float:
+        """The largest error along the direction that may not be seen.
+
+        The numerical derivative may be off towards the wrong one by all its bound.
+        """
+        return (CERTAIN_EXCESS + 1) * (self.bound + self.rounding) + self.accepted
 
     @property
     def excess(self) -> float:
         """The error in units of what is allowed; infinite when unknown."""
-        allowed = CERTAIN_EXCESS * (self.bound + self.rounding)
+        allowed = CERTAIN_EXCESS * (self.bound + self.rounding) + self.accepted
         difference = abs(self.analytic - self.numerical)
         if not np.isfinite(difference) or not np.isfinite(allowed):
             return np.inf
@@ -97,8 +144,7 @@ class Comparison:
     @property
     def coordinate(self) -> int | None:
         """The coordinate examined, when it is a single one."""
-        examined = np.flatnonzero(self.direction)
-        return int(examined[0]) if examined.size == 1 else None
+        return self.direction.coordinate
 
 
 def judge(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from steepest.numeric.evaluate import Parameter
 from steepest.numeric.precision import Precision
 
-__all__ = ["exact_direction", "scales_by_entry", "typical_scale"]
+__all__ = ["direction_spacing", "exact_direction", "scales_by_entry", "typical_scale"]
 
 RealArray: TypeAlias = NDArray[np.floating[Any]]
 Floats: TypeAlias = NDArray[np.float64]
@@ -37,20 +37,47 @@ def scales_by_entry(parameter: Parameter) -> Floats:
     return np.where((values > least) & np.isfinite(values), values, typical_scale(parameter))
 
 
-def exact_direction(parameter: Parameter, direction: Floats, precision: Precision) -> Floats:
+def exact_direction(
+    parameter: Parameter,
+    direction: Floats,
+    precision: Precision,
+    places: NDArray[np.intp] | None = None,
+) -> Floats:
     """Round a direction so that x ± 8**-k * direction is exact on the whole ladder.
 
     So a difference of function values belongs to exactly the step it is divided by (to half an ulp
     for the few coordinates that it takes over a power of two). Coordinates that are zero stay
-    zero; others never become zero.
+    zero; others never become zero. Given places, the direction has a value for each of these
+    coordinates alone.
     """
     bits = precision.bits(parameter.dtype)
     depth = 3 * precision.deepest_exponent(parameter.dtype)
     values = parameter.coordinates(precision).astype(np.float64)
-    largest = np.maximum(np.abs(values), np.abs(direction))
-    _, exponents = np.frexp(np.where(np.isfinite(largest), largest, 0.0))
+    if places is not None:
+        values = values[places]
+    quantum = _quantum(values, direction, depth, bits)
     with np.errstate(all="ignore"):
-        quantum = np.ldexp(1.0, exponents + 1 + depth - bits)
         rounded = np.rint(direction / quantum) * quantum
     rounded = np.where((rounded == 0) & (direction != 0), np.copysign(quantum, direction), rounded)
     return np.where((direction != 0) & np.isfinite(values), rounded, 0.0)
+
+
+def _quantum(values: Floats, direction: Floats, depth: int, bits: int) -> Floats:
+    """Return the spacing of the numbers to which a direction is rounded."""
+    largest = np.maximum(np.abs(values), np.abs(direction))
+    _, exponents = np.frexp(np.where(np.isfinite(largest), largest, 0.0))
+    with np.errstate(all="ignore"):
+        spacing: Floats = np.ldexp(1.0, exponents + 1 + depth - bits)
+    return spacing
+
+
+def direction_spacing(
+    parameter: Parameter,
+    direction: Floats,
+    precision: Precision,
+    places: NDArray[np.intp],
+) -> Floats:
+    """Return how far apart the values are that `exact_direction` rounds to, for each place."""
+    values = parameter.coordinates(precision).astype(np.float64)[places]
+    depth = 3 * precision.deepest_exponent(parameter.dtype)
+    return _quantum(values, direction, depth, precision.bits(parameter.dtype))

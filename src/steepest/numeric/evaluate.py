@@ -30,6 +30,11 @@ __all__ = ["BudgetSpentError", "Function", "Parameter"]
 
 RealArray: TypeAlias = NDArray[np.floating[Any]]
 
+# What a call in extended precision is taken to cost, in calls as given, before one was made.
+EXTENDED_SLOWDOWN = 30.0
+AFFORDABLE_SECONDS = 1.0
+AFFORDABLE_PART = 0.2
+
 
 class BudgetSpentError(Exception):
     """The allowed evaluations or seconds are used up."""
@@ -141,6 +146,11 @@ class Function:
         When f does not return what it must.
     NotDifferentiableError
         When x has no floating-point leaf.
+
+    Attributes
+    ----------
+    overwritten : list of str
+        The parameters whose arrays f wrote into when it was first called.
     """
 
     def __init__(
@@ -175,11 +185,22 @@ class Function:
         self.evaluations = 0
         self._allowed_evaluations = evaluations
         self._deadline = None if seconds is None else time.monotonic() + seconds
+        # The least seconds that a call took, by precision.
+        self._cost: dict[str, float] = {}
         self._permitted: dict[str, bool] = {}
         self._centres: dict[str, RealArray] = {}
         # Called first as the user would: what f raises here is the user's to see.
         self.evaluations += 1
-        self._centres[NATIVE.name] = self._measure(f(self.argument(NATIVE, {})))[0]
+        argument = self.argument(NATIVE, {})
+        leaves = flatten(argument)[0]
+        began = time.monotonic()
+        self._centres[NATIVE.name] = self._measure(f(argument))[0]
+        self._cost[NATIVE.name] = time.monotonic() - began
+        self.overwritten = [
+            parameter.name
+            for parameter in self.parameters
+            if parameter.form == "array" and not _holds(leaves[parameter.position], parameter)
+        ]
 
     # -- points ---------------------------------------------------------------------------------
 
@@ -194,12 +215,24 @@ class Function:
         return unflatten(self.structure, leaves)
 
     def near(
-        self, parameter: Parameter, direction: RealArray, step: float, precision: Precision
+        self,
+        parameter: Parameter,
+        direction: RealArray,
+        step: float,
+        precision: Precision,
+        places: NDArray[np.intp] | None = None,
     ) -> RealArray:
-        """Evaluate f at x + step * direction, in one parameter; NaN outside of the domain."""
+        """Evaluate f at x + step * direction, in one parameter; NaN outside of the domain.
+
+        Given places, the direction has a value for each of these coordinates alone.
+        """
         coordinates = parameter.coordinates(precision)
         with np.errstate(all="ignore"):
-            coordinates += (step * direction).astype(coordinates.dtype)
+            move = (step * direction).astype(coordinates.dtype)
+            if places is None:
+                coordinates += move
+            else:
+                coordinates[places] += move
         return self.value(precision, {parameter.position: coordinates})
 
     def imaginary_slope(self, parameter: Parameter, coordinate: int, step: float) -> float:
@@ -237,14 +270,17 @@ class Function:
 
     def value(self, precision: Precision, moved: Mapping[int, RealArray]) -> RealArray:
         """Evaluate f; NaN where the point lies outside of its domain."""
-        self.spend()
+        self.spend(precision)
+        argument = self.argument(precision, moved)
+        began = time.monotonic()
         try:
             with np.errstate(all="ignore"):
-                raw = self.f(self.argument(precision, moved))
+                raw = self.f(argument)
         except Exception:
             # At x itself f has returned a value: whatever it raises here (libraries have errors of
             # their own) says that this point is outside of its domain.
             return np.full_like(self._centres[NATIVE.name], np.nan)
+        self._note_cost(precision, time.monotonic() - began)
         return self._measure(raw)[0]
 
     def centre(self, precision: Precision) -> RealArray:
@@ -278,15 +314,48 @@ class Function:
             return None
         return EXTENDED if self.permits(EXTENDED) else None
 
+    def affordable_higher(
+        self, calls: int, seconds: float = AFFORDABLE_SECONDS
+    ) -> Precision | None:
+        """Return the precision above the working one, if so many calls do not take too long."""
+        if not self._is_affordable(EXTENDED, calls, seconds) or self.higher is None:
+            return None
+        # The first call has told what it costs.
+        return EXTENDED if self._is_affordable(EXTENDED, calls, seconds) else None
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether calls or time are limited."""
+        return self._allowed_evaluations is not None or self._deadline is not None
+
+    @property
+    def seconds_a_call(self) -> float:
+        """What the fastest call took."""
+        return min(self._cost.values())
+
     def permits(self, precision: Precision) -> bool:
         """Whether f computes in a higher precision, from its arguments to its result."""
         if precision.name not in self._permitted:
             self._permitted[precision.name] = self._try(precision)
         return self._permitted[precision.name]
 
+    def _is_affordable(self, precision: Precision, calls: int, limit: float) -> bool:
+        # The arithmetic of a long double is in no library of linear algebra: a product of matrices
+        # may take a hundred times as long.
+        cost = self._cost.get(precision.name)
+        if cost is None:
+            cost = EXTENDED_SLOWDOWN * self.seconds_a_call
+        if self._deadline is not None:
+            limit = min(limit, (self._deadline - time.monotonic()) * AFFORDABLE_PART)
+        return calls * cost <= limit
+
+    def _note_cost(self, precision: Precision, seconds: float) -> None:
+        self._cost[precision.name] = min(seconds, self._cost.get(precision.name, seconds))
+
     def _try(self, precision: Precision) -> bool:
         assert precision.real is not None
-        self.spend()
+        self.spend(precision)
+        began = time.monotonic()
         try:
             with np.errstate(all="ignore"):
                 raw = self.f(self.argument(precision, {}))
@@ -294,6 +363,7 @@ class Function:
             # At x as given f has returned a value: it does not work in this precision (LAPACK has
             # no long double), whichever error it says so with.
             return False
+        self._note_cost(precision, time.monotonic() - began)
         value, bits = self._measure(raw)
         native = self._centres[NATIVE.name]
         if value.shape != native.shape or bits < significand_bits(precision.real):
@@ -305,7 +375,7 @@ class Function:
 
     # -- calls ----------------------------------------------------------------------------------
 
-    def spend(self) -> None:
+    def spend(self, precision: Precision = NATIVE) -> None:
         """Count one evaluation.
 
         Raises
@@ -316,9 +386,19 @@ class Function:
         allowed = self._allowed_evaluations
         if allowed is not None and self.evaluations >= allowed:
             raise BudgetSpentError(f"the budget of {allowed} evaluations is spent")
-        if self._deadline is not None and time.monotonic() > self._deadline:
-            raise BudgetSpentError("the allowed time is spent")
+        # A call that would end after the deadline is not begun.
+        self.watch_time(self._cost.get(precision.name, 0.0))
         self.evaluations += 1
+
+    def watch_time(self, needed: float = 0.0) -> None:
+        """Raise when the time is spent, or will be after so many seconds.
+
+        Raises
+        ------
+        BudgetSpentError
+        """
+        if self._deadline is not None and time.monotonic() + needed > self._deadline:
+            raise BudgetSpentError("the allowed time is spent")
 
     def _measure(self, raw: Any) -> tuple[RealArray, int]:
         """Turn what f returned into a float64 or longdouble array, and its own precision."""
@@ -337,6 +417,11 @@ class Function:
         bits = significand_bits(array.dtype) if array.dtype.kind == "f" else 64
         wide = np.promote_types(array.dtype, np.float64)
         return np.array(array, dtype=wide), bits
+
+
+def _holds(array: NDArray[Any], parameter: Parameter) -> bool:
+    """Whether an array made from a parameter still has its values, bit by bit."""
+    return np.array_equal(array.reshape(-1).view(np.uint8), parameter.values.view(np.uint8))
 
 
 def _fresh(leaf: Leaf) -> Leaf:
