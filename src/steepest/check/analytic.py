@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steepest.check.directions import Direction
-from steepest.numeric.directions import scales_by_entry
+from steepest.numeric.directions import scales_by_entry, typical_scale
 from steepest.numeric.evaluate import Function, Parameter, RealArray
 from steepest.numeric.noise import student_quantile
 from steepest.numeric.precision import NATIVE, Precision, significand_bits
@@ -243,10 +243,15 @@ class AnalyticGradient:
             ),
             default=0.0,
         )
-        if difference <= REPEAT_ROUNDINGS * self._epsilon[parameter.position] * size:
+        epsilon = self._epsilon[parameter.position]
+        if difference <= REPEAT_ROUNDINGS * epsilon * size:
             return NativeLoss("", is_wrong=False)
         relative = difference / size if size > 0 else math.inf
-        if relative > NATIVE_LOSS and difference > HEADROOM * spread:
+        # What a rounding of the function, or of one that saturates, leaves of a small gradient.
+        lost = ROUNDINGS * epsilon * abs(float(self._function.centre(NATIVE)))
+        lost = max(lost, float(np.finfo(parameter.dtype).tiny)) * math.sqrt(native.size)
+        explained = difference * typical_scale(parameter) <= lost
+        if relative > NATIVE_LOSS and difference > HEADROOM * spread and not explained:
             return NativeLoss(
                 f"in {parameter.dtype} it differs by {relative:.1e} of its size from what the same"
                 f" code gives in {precision.name} precision, and rounding does not explain that",

@@ -61,6 +61,9 @@ GRAIN_ROUNDINGS = 1e3
 LOST_PRECISION = "the gradient is coarsely grained: it is computed in a lower precision"
 # Native rounding that leaves less than a digit is no agreement, however right the formula.
 HOPELESS = 0.1
+# A function that is flat up to such steps is grained; by this part of all its moves, too coarsely.
+FINE_GRAIN = RATIO**-5
+GRAIN_PART = 1 / 64
 # A function that changes by less beside x only rounds.
 GRAIN_OF_JUMPS = 1e-9
 # Runs with rounding errors of their own, and how far beyond the noise they are ill-conditioned.
@@ -263,7 +266,7 @@ class Comparer:
             noise = noise_by_level(forward, backward, noise, self._noise.epsilon(precision))
             estimate = estimate_slope(steps, forward, backward, noise)
             finding: Finding | None = self._roughness(ladder, floor, noise)
-            settled = self._is_settled(ladder, floor, noise, projection)
+            settled = self._is_settled(ladder, floor, noise, projection, estimate)
             if finding is None:
                 finding = self._judge(projection, estimate, _natural(ladder), reference, last)
             if projection.size == 0 and not forward.any() and not backward.any():
@@ -287,10 +290,17 @@ class Comparer:
         return result
 
     def _is_settled(
-        self, ladder: Ladder, floor: Floats, noise: Floats, projection: Projection
+        self,
+        ladder: Ladder,
+        floor: Floats,
+        noise: Floats,
+        projection: Projection,
+        estimate: SlopeEstimate,
     ) -> bool:
         """Tell whether the finest steps are fine enough to contradict the gradient."""
         steps, forward, backward = ladder.steps, ladder.forward, ladder.backward
+        if _is_grained(steps, forward, backward, float(estimate.value[0])):
+            return False
         exactly = [
             bool(is_settled(steps[place:], forward[place:], backward[place:], np.zeros(1))[0])
             for place in (0, 1)
@@ -609,6 +619,28 @@ def _best_look(
             least = total
             best = Look(exponent, precision, formula, level, error)
     return best
+
+
+def _is_grained(steps: Floats, forward: Floats, backward: Floats, slope: float) -> bool:
+    """Whether a function is rounded so coarsely that a slope from larger steps means nothing.
+
+    It is flat on the finest steps, and on the first ones on which it moves, either varies fully
+    already, or moves otherwise than the slope says.
+    """
+    with np.errstate(all="ignore"):
+        moves = np.fmax(np.abs(forward), np.abs(backward))[:, 0]
+        slopes = (forward - backward)[:, 0] / (2 * steps)
+    moves = np.where(np.isfinite(moves), moves, 0.0)
+    first = int(np.argmax(moves > 0))
+    largest = float(moves[steps <= 1].max(initial=0.0))
+    if moves[0] > 0 or moves[first] == 0 or float(steps[first]) > FINE_GRAIN:
+        return False
+    if moves[first] >= GRAIN_PART * largest:
+        return True
+    next_step = first + 1
+    difference = abs(float(slopes[next_step]) - slope)
+    allowed = max(abs(float(slopes[next_step])), abs(slope)) / 2
+    return bool(difference > allowed + 2 * float(moves[first]) / float(steps[next_step]))
 
 
 def _natural(ladder: Ladder) -> float:

@@ -284,10 +284,13 @@ class _Examination:
                 comparison = self._compare(self._direction(block, self._scales.by_entry))
                 threshold = comparison.unseen / float(np.min(comparison.direction.scales))
             left = block[work.coverage.probabilities(target)[block] > allowed]
-            if left.size and threshold <= target / 2:
+            if not left.size or threshold > target * left.size:
+                # No smaller group would be resolved well enough.
+                continue
+            if threshold <= target / 2:
                 # Each further direction makes a miss less probable by a factor.
                 pending.insert(0, (left, threshold))
-            elif left.size and threshold <= IMPROVEMENT * before:
+            elif threshold <= IMPROVEMENT * before:
                 # Entries of similar contributions together: large ones hide small ones.
                 order = np.argsort(np.abs(self._gradient[left]), kind="stable")
                 parts = np.array_split(left[order], min(PARTS, left.size))

@@ -186,9 +186,8 @@ class GradientCheck:
         return [
             "",
             f"  bounds hold with a confidence of {self.confidence:.6g}. Errors of several entries,",
-            "  which could cancel, are missed with a probability of at most"
-            f" {1 - self.confidence:.2g} from this size on:",
-            f"  {sizes}{more}",
+            "  which could cancel, are missed with a probability of at most",
+            f"  {1 - self.confidence:.2g} from this size on: {sizes}{more}",
         ]
 
     def __repr__(self) -> str:
