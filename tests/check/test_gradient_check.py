@@ -3,6 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
+from steepest import nn
 from steepest.check import check_gradient
 from steepest.errors import (
     BadInputError,
@@ -111,6 +112,48 @@ def test_every_call_is_counted():
     assert calls["f"] <= 50
 
 
+def test_evaluations_and_time_go_to_all_parameters_in_turn():
+    """Rather than to one after the other, until nothing is left."""
+    x = {name: np.linspace(1, 2, 50) for name in "abcd"}
+    needed = check_gradient(lambda p: sum(np.sum(np.sin(v)) for v in p.values()), x)
+    report = check_gradient(
+        lambda p: sum(np.sum(np.sin(v)) for v in p.values()),
+        x,
+        lambda p: {name: np.cos(v) * (1 + (name == "d")) for name, v in p.items()},
+        evaluations=needed.evaluations * 3 // 4,
+    )
+    assert report.evaluations <= needed.evaluations * 3 // 4
+    assert report.parameters["d"].verdict == "wrong"
+    for name in "abc":
+        assert report.parameters[name].coverage == 1.0
+        assert "100% of its entries were in a comparison" in report.parameters[name].reason
+
+
+def test_a_budget_that_suffices_decides():
+    needed = check_gradient(loss, WEIGHTS, loss_gradient).evaluations
+    assert check_gradient(loss, WEIGHTS, loss_gradient, evaluations=needed).ok
+
+
+def test_time_that_is_spent_while_a_direction_is_measured(monkeypatch):
+    """What the finished steps show is used."""
+    now = [0.0]
+    monkeypatch.setattr("steepest.numeric.evaluate.time.monotonic", lambda: now[0])
+
+    def slow(x):
+        now[0] += 1.0
+        return np.sum(np.sin(x))
+
+    x = np.linspace(1, 2, 1000)
+    report = check_gradient(slow, x, np.cos, seconds=18.5)
+    assert now[0] <= 18.5
+    assert report.verdict == "undecided"
+    assert report.parameters["x"].coverage == 1.0
+    now[0] = 0.0
+    report = check_gradient(slow, x, lambda x: 2 * np.cos(x), seconds=18.5)
+    assert now[0] <= 18.5
+    assert report.verdict == "wrong"
+
+
 @pytest.mark.parametrize("budget", [1, 5, 20])
 def test_budget_of_evaluations(budget):
     report = check_gradient(loss, WEIGHTS, loss_gradient, evaluations=budget)
@@ -213,7 +256,7 @@ def test_bad_arguments():
 
 
 @pytest.mark.parametrize(
-    ("x", "reason"), [([np.nan, 1.0], "not finite"), ([np.inf, 1.0], "not finite")]
+    ("x", "reason"), [([np.nan, 1.0], "x[0] is nan"), ([1.0, np.inf], "x[1] is inf")]
 )
 def test_x_that_is_not_finite_is_undecided(x, reason):
     report = check_gradient(lambda x: np.sum(x), np.array(x), np.ones_like)
@@ -271,8 +314,182 @@ def test_one_wrong_entry_among_many_is_found():
         return result
 
     report = check_gradient(lambda x: np.sum(np.sin(x)), x, gradient)
-    assert report.parameters["x"].worst_index == (12, 34)
-    assert report.evaluations < 1000
+    check = report.parameters["x"]
+    assert check.worst_index == (12, 34)
+    assert check.wrong_entries == ((12, 34),)
+    assert "1 of 10,000 entries is wrong, and the others agree: x[12, 34]" in check.reason
+    assert report.evaluations < 350
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_several_wrong_entries_among_very_many_are_found(dtype):
+    x = np.random.default_rng(0).normal(size=100_000).astype(dtype)
+    places = [77, 40_000, 99_999]
+
+    def gradient(x):
+        result = np.cos(x)
+        result[places] += np.array([0.7, -0.7, 0.1], x.dtype)
+        return result
+
+    report = check_gradient(lambda x: np.sum(np.sin(x)), x, gradient)
+    assert report.parameters["x"].wrong_entries == tuple((place,) for place in places)
+    assert report.evaluations < 600
+
+
+def test_many_wrong_entries_are_counted_by_a_sample():
+    x = np.random.default_rng(0).normal(size=10_000)
+    report = check_gradient(lambda x: np.sum(x**2), x, lambda x: np.where(x > 0, 2, 3) * x)
+    assert "drawn at random are wrong, so that between" in report.parameters["x"].reason
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_errors_that_cancel_are_found(seed):
+    """Along a direction of ones they would."""
+    x = np.random.default_rng(seed).normal(size=1000)
+
+    def gradient(x):
+        return np.cos(x) + 1e-3 * np.where(np.arange(1000) % 2 == 0, 1, -1)
+
+    assert check_gradient(lambda x: np.sum(np.sin(x)), x, gradient, seed=seed).verdict == "wrong"
+
+
+def test_confidence_costs_directions():
+    x = np.random.default_rng(0).normal(size=2000)
+    directions = []
+    for confidence in (0.9, 0.999, 1 - 1e-9):
+        report = check_gradient(lambda x: np.sum(np.sin(x)), x, np.cos, confidence=confidence)
+        check = report.parameters["x"]
+        assert check.confidence == report.confidence == confidence
+        assert check.coverage == 1.0
+        # An error of the size of a typical entry is not missed.
+        assert check.miss_probability(0.75) <= 1 - confidence
+        assert check.detectable <= 0.75
+        assert check.resolution < check.detectable
+        assert check.miss_probability(check.resolution) > 1 - confidence
+        directions.append(check.directions)
+    assert directions[0] < directions[2]
+
+
+def test_confidence_widens_what_noise_may_do():
+    generator = np.random.default_rng(5)
+
+    def f(x):
+        return np.sum(np.sin(x)) + 1e-7 * generator.normal()
+
+    bounds = []
+    for confidence in (0.5, 0.999, 1 - 1e-9):
+        generator = np.random.default_rng(5)
+        report = check_gradient(f, NORMAL, np.cos, confidence=confidence)
+        bounds.append(report.parameters["x"].bound)
+    assert bounds[0] < bounds[1] < bounds[2]
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.999])
+def test_false_alarms_under_noise_are_as_rare_as_is_said(confidence):
+    generator = np.random.default_rng(1)
+    alarms = 0
+    for seed in range(25):
+        x = generator.normal(size=4)
+        report = check_gradient(
+            lambda x: np.sum(np.sin(x)) + 1e-6 * generator.normal(),
+            x,
+            np.cos,
+            confidence=confidence,
+            seed=seed,
+        )
+        alarms += report.verdict in ("wrong", "kink")
+    assert alarms <= 25 * (1 - confidence)
+
+
+def test_ill_conditioned_functions_are_not_called_wrong():
+    """What a factorisation loses is lost in the same way at each point."""
+    order = np.arange(10)
+    matrix = 1 / (1.0 + order + order[:, np.newaxis])
+    x = np.random.default_rng(0).normal(size=10)
+
+    def f(x):
+        return np.sum(np.linalg.solve(matrix, x))
+
+    report = check_gradient(f, x)
+    assert report.ok
+    assert "ill-conditioned" in report.parameters["x"].reason
+    assert report.parameters["x"].resolution > 1e3
+    wrong = check_gradient(f, x, lambda x: 1.1 * np.linalg.solve(matrix.T, np.ones(10)))
+    assert wrong.verdict == "wrong"
+    assert check_gradient(lambda m: np.sum(np.linalg.inv(m)), matrix).verdict == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: np.sum(np.round(x)), [1.3, 2.6]),
+        (lambda x: np.mean(np.linspace(-3, 3, 50) * x[0] > x[1]), [1.0, 0.33]),
+        (lambda x: np.sum(np.sign(x)), np.full(40, 0.5)),
+        (lambda p: float(np.argmax([1.0, p[0], p[1]])), [0.5, 0.25]),
+    ],
+)
+def test_functions_that_are_constant_piece_by_piece_are_named(f, x):
+    x = np.array(x)
+    report = check_gradient(f, x, np.zeros_like)
+    assert report.verdict == "kink"
+    reason = report.parameters["x"].reason
+    assert "piecewise constant: its gradient is zero almost everywhere" in reason
+    straight_through = check_gradient(f, x, np.ones_like)
+    assert straight_through.verdict == "wrong"
+
+
+def test_what_does_not_depend_on_a_parameter_is_no_step():
+    x = {"used": np.ones(3), "unused": np.ones(30), "inactive": -np.ones(4)}
+    report = check_gradient(
+        lambda p: np.sum(p["used"] ** 2) + np.sum(np.maximum(p["inactive"], 0)), x
+    )
+    assert report.ok
+    assert report.parameters["unused"].reason == "the function does not change with it, near x"
+
+
+def test_kinks_say_whether_the_gradient_lies_between_the_slopes():
+    x = np.array([0.0, 1.0])
+    between = check_gradient(lambda x: np.sum(np.abs(x)), x, np.sign).parameters["x"]
+    assert between.verdict == "kink"
+    assert "-1 on the left and 1 on the right" in between.reason
+    assert between.reason.endswith("which lies between")
+    outside = check_gradient(lambda x: np.sum(np.abs(x)), x, lambda x: 2 - np.abs(x))
+    assert outside.verdict == "wrong"
+    assert "-1 on the left and 1 on the right" in outside.parameters["x"].reason
+    beside = np.array([1 + 1e-7, 2.0, -3.0])
+    assert check_gradient(lambda x: np.sum(np.abs(x - 1)), beside, lambda x: np.sign(x - 1)).ok
+
+
+def test_steps_at_x_are_named():
+    report = check_gradient(lambda x: np.sum(np.floor(x)), np.array([2.0, 2.5]), np.zeros_like)
+    assert report.verdict == "kink"
+    assert report.parameters["x"].reason == "the function jumps at x[0]"
+
+
+def test_functions_that_write_into_their_argument_are_noted():
+    def f(p):
+        p["a"] *= 2
+        return np.sum(p["a"])
+
+    report = check_gradient(f, {"a": np.ones(3)}, lambda p: {"a": np.full(3, 2.0)})
+    assert report.ok
+    assert any("writes into its argument a" in note for note in report.notes)
+    assert report.notes[0] in str(report)
+
+
+def test_functions_of_steepest_run_in_higher_precision():
+    generator = np.random.default_rng(3)
+    data = generator.normal(size=(16, 8)).astype(np.float32)
+    labels = generator.integers(0, 4, 16)
+    weights = {"W": generator.normal(size=(8, 4)).astype(np.float32), "b": np.zeros(4, np.float32)}
+
+    def f(p):
+        return nn.softmax_cross_entropy(nn.relu(data @ p["W"] + p["b"]), labels)
+
+    report = check_gradient(f, weights)
+    assert report.ok
+    # In single precision nothing like this would be seen.
+    assert report.parameters["W"].resolution < 1e-6
 
 
 @pytest.mark.parametrize("tiny", [1e-8, 1e-10])

@@ -18,7 +18,7 @@ from steepest.check.conditioning import run_with_rounding_errors
 from steepest.check.directions import Direction
 from steepest.check.plateau import Jump, find_jump
 from steepest.check.verdict import CERTAIN_EXCESS, Comparison, Finding, Look, judge
-from steepest.numeric.evaluate import Function, Parameter
+from steepest.numeric.evaluate import BudgetSpentError, Function, Parameter
 from steepest.numeric.noise import Noise, ladder_noise, noise_by_level, student_quantile
 from steepest.numeric.precision import NATIVE, Precision
 from steepest.numeric.smoothness import diverges, jump, one_sided_slopes, step_height
@@ -66,6 +66,7 @@ FINE_GRAIN = RATIO**-5
 GRAIN_PART = 1 / 64
 # A function that changes by less beside x only rounds.
 GRAIN_OF_JUMPS = 1e-9
+ENOUGH_LEVELS = 3
 # Runs with rounding errors of their own, and how far beyond the noise they are ill-conditioned.
 PERTURBED_RUNS = 4
 ILL_CONDITIONED = 30.0
@@ -124,10 +125,29 @@ class Comparer:
         raise_precision : bool
             Evaluate the function in a higher precision where the working one does not decide.
         """
-        result = self._compare(parameter, direction, reference, raise_precision=raise_precision)
-        if result.finding in ("agree", "unresolved"):
+        working = self._function.working
+        direction = direction.exact(parameter, working)
+        formula = working
+        projection = self._gradient.project(parameter, direction, formula)
+        if projection is None:
+            formula = NATIVE
+            projection = self._native(parameter, direction)
+        higher = None
+        if raise_precision:
+            higher = self._function.affordable_higher(SETTLING_CALLS, SETTLING_SECONDS)
+        last = higher is None
+        result = self._along(
+            parameter, direction, projection, working, reference, last=last, formula=formula
+        )
+        if result.finding == "agree":
             return result
-        return self._well_conditioned(parameter, result, reference)
+        try:
+            settled = self._settled(parameter, result, reference, higher, formula)
+            if settled.finding in ("agree", "unresolved"):
+                return settled
+            return self._well_conditioned(parameter, settled, reference)
+        except BudgetSpentError:
+            return result if self._is_gross(result) else replace(result, finding="unresolved")
 
     def look(
         self, parameter: Parameter, comparison: Comparison, part: Direction
@@ -173,31 +193,16 @@ class Comparer:
         noise = max(float(self._noise.level(working)), GRAIN_OF_JUMPS * abs(centre))
         return find_jump(sample, centre, noise)
 
-    def _compare(
+    def _settled(
         self,
         parameter: Parameter,
-        direction: Direction,
+        result: Comparison,
         reference: float,
-        *,
-        raise_precision: bool,
+        higher: Precision | None,
+        formula: Precision,
     ) -> Comparison:
-        function = self._function
-        working = function.working
-        direction = direction.exact(parameter, working)
-        formula = working
-        projection = self._gradient.project(parameter, direction, formula)
-        if projection is None:
-            formula = NATIVE
-            projection = self._native(parameter, direction)
-        higher = None
-        if raise_precision:
-            higher = function.affordable_higher(SETTLING_CALLS, SETTLING_SECONDS)
-        last = higher is None
-        result = self._along(
-            parameter, direction, projection, working, reference, last=last, formula=formula
-        )
-        if result.finding == "agree":
-            return result
+        """Look closer where the working precision did not show agreement."""
+        direction = result.direction
         if higher is not None:
             raised = self._gradient.project(parameter, direction, higher)
             if self._is_gross(result):
@@ -205,10 +210,12 @@ class Comparer:
                 if raised is not None:
                     result = self._judged_again(result, raised)
             else:
+                projection = raised or self._gradient.project(parameter, direction, formula)
+                assert projection is not None
                 result = self._along(
                     parameter,
                     direction,
-                    raised or projection,
+                    projection,
                     higher,
                     reference,
                     last=True,
@@ -256,12 +263,21 @@ class Comparer:
                 continue
             if number >= BEYOND_STAGE and self._noise.is_random:
                 break
-            ladder.extend(exponents)
+            spent = False
+            try:
+                ladder.extend(exponents)
+            except BudgetSpentError:
+                # What has been evaluated may do; the next comparison ends the examination.
+                if len(ladder.exponents) < ENOUGH_LEVELS:
+                    raise
+                spent = True
             steps, forward, backward = ladder.steps, ladder.forward, ladder.backward
             noise = np.broadcast_to(floor, (1,))
-            if number >= FINE_STAGE and not conditioning:
+            if (
+                number >= FINE_STAGE or (spent and not self._noise.is_measured)
+            ) and not conditioning:
                 noise = ladder_noise(steps, forward, backward, noise, np.array([magnitude]))
-            elif number < FINE_STAGE and not self._noise.is_measured:
+            elif number < FINE_STAGE and not self._noise.is_measured and not spent:
                 continue
             noise = noise_by_level(forward, backward, noise, self._noise.epsilon(precision))
             estimate = estimate_slope(steps, forward, backward, noise)
@@ -277,6 +293,8 @@ class Comparer:
             result = self._comparison(
                 direction, projection, estimate, finding, ladder, noise, precision, formula
             )
+            if spent:
+                return result
             if finding == "agree" and self._is_certain(result, reference, magnitude):
                 return result
             if number >= FINE_STAGE and finding == "agree" and self._is_precise(result):
@@ -383,7 +401,11 @@ class Comparer:
             if finding == "kink" and outside and direction.coordinate is not None:
                 # Not even a subgradient.
                 finding = "disagree"
-                note = "the function has a kink here, and the gradient lies outside of both slopes"
+                length = direction.length
+                note = (
+                    "the function has a kink here, and the gradient lies outside of both slopes:"
+                    f" {left / length:.6g} on the left and {right / length:.6g} on the right"
+                )
         bound = float(estimate.bound[0])
         if finding == "kink":
             bound = max(bound, abs(right - left) / 2)

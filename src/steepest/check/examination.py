@@ -416,6 +416,9 @@ class _Examination:
         if work.rough:
             reason = describe_rough(parameter, work.rough)
             return work.report("kink", reason, shown=work.rough[0])
+        entries = [] if self._search is None else self._search.entries
+        if entries and all(c.finding == "unresolved" for c in entries):
+            return work.report("undecided", unresolved(entries[0]), shown=entries[0])
         if len(sure) > 1 or any(c.excess > GROSS_EXCESS for c in sure):
             return self._wrong()
         rough = [c for c in work.directions if c.finding in NOT_SMOOTH]
@@ -465,6 +468,8 @@ class _Examination:
             # Of several with the same beginning, the one of the comparison with the widest bound.
             ordered = sorted(work.all, key=lambda c: c.resolution)
             notes = {c.note[:NOTE_KIND]: c.note for c in ordered if c.note}
+            if not self._gradient.any() and all(c.numerical == 0 for c in work.all):
+                notes["still"] = "the function does not change with it, near x"
             notes |= {each[:NOTE_KIND]: each for each in (loss.description, self._limits(spent))}
             return work.report("correct", "; ".join(filter(None, notes.values())))
         worst = max(open_ones, key=lambda c: c.resolution)

@@ -235,7 +235,8 @@ def _row(check: ParameterCheck) -> tuple[str, ...]:
         parts.append(_plural(check.directions, "direction"))
     examined = ", ".join(parts) or "nothing"
     if np.isfinite(check.resolution) and check.ok and parts:
-        examined += f"; would have seen {check.resolution:.0e} in an entry"
+        least = f"{check.resolution:.0e}" if check.resolution > 0 else "any error"
+        examined += f"; would have seen {least} in an entry"
     numbers = (
         f"{value:.1e}" if np.isfinite(value) else "-" for value in (check.error, check.bound)
     )

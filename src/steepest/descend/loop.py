@@ -51,6 +51,8 @@ __all__ = ["descend"]
 AT_ONCE = 0.05
 """Seconds after which native code comes back to Python, about."""
 EXAMPLES_CHECKED = 32
+# What the check of a large model leaves open when these are over is noted.
+CHECK_SECONDS = 5.0
 """The gradient check at the start looks at so many examples at most."""
 
 
@@ -588,7 +590,7 @@ class _Run:
             args = () if isinstance(self._source, NoData) else (batch,)
             return self._loss_fn(weights, *args)
 
-        self._check = check_gradient(loss, self.weights, progress=False)
+        self._check = check_gradient(loss, self.weights, seconds=CHECK_SECONDS, progress=False)
         if self._check.verdict == "wrong":
             self._check.raise_if_wrong()
         return chain(first, batches)

@@ -205,15 +205,24 @@ class Ladder:
         for k in new:
             self._forward[k] = np.full(shape, np.nan)
             self._backward[k] = np.full(shape, np.nan)
-        for place, row in enumerate(self.rows):
-            for k in new:
-                step = RATIO**-k
-                with np.errstate(all="ignore"):
-                    self._forward[k][place] = self._sample(int(row), step) - self.centre
-                    if both_sides:
-                        self._backward[k][place] = self._sample(int(row), -step) - self.centre
-            if after_row is not None:
-                after_row((1 + both_sides) * len(new))
+        unfinished = set(new)
+        try:
+            for place, row in enumerate(self.rows):
+                for k in new:
+                    step = RATIO**-k
+                    with np.errstate(all="ignore"):
+                        self._forward[k][place] = self._sample(int(row), step) - self.centre
+                        if both_sides:
+                            self._backward[k][place] = self._sample(int(row), -step) - self.centre
+                    if place == self.rows.size - 1:
+                        unfinished.discard(k)
+                if after_row is not None:
+                    after_row((1 + both_sides) * len(new))
+        except BaseException:
+            # A budget may have ended: what was not evaluated must not look like outside the domain.
+            for k in unfinished:
+                del self._forward[k], self._backward[k]
+            raise
 
     def select(self, places: NDArray[np.intp]) -> Ladder:
         """Return a ladder of some of the rows, with what was evaluated of them."""
