@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -49,20 +50,20 @@ def random_program(generator: np.random.Generator) -> Program:
     """Two layers of random curves: of any scale of x, of f, of a constant beside it."""
     size = int(generator.choice([1, 2, 5, 17, 60, 300]))
     width = int(generator.choice([1, 3, 8, 32]))
-    dtype = generator.choice([np.float16, np.float32, np.float32, *3 * [np.float64]])
-    half = dtype is np.float16
+    dtype = np.dtype(generator.choice(["f2", "f4", "f4", "f8", "f8", "f8"]))
+    half = dtype == np.float16
     of_f = 1.0 if half else 10.0 ** generator.integers(-8, 9)
     of_x = 10.0 ** generator.integers(-1, 2) if half else 10.0 ** generator.integers(-6, 7)
     constant = 0.0 if half else of_f * float(generator.choice([0, 0, 0, 1, 1e3, 1e6]))
     matrix = generator.normal(size=(width, size)) / np.sqrt(size) / of_x
-    if generator.random() < 0.3:
+    if generator.random() < 0.3 and not half:
         matrix = matrix * 10.0 ** generator.uniform(-4, 4, size)
     inner, outer = (CURVES[place] for place in generator.integers(0, len(CURVES), 2))
     frequency = float(generator.choice([1, 1, 1, 0.01, 30]))
     x = generator.normal(size=size) * of_x
     if generator.random() < 0.2:
         x[generator.integers(0, size)] = 0
-    if generator.random() < 0.2:
+    if generator.random() < 0.2 and not half:
         x = x * 10.0 ** generator.uniform(-3, 3, size)
     reduce = REDUCTIONS[generator.integers(0, len(REDUCTIONS))]
     matrix = matrix.astype(dtype)
@@ -124,9 +125,9 @@ def examine(seeds: range) -> tuple[Counter[str], Counter[str]]:
 
 
 def test_random_programs() -> None:
-    right, wrong = examine(range(70))
-    assert right["correct"] >= 65
-    assert wrong["wrong"] >= 55
+    right, wrong = examine(range(45))
+    assert right["correct"] >= 42
+    assert wrong["wrong"] >= 35
 
 
 @pytest.mark.soak
@@ -143,7 +144,7 @@ def test_one_wrong_entry_in_a_network_of_a_million_weights(dtype: type[np.floati
     generator = np.random.default_rng(0)
     sizes = (784, 1000, 200, 10)
     weights = {}
-    for number, (before, after) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for number, (before, after) in enumerate(pairwise(sizes)):
         matrix = generator.normal(size=(before, after)) / np.sqrt(before)
         weights[f"W{number}"] = matrix.astype(dtype)
         weights[f"b{number}"] = (0.1 * generator.normal(size=after)).astype(dtype)

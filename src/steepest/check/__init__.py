@@ -1,8 +1,11 @@
 """Check a gradient: is it that function's.
 
-``analytic`` calls the gradient under examination, ``compare`` compares it in one direction,
-``verdict`` holds the rules, ``localise`` finds the wrong entries, ``diagnosis`` says what the
-mistake is, ``report`` what a person reads, and ``gradient_check`` conducts them.
+``gradient_check`` is the door, ``examination`` says which comparisons are made and what follows.
+``directions`` says what is moved, ``compare`` compares in one direction, ``analytic`` calls the
+gradient, ``conditioning`` runs the function with rounding errors, and ``verdict`` holds the rules.
+``coverage`` knows what could have been missed, ``localise`` finds the wrong entries, ``plateau``
+the jumps of a function that is constant otherwise, ``diagnosis`` says what the mistake is, and
+``findings`` and ``report`` are what a person reads.
 """
 
 from steepest.check.gradient_check import check_gradient

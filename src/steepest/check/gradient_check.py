@@ -33,8 +33,8 @@ def check_gradient(
 
     There is no tolerance to choose: a gradient is wrong when it differs from the numerical one by
     more than the errors of both, and correct only when a relevant difference would have been seen.
-    Large parameters are examined along random directions, whose factors are no ±1, so that errors
-    cannot cancel; what disagrees is traced to its entries.
+    Large parameters are examined along random directions, whose factors are no ±1: the probability
+    that errors of several entries cancel is known. What disagrees is traced to its entries.
 
     Parameters
     ----------
@@ -47,14 +47,17 @@ def check_gradient(
         (steepest, by hand, PyTorch, JAX). By default, `steepest.grad` of f. For complex leaves it
         is ∂f/∂x - i ∂f/∂y.
     confidence : float
-        Probability with which random noise of f stays below what is counted on.
+        Probability with which noise, of f and of rounding, stays below what is counted on, and
+        with which an error as large as a typical entry is seen, whatever it is in other entries.
     tolerance : float, optional
         Accepted relative error, for functions that are themselves approximate (the result of an
         iteration that stops early, an adaptive solver).
     evaluations : int, optional
-        Most calls of f; what is not decided by then is "undecided".
+        Most calls of f. They are spent where they tell most, over all parameters; what is not
+        decided then is "undecided", with what is known. Given more calls than are needed, errors
+        too small to be seen otherwise are looked for in smaller groups of entries.
     seconds : float, optional
-        Most time, as for `evaluations`.
+        Most time, as for `evaluations`. No call of f that would not end in time is begun.
     seed : int
         Of the random directions; the same seed gives the same report.
     progress : bool, optional
@@ -63,8 +66,10 @@ def check_gradient(
     Returns
     -------
     GradientCheck
-        Its ``.verdict`` is "correct", "wrong", "kink" (f is not differentiable at x), "noisy" (f
-        does not repeat itself) or "undecided"; print it to read why.
+        Its ``.verdict`` is "correct", "wrong", "kink" (f is not differentiable at x, or constant
+        piece by piece), "noisy" (f does not repeat itself) or "undecided"; print it to read why.
+        ``.parameters[name].resolution`` and ``.miss_probability(size)`` say which errors would have
+        been seen.
 
     Raises
     ------

@@ -15,9 +15,6 @@ __all__ = ["GradientCheck", "ParameterCheck"]
 
 Index: TypeAlias = tuple[int, ...]
 
-# So many parameters are named in a sentence.
-NAMED = 6
-
 
 @dataclass(frozen=True, slots=True)
 class ParameterCheck:
@@ -178,17 +175,10 @@ class GradientCheck:
 
     def _certainty(self) -> list[str]:
         """Say what could have been missed where nothing was found."""
-        passed = [c for c in self.parameters.values() if c.ok and c.directions]
-        if not passed:
+        if not any(check.ok and check.directions for check in self.parameters.values()):
             return []
-        sizes = ", ".join(f"{c.name} {c.detectable:.0e}" for c in passed[:NAMED])
-        more = f" and {len(passed) - NAMED} more" if len(passed) > NAMED else ""
-        return [
-            "",
-            f"  bounds hold with a confidence of {self.confidence:.6g}. Errors of several entries,",
-            "  which could cancel, are missed with a probability of at most",
-            f"  {1 - self.confidence:.2g} from this size on: {sizes}{more}",
-        ]
+        scope = "the bounds hold, and errors of several entries that cancel are seen"
+        return ["", f"  with a confidence of {self.confidence:.6g}, {scope}"]
 
     def __repr__(self) -> str:
         return (
@@ -236,7 +226,9 @@ def _row(check: ParameterCheck) -> tuple[str, ...]:
     examined = ", ".join(parts) or "nothing"
     if np.isfinite(check.resolution) and check.ok and parts:
         least = f"{check.resolution:.0e}" if check.resolution > 0 else "any error"
-        examined += f"; would have seen {least} in an entry"
+        examined += f"; sees {least} in an entry"
+        if check.directions and np.isfinite(check.detectable):
+            examined += f", {check.detectable:.0e} if several cancel"
     numbers = (
         f"{value:.1e}" if np.isfinite(value) else "-" for value in (check.error, check.bound)
     )
