@@ -72,7 +72,7 @@ PERTURBED_RUNS = 4
 ILL_CONDITIONED = 30.0
 # A higher precision settles what the working one cannot, unless a comparison takes this long.
 SETTLING_CALLS = 22
-SETTLING_SECONDS = 20.0
+SETTLING_SECONDS = 5.0
 
 
 class Comparer:

@@ -177,8 +177,11 @@ class GradientCheck:
         """Say what could have been missed where nothing was found."""
         if not any(check.ok and check.directions for check in self.parameters.values()):
             return []
-        scope = "the bounds hold, and errors of several entries that cancel are seen"
-        return ["", f"  with a confidence of {self.confidence:.6g}, {scope}"]
+        return [
+            "",
+            "  detectable: error that would have been seen in one entry (in several that cancel),",
+            f"  with a confidence of {self.confidence:.6g}",
+        ]
 
     def __repr__(self) -> str:
         return (
@@ -189,7 +192,10 @@ class GradientCheck:
     def __str__(self) -> str:
         checks = list(self.parameters.values())
         failed = [check for check in checks if not check.ok]
-        header = ("parameter", "shape", "dtype", "verdict", "error", "bound", "examined")
+        header = (
+            *("parameter", "shape", "dtype", "verdict"),
+            *("error", "bound", "detectable", "examined"),
+        )
         rows = [header, *(_row(check) for check in checks)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
         table = [
@@ -224,15 +230,15 @@ def _row(check: ParameterCheck) -> tuple[str, ...]:
     if check.directions:
         parts.append(_plural(check.directions, "direction"))
     examined = ", ".join(parts) or "nothing"
+    detectable = "-"
     if np.isfinite(check.resolution) and check.ok and parts:
-        least = f"{check.resolution:.0e}" if check.resolution > 0 else "any error"
-        examined += f"; sees {least} in an entry"
+        detectable = f"{check.resolution:.0e}" if check.resolution > 0 else "any"
         if check.directions and np.isfinite(check.detectable):
-            examined += f", {check.detectable:.0e} if several cancel"
+            detectable += f" ({check.detectable:.0e})"
     numbers = (
         f"{value:.1e}" if np.isfinite(value) else "-" for value in (check.error, check.bound)
     )
-    return (check.name, shape, check.dtype, check.verdict, *numbers, examined)
+    return (check.name, shape, check.dtype, check.verdict, *numbers, detectable, examined)
 
 
 def _plural(count: int, noun: str) -> str:

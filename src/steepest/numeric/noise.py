@@ -96,7 +96,7 @@ class Noise:
         first = self._largest is None
         # The same point in both precisions: an inexact one would differ by the slope of f.
         direction = exact_direction(parameter, direction.astype(np.float64), working)
-        higher = function.affordable_higher(CALLS if first else 1)
+        higher = function.affordable_higher(CALLS)
         if higher is None:
             if first and not self.is_random:
                 self._record_variation(parameter, direction)
