@@ -5,10 +5,19 @@
 gradient, ``conditioning`` runs the function with rounding errors, and ``verdict`` holds the rules.
 ``coverage`` knows what could have been missed, ``localise`` finds the wrong entries, ``plateau``
 the jumps of a function that is constant otherwise, ``diagnosis`` says what the mistake is, and
-``findings`` and ``report`` are what a person reads.
+``findings`` and ``report`` are what a person reads. ``rules``
+checks each operation's derivative by itself.
 """
 
 from steepest.check.gradient_check import check_gradient
 from steepest.check.report import GradientCheck, ParameterCheck
+from steepest.check.rules import RuleCheck, RulesCheck, check_rules
 
-__all__ = ["GradientCheck", "ParameterCheck", "check_gradient"]
+__all__ = [
+    "GradientCheck",
+    "ParameterCheck",
+    "RuleCheck",
+    "RulesCheck",
+    "check_gradient",
+    "check_rules",
+]

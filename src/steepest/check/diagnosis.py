@@ -1,204 +1,136 @@
 """Say what is wrong with a gradient, if one simple mistake explains it.
 
-An explanation is offered only when it accounts for 99 % of the discrepancy: a looser rule invents
-patterns.
+An explanation is offered only when it accounts for 99 % of the discrepancy, and of several the
+simplest: a looser rule invents patterns. A mistake may be confined to a part of the array; then
+the entries outside of it must be right, and more of both kinds are measured to be sure.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
-
 import numpy as np
-from numpy.typing import NDArray
 
-from steepest.numeric.evaluate import Parameter
+from steepest.check.evidence import Coordinates, Evidence
+from steepest.check.mistakes import MISTAKES, Explanation
+from steepest.check.scopes import Mask, scopes
 
 __all__ = ["Evidence", "diagnose"]
 
-Floats: TypeAlias = NDArray[np.float64]
-
 EXPLAINED = 0.99
-# With a free constant, fewer entries would be explained by anything.
-ENOUGH_ENTRIES = 3
-CONSTANT_ACCURACY = 1e-4
-NEARLY_ONE = 1.01
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Evidence:
-    """Numerical derivatives of some coordinates.
-
-    Attributes
-    ----------
-    parameter : Parameter
-    analytic : ndarray, shape (coordinates,)
-        The whole gradient under examination.
-    coordinates : ndarray of int, shape (m,)
-        Where the numerical derivative is known.
-    numerical, bound : ndarray, shape (m,)
-    lengths : dict of int to str
-        Lengths that occur in the problem, and what they are lengths of.
-    """
-
-    parameter: Parameter
-    analytic: Floats
-    coordinates: NDArray[np.intp]
-    numerical: Floats
-    bound: Floats
-    lengths: dict[int, str]
+# The numerical errors may make up this part of the discrepancy.
+MOST_SLACK = 0.25
+SMALL = 64
+# Explanations with many numbers of their own give way to a simple one for a part of the array.
+COMPLEX = 2.0
+# A part of the array is believed in when so many entries in it are wrong, and so many others right.
+ENOUGH_WRONG = 2
+ENOUGH_RIGHT = 3
+CONFIRMED = 6
+CONFIRMED_OUTSIDE = 8
+# Most entries of a part that is wrong must be so, as far as they are known.
+MOSTLY_WRONG = 0.75
 
 
 def diagnose(evidence: Evidence) -> str:
-    """Return a sentence that explains the discrepancy, or an empty string."""
-    usable = np.isfinite(evidence.numerical) & np.isfinite(evidence.bound)
-    usable &= np.isfinite(evidence.analytic[evidence.coordinates])
-    if not usable.any():
+    """Return what probably happened and what to look at, or an empty string."""
+    evidence = evidence.usable()
+    if not evidence.here.size or not evidence.wrong.any():
         return ""
-    evidence = Evidence(
-        evidence.parameter,
-        evidence.analytic,
-        evidence.coordinates[usable],
-        evidence.numerical[usable],
-        evidence.bound[usable],
-        evidence.lengths,
-    )
-    here = evidence.analytic[evidence.coordinates]
-    discrepancy = float(np.linalg.norm(evidence.numerical - here))
+    found = _simplest(evidence)
+    if found is None and evidence.parameter.size <= SMALL:
+        evidence = evidence.extended(np.arange(evidence.parameter.size))
+        found = _simplest(evidence)
+    if found is not None and found.complexity < COMPLEX:
+        return _sentences(found.cause, found.look)
+    confined, explained = _confined(evidence)
+    if found is None or explained:
+        return confined
+    return _sentences(found.cause, found.look)
+
+
+def _sentences(cause: str, look: str) -> str:
+    return f"{cause}; {look}" if look else cause
+
+
+def _simplest(evidence: Evidence) -> Explanation | None:
+    """Return the simplest of the mistakes that explain the evidence."""
+    best: Explanation | None = None
+    for mistake in MISTAKES:
+        with np.errstate(all="ignore"):
+            for explanation in mistake(evidence):
+                if (best is None or explanation.complexity < best.complexity) and _explains(
+                    explanation
+                ):
+                    best = explanation
+    return best
+
+
+def _explains(explanation: Explanation) -> bool:
+    evidence = explanation.evidence
+    discrepancy = float(np.linalg.norm(evidence.numerical - evidence.here))
     slack = float(np.linalg.norm(evidence.bound))
-    for prediction, sentence in _hypotheses(evidence, here):
-        gap = np.abs(evidence.numerical - prediction)
-        left_over = float(np.linalg.norm(np.maximum(gap - evidence.bound, 0.0)))
-        # Small derivatives beside a large gradient are not explained by making it small.
-        explained = min(discrepancy, float(np.linalg.norm(evidence.numerical)) or discrepancy)
-        if left_over <= (1 - EXPLAINED) * explained and slack <= discrepancy / 4:
-            return sentence
-    return ""
+    left_over = float(np.linalg.norm(np.maximum(np.abs(explanation.gap) - explanation.bound, 0.0)))
+    # Small derivatives beside a large gradient are not explained by making it small.
+    explained = min(discrepancy, float(np.linalg.norm(evidence.numerical)) or discrepancy)
+    return left_over <= (1 - EXPLAINED) * explained and slack <= MOST_SLACK * discrepancy
 
 
-def _hypotheses(evidence: Evidence, here: Floats) -> Iterator[tuple[Floats, str]]:
-    """Yield what the numerical derivatives would be, and the mistake that this would show."""
-    numerical = evidence.numerical
-    parameter = evidence.parameter
-    if not here.any():
-        scope = "everywhere" if not evidence.analytic.any() else "there"
-        yield (
-            numerical,
-            (
-                f"the gradient is zero {scope}, but the function depends on {parameter.name}:"
-                " it is detached, or its part of the gradient is never written"
-            ),
-        )
-        return
-    yield -here, "the sign is flipped"
-    yield from _factors(evidence, here)
-    yield from _rearrangements(evidence)
-    if parameter.is_complex:
-        conjugate = np.where(evidence.coordinates % 2 == 1, -here, here)
-        yield (
-            conjugate,
-            ("it is the complex conjugate of the gradient: the convention is ∂f/∂x - i ∂f/∂y"),
-        )
-    yield from _scales_by_axis(evidence, here)
-    yield from _missing_terms(evidence, here)
-
-
-def _factors(evidence: Evidence, here: Floats) -> Iterator[tuple[Floats, str]]:
-    energy = float(here @ here)
-    if energy == 0:
-        return
-    factor = float(here @ evidence.numerical) / energy
-    if factor == 0:
-        return
-    name = _named_factor(factor, evidence.lengths)
-    if not name and here.size < ENOUGH_ENTRIES:
-        return
-    kind = "small" if abs(factor) > 1 else "large"
-    flipped = ", and its sign is flipped" if factor < 0 else ""
-    amount = max(abs(factor), 1 / abs(factor))
-    if name:
-        amount = round(amount)
-    digits = 8 if amount < NEARLY_ONE else 5
-    sentence = f"it is too {kind} by a constant factor of {amount:.{digits}g}{name}{flipped}"
-    yield factor * here, sentence
-
-
-def _named_factor(factor: float, lengths: dict[int, str]) -> str:
-    """Recognise a constant: 2, or a length of the problem, or an integer."""
-    amount = max(abs(factor), 1 / abs(factor))
-    nearest = round(amount)
-    if nearest < 2 or abs(amount - nearest) > min(CONSTANT_ACCURACY * nearest, 0.01):
-        return ""
-    if nearest == 2:
-        return " (the 2 of a square, or the ½ before it)"
-    meaning = lengths.get(nearest)
-    mean = "a mean taken for a sum, or a sum for a mean"
-    return f" ({meaning}: {mean}?)" if meaning else f" ({mean} over {nearest}?)"
-
-
-def _rearrangements(evidence: Evidence) -> Iterator[tuple[Floats, str]]:
-    parameter = evidence.parameter
-    if parameter.is_complex or not parameter.shape:
-        return
-    gradient = evidence.analytic.reshape(parameter.shape)
-    shape = parameter.shape
-    if len(shape) >= 2:
-        if shape[-1] == shape[-2]:
-            swapped = np.swapaxes(gradient, -1, -2).reshape(-1)
-            yield swapped[evidence.coordinates], "it is transposed"
-        reread = gradient.reshape(shape[::-1]).T.reshape(-1)
-        yield reread[evidence.coordinates], "its entries are in the order of the transposed array"
-    for axis, length in enumerate(shape):
-        if length < ENOUGH_ENTRIES:
+def _confined(evidence: Evidence) -> tuple[str, bool]:
+    """Look for a part of the array to which the mistake is confined; say if one explains it."""
+    known = evidence
+    for mask, name in scopes(evidence):
+        if not _fits(known, mask):
             continue
-        for shift in (1, -1):
-            shifted = np.roll(gradient, shift, axis=axis).reshape(-1)
-            yield (
-                shifted[evidence.coordinates],
-                f"it is shifted by one along axis {axis}: an index is off by one",
-            )
-        reverse = np.flip(gradient, axis=axis).reshape(-1)
-        yield reverse[evidence.coordinates], f"it is in reverse order along axis {axis}"
+        known = known.extended(_to_confirm(known, mask))
+        inside = mask[known.coordinates]
+        if not _fits(known, mask):
+            continue
+        wrong, right = known.wrong, ~known.wrong & (known.numerical != 0)
+        lone = mask.sum() == 1
+        if np.count_nonzero(wrong & inside) < (1 if lone else ENOUGH_WRONG):
+            continue
+        if np.count_nonzero(right & ~inside) < ENOUGH_RIGHT:
+            continue
+        found = _simplest(known.select(inside))
+        if found is not None and found.complexity < COMPLEX:
+            return _sentences(f"in {name} alone, {found.cause}", found.look), True
+        cause = f"only {name} is wrong" if lone else f"it is wrong in {name}, and right elsewhere"
+        look = "look for a boundary, a branch or a loop that treats this part differently"
+        return _sentences(cause, look), False
+    return _lone_entry(known), False
 
 
-def _scales_by_axis(evidence: Evidence, here: Floats) -> Iterator[tuple[Floats, str]]:
-    """Try a factor of its own for each index of an axis, where several entries share one."""
-    parameter = evidence.parameter
-    if parameter.is_complex or len(parameter.shape) < 2:
-        return
-    indices = np.unravel_index(evidence.coordinates, parameter.shape)
-    for axis in range(len(parameter.shape)):
-        prediction = np.zeros_like(here)
-        surplus = 0
-        for index in np.unique(indices[axis]):
-            places = indices[axis] == index
-            energy = float(here[places] @ here[places])
-            if energy > 0:
-                factor = float(here[places] @ evidence.numerical[places]) / energy
-                prediction[places] = factor * here[places]
-                wrong = np.abs(here - evidence.numerical) > evidence.bound
-                surplus += max(0, int(np.count_nonzero(places & wrong)) - 1)
-        if surplus >= ENOUGH_ENTRIES:
-            yield prediction, f"its scale is wrong along axis {axis}, by a factor for each index"
+def _fits(evidence: Evidence, mask: Mask) -> bool:
+    """Whether all that is wrong lies inside, and most of what lies inside is wrong."""
+    inside = mask[evidence.coordinates]
+    moving = (evidence.numerical != 0) | (evidence.here != 0)
+    wrong = evidence.wrong
+    if (wrong & ~inside).any() or mask.all():
+        return False
+    return bool(np.mean(wrong[inside & moving]) >= MOSTLY_WRONG)
 
 
-def _missing_terms(evidence: Evidence, here: Floats) -> Iterator[tuple[Floats, str]]:
-    if here.size < ENOUGH_ENTRIES:
-        return
-    gap = evidence.numerical - here
-    values = evidence.parameter.coordinates()[evidence.coordinates].astype(np.float64)
-    energy = float(values @ values)
-    if energy > 0 and np.ptp(np.abs(values)) > 0:
-        factor = float(values @ gap) / energy
-        if math.isfinite(factor):
-            yield (
-                here + factor * values,
-                (
-                    f"a term proportional to {evidence.parameter.name} is missing"
-                    f" ({factor:.4g} times it): a penalty on its squares?"
-                ),
-            )
-    offset = float(gap.mean())
-    yield here + offset, f"a constant of {offset:.4g} is missing from every entry"
+def _to_confirm(evidence: Evidence, mask: Mask) -> Coordinates:
+    """Choose entries in a part and outside of it to measure."""
+    generator = np.random.default_rng(0)
+    chosen = []
+    for where, count in ((mask, CONFIRMED), (~mask, CONFIRMED_OUTSIDE)):
+        places = np.flatnonzero(where)
+        known = int(np.count_nonzero(where[evidence.coordinates]))
+        missing = min(places.size, max(0, count - known))
+        chosen.append(generator.choice(places, missing, replace=False))
+    return np.concatenate(chosen).astype(np.intp)
+
+
+def _lone_entry(evidence: Evidence) -> str:
+    """Say so when a single entry is wrong, wherever it is."""
+    wrong = evidence.wrong
+    right = ~wrong & (evidence.numerical != 0)
+    if np.count_nonzero(wrong) != 1 or np.count_nonzero(right) < ENOUGH_RIGHT:
+        return ""
+    index = evidence.parameter.index(int(evidence.coordinates[wrong][0]))
+    place = f"{evidence.parameter.name}{list(index) if index else ''}"
+    look = "look for an index that is written twice, skipped, or meant for another entry"
+    found = _simplest(evidence.select(wrong))
+    if found is not None:
+        return _sentences(f"of the entries examined {place} alone is wrong: {found.cause}", look)
+    return _sentences(f"of the entries examined {place} alone is wrong", look)

@@ -28,6 +28,7 @@ from steepest.check.directions import (
     single_direction,
     without,
 )
+from steepest.check.evidence import arrays_read_by, lengths_of
 from steepest.check.findings import (
     Findings,
     describe_plateau,
@@ -543,16 +544,39 @@ class _Examination:
             return ""
         coordinates = [c.coordinate for c in known if c.coordinate is not None]
         moves = np.array([c.direction.moves[0] for c in known])
+        function, analytic = self._about.function, self._about.analytic
+        arrays = arrays_read_by(function.f)
         return diagnose(
             Evidence(
                 self._parameter,
-                self._about.analytic.coordinates(self._parameter),
+                analytic.coordinates(self._parameter),
                 np.array(coordinates, dtype=np.intp),
                 np.array([c.numerical for c in known]) / moves,
                 np.array([c.bound for c in known]) / np.abs(moves),
-                _lengths(self._about.function),
+                lengths_of(function.parameters, arrays),
+                self._measure,
+                {
+                    other.name: analytic.coordinates(other)
+                    for other in function.parameters
+                    if other is not self._parameter and other.position not in analytic.faults
+                },
+                arrays,
             )
         )
+
+    def _measure(self, coordinates: Coordinates) -> tuple[Floats, Floats]:
+        """Return the numerical derivatives at some coordinates, and their bounds."""
+        values = np.full(coordinates.size, np.nan)
+        bounds = np.full(coordinates.size, np.inf)
+        for place, coordinate in enumerate(coordinates):
+            direction = single_direction(int(coordinate), self._scales)
+            try:
+                found = self._about.comparer.compare(self._parameter, direction)
+            except BudgetSpentError:
+                break
+            values[place] = found.numerical / found.direction.moves[0]
+            bounds[place] = found.bound / abs(found.direction.moves[0])
+        return values, bounds
 
     def _not_finite(self, spent: str) -> ParameterCheck:
         """Conclude on a gradient with NaN or infinity: right only where f is singular."""
@@ -581,13 +605,3 @@ class _Examination:
 def _at(stage: Stage, steps: Iterator[None]) -> Iterator[Stage]:
     for _ in steps:
         yield stage
-
-
-def _lengths(function: Function) -> dict[int, str]:
-    """Lengths in the problem that a wrong factor may come from."""
-    lengths: dict[int, str] = {}
-    for parameter in function.parameters:
-        for axis, length in enumerate(parameter.shape):
-            lengths.setdefault(length, f"the length of axis {axis} of {parameter.name}")
-        lengths.setdefault(parameter.values.size, f"the size of {parameter.name}")
-    return lengths

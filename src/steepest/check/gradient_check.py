@@ -91,7 +91,7 @@ def check_gradient(
     >>> check_gradient(lambda x: np.sum(x**3), x, lambda x: 3 * x**2).verdict
     'correct'
     >>> report = check_gradient(lambda x: np.sum(x**3), x, lambda x: 2 * x**2)
-    >>> report.verdict, report.parameters["x"].diagnosis
+    >>> report.verdict, report.parameters["x"].diagnosis.partition(";")[0]
     ('wrong', 'it is too small by a constant factor of 1.5')
     """
     if not 0 < confidence < 1:
@@ -113,6 +113,13 @@ def check_gradient(
             name, (), "", "wrong", f"the gradient has a part {name}, which x does not have"
         )
         verdict = "wrong"
+    if verdict == "wrong":
+        # Rules are checked by this very function.
+        from steepest.check.rules import explained_by_rules
+
+        parameters = explained_by_rules(
+            parameters, f, x, None if own else gradient, seconds=seconds
+        )
     if own and verdict != "noisy":
         # Were the traced and the plain function two, their gradients would not be worth comparing.
         grad(f, shadow_run=True)(x)

@@ -46,7 +46,10 @@ class ParameterCheck:
     analytic, numerical : float
         The two derivatives compared.
     diagnosis : str
-        The mistake that explains the discrepancy; empty when none does.
+        The mistake that explains the discrepancy, and where to look; empty when none does.
+    operation : str
+        The operation whose derivative rule is wrong, when steepest differentiated the function and
+        one is; the reason says more.
     entries, directions : int
         How many entries were examined one by one, and how many random directions.
     wrong_entries : tuple of tuple of int
@@ -69,6 +72,7 @@ class ParameterCheck:
     diagnosis: str = ""
     entries: int = 0
     directions: int = 0
+    operation: str = ""
     coverage: float = 0.0
     confidence: float = 0.999
     wrong_entries: tuple[Index, ...] = ()

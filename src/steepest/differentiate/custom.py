@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from steepest.array import Array, value_type
-from steepest.errors import BadInputError, NotDifferentiableError
+from steepest.errors import BadInputError, NotDifferentiableError, SourceLine
 from steepest.ops.spec import Primitive, Traced, Value, bind
 from steepest.tree import Structure, flatten, unflatten
 
-__all__ = ["custom_gradient", "defvjp"]
+__all__ = ["CustomCall", "custom_call", "custom_gradient", "defvjp"]
 
 Pullback = Callable[[Value], Any]
+Rules = tuple[Callable[..., Any] | None, ...]
 
 
 def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,7 +56,7 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
         leaves, structure = flatten(args)
         if not any(isinstance(leaf, Traced) for leaf in leaves):
             return _call(function, args)[0]
-        return bind(_Call(function, structure).primitive(), leaves, {})
+        return bind(CustomCall(function, structure).primitive(), leaves, {})
 
     return differentiable
 
@@ -82,15 +84,30 @@ def defvjp(function: Callable[..., Any], *rules: Callable[..., Any] | None) -> C
     >>> grad(sine)(0.0)
     1.0
     """
+    return _Ruled(function, rules).differentiable
 
-    @custom_gradient
-    @functools.wraps(function)
-    def differentiable(*args: Any) -> Any:
+
+class _Ruled:
+    """A function with a rule for each argument, as `custom_gradient` takes it."""
+
+    def __init__(self, function: Callable[..., Any], rules: Rules) -> None:
+        functools.update_wrapper(self, function, updated=())
+        self._function = function
+        self.rules = rules
+        self.differentiable = custom_gradient(self)
+
+    def __call__(self, *args: Any) -> tuple[Value, Pullback]:
         traced = any(isinstance(each, Traced) for each in flatten(args)[0])
-        ans = differentiable(*args) if traced else function(*args)
-        return ans, lambda g: tuple(None if rule is None else rule(g, ans, *args) for rule in rules)
+        ans = self.differentiable(*args) if traced else self._function(*args)
+        return ans, lambda g: tuple(
+            None if rule is None else rule(g, ans, *args) for rule in self.rules
+        )
 
-    return differentiable
+
+def custom_call(primitive: Primitive) -> CustomCall | None:
+    """Return the call that a primitive was made for; None for the primitives of the op table."""
+    owner = getattr(primitive.evaluate, "__self__", None)
+    return owner if isinstance(owner, CustomCall) else None
 
 
 def _call(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Value, Pullback]:
@@ -111,18 +128,24 @@ def _call(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Value, Pul
     return result
 
 
-class _Call:
-    """One call of a function with a custom gradient."""
+class CustomCall:
+    """One call of a function with a custom gradient.
+
+    Attributes
+    ----------
+    function : callable
+        The user's, as it was given to `custom_gradient` or `defvjp`.
+    """
 
     def __init__(self, function: Callable[..., Any], structure: Structure) -> None:
-        self._function = function
+        self.function = function
         self._structure = structure
         self._made: tuple[Sequence[Value], Pullback] | None = None
 
     def primitive(self) -> Primitive:
         """Make what the call is recorded as; not held here, as a cycle would hold its values."""
         return Primitive(
-            self._function.__name__,
+            self.function.__name__,
             self._evaluate,
             infer=lambda *kinds: kinds[0],
             arguments="*xs",
@@ -131,8 +154,29 @@ class _Call:
             samples=lambda rng: (),
         )
 
+    def argument_of(self, leaf: int) -> int:
+        """Return which argument a leaf is in."""
+        remaining = leaf
+        for number, child in enumerate(self._structure.children):
+            if remaining < child.leaf_count:
+                return number
+            remaining -= child.leaf_count
+        raise IndexError(leaf)
+
+    def rule_line(self, argument: int) -> SourceLine | None:
+        """Find where the user wrote the rule by an argument; None where that is not Python."""
+        rule: Any = None
+        if isinstance(self.function, _Ruled):
+            rule = self.function.rules[argument]
+        elif self._made is not None:
+            rule = self._made[1]
+        code = getattr(inspect.unwrap(rule or self.function), "__code__", None)
+        if code is None:
+            return None
+        return SourceLine(code.co_filename, code.co_firstlineno, code.co_qualname)
+
     def _evaluate(self, *values: Value) -> Value:
-        value, pullback = _call(self._function, unflatten(self._structure, values))
+        value, pullback = _call(self.function, unflatten(self._structure, values))
         self._made = (values, pullback)
         return value
 
@@ -144,14 +188,14 @@ class _Call:
             for x, value in zip(xs, values, strict=True)
         ):
             # The recorded run was on plain values; an outer derivative needs one on traced ones.
-            _, pullback = _call(self._function, unflatten(self._structure, xs))
+            _, pullback = _call(self.function, unflatten(self._structure, xs))
         cotangents = pullback(g)
         children = self._structure.children
         if len(children) == 1 and (
             not isinstance(cotangents, tuple) or flatten(cotangents)[1] == children[0]
         ):
             cotangents = (cotangents,)
-        name = self._function.__name__
+        name = self.function.__name__
         if not isinstance(cotangents, tuple) or len(cotangents) != len(children):
             raise BadInputError(
                 f"the pullback of {name} must return a tuple of {len(children)} cotangents, one"
