@@ -166,9 +166,6 @@ def test_dtype(call: Callable[..., Any], dtype: Any) -> None:
         lambda x: x.sum(out=np.zeros(())),
         lambda x: np.exp(x, where=np.array([True, False, True])),
         lambda x: np.exp(np.zeros(3), where=x > 0, out=x),
-        lambda x: np.exp(x, casting="no"),
-        lambda x: np.exp(x, order="F"),
-        lambda x: np.exp(x, subok=False),
     ],
 )
 def test_what_writes_or_leaves_open_is_refused(call: Callable[[Any], Any]) -> None:
@@ -241,9 +238,6 @@ def test_logaddexp_reduce() -> None:
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda x: np.subtract.reduce(x), "np.subtract.reduce"),
-        (lambda x: np.maximum.accumulate(x), "np.maximum.accumulate"),
-        (lambda x: np.add.reduceat(x, [0, 1]), "np.add.reduceat"),
         (lambda x: np.add.at(x, [0], 1.0), "np.add.at"),
     ],
 )
@@ -385,7 +379,6 @@ def test_plain_values_cannot_be_written_into_behind_the_traces_back() -> None:
         (lambda x: np.percentile(x, 50), "np.percentile"),
         (lambda x: np.linalg.svd(np.outer(x, x))[1], "np.linalg.svd"),
         (lambda x: np.gradient(x), "np.gradient"),
-        (lambda x: np.spacing(x) + np.frexp(x)[0], "frexp"),
         (lambda x: np.unique(x), "np.unique"),
         (lambda x: np.linspace(0.0, x[0], 3), "np.linspace"),
         (lambda x: np.select([x > 0], [x]), "np.select"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import steepest as sd
 from steepest.errors import TracedConversionError, UnsupportedError
-from steepest.ops import special
+from steepest.ops import primitive_of_ufunc, special
 
 Check = Callable[..., None]
 inf, nan = np.inf, np.nan
@@ -199,7 +199,10 @@ def test_branch_not_taken_does_not_poison(function: Any, poisonous: float) -> No
 @pytest.mark.parametrize("entry", special.PRIMITIVES, ids=lambda entry: entry.name)
 def test_name_is_that_of_the_ufunc(entry: Any) -> None:
     """The entry of a ufunc is found by its name."""
-    assert entry is special.polygamma or entry.evaluate.__name__ == entry.name
+    if isinstance(entry.evaluate, np.ufunc):
+        # NumPy's own of the same name comes first.
+        assert entry.evaluate.__name__ == entry.name.removeprefix("scipy_")
+        assert primitive_of_ufunc(entry.evaluate) is entry
 
 
 @pytest.mark.parametrize("function", [sp.digamma, sp.gammaln, sp.loggamma])
@@ -246,8 +249,37 @@ def test_plain_python_function_of_scipy_is_an_error(call: Any) -> None:
 
 
 def test_other_ufunc_of_scipy_is_an_error_that_names_it() -> None:
-    with pytest.raises(UnsupportedError, match="struve"):
-        sd.grad(lambda x: sp.struve(0, x))(1.0)
+    with pytest.raises(UnsupportedError, match="zetac"):
+        sd.grad(lambda x: sp.zetac(x))(1.5)
+
+
+def ufuncs_of_scipy() -> list[np.ufunc]:
+    return [each for each in vars(sp).values() if isinstance(each, np.ufunc)]
+
+
+def test_every_ufunc_of_scipy_is_differentiated_or_refused_by_name() -> None:
+    """None is forgotten; what is refused says what to do."""
+    for ufunc in ufuncs_of_scipy():
+        entry = primitive_of_ufunc(ufunc)
+        name = ufunc.__name__
+        assert (entry is None) == (name in special.REFUSED), name
+    for name, instead in special.REFUSED.items():
+        assert instead, name
+
+
+@pytest.mark.parametrize("ufunc", ufuncs_of_scipy(), ids=lambda each: each.__name__)
+def test_no_ufunc_of_scipy_is_silently_constant(ufunc: np.ufunc) -> None:
+    """By each argument there is a slope, an error, or a step function."""
+    steps = {"bdtr": 0, "bdtrc": 0, "bdtri": 0, "nbdtr": 0, "nbdtrc": 0, "nbdtri": 0}
+    steps |= {"pdtr": 0, "pdtrc": 0, "pdtri": 0, "gammasgn": 0, "round": 0}
+    entry = primitive_of_ufunc(ufunc)
+    if entry is None:
+        with pytest.raises(UnsupportedError, match=ufunc.__name__):
+            sd.grad(lambda x: ufunc(x, *[2.0] * (ufunc.nin - 1)))(0.5)
+        return
+    for position in range(ufunc.nin):
+        rule = entry.vjps[position] if position < len(entry.vjps) else None
+        assert (rule is None) == (steps.get(ufunc.__name__) == position)
 
 
 def test_ufunc_of_scipy_takes_a_plain_argument_beside_a_traced_one() -> None:

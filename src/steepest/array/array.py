@@ -6,6 +6,7 @@ Operators and methods apply primitives; NumPy's functions and ufuncs reach the t
 
 from __future__ import annotations
 
+import math
 import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -286,11 +287,13 @@ class Array(Traced):
         return bind(_square, (self,), NO_STATIC) if other is self else _times(self, other)
 
     def __pow__(self, exponent: Value, modulo: None = None) -> Value:
+        if modulo is not None:
+            return NotImplemented
         # NumPy's own ``**`` takes these exact routes on arrays, and only there.
-        if type(exponent) in (int, float) and self._is_ndarray() and self.dtype.kind in "fc":
-            if exponent == 2:
+        if type(exponent) in (int, float) and self._is_ndarray() and self.dtype.kind in "bfc":
+            if exponent == 2 and (type(exponent) is int or self.dtype.kind != "b"):
                 return bind(_square, (self,), NO_STATIC)
-            if exponent == 0.5:
+            if exponent == 0.5 and self.dtype.kind != "b":
                 return bind(primitive("sqrt"), (self,), NO_STATIC)
             if exponent == -1 and self.dtype.kind == "f":
                 return bind(primitive("reciprocal"), (self,), NO_STATIC)
@@ -308,6 +311,18 @@ class Array(Traced):
 
     def __round__(self, digits: int | None = None) -> Value:
         return round(self._plain_value("round(…)"), digits)
+
+    def __floor__(self) -> int:
+        value: int = math.floor(self._plain_value("math.floor(…)"))
+        return value
+
+    def __ceil__(self) -> int:
+        value: int = math.ceil(self._plain_value("math.ceil(…)"))
+        return value
+
+    def __trunc__(self) -> int:
+        value: int = math.trunc(self._plain_value("math.trunc(…)"))
+        return value
 
     def _is_ndarray(self) -> bool:
         """Whether the plain value is an ndarray, and not a scalar."""

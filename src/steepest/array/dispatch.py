@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from steepest.array.array import NO_STATIC, Array, value_type
+from steepest.array.array import value_type
 from steepest.array.functions import FUNCTIONS, INSTEAD, PLAIN_FUNCTIONS
 from steepest.array.plain import plain_arguments
+from steepest.array.ufuncs import accumulate, apply_primitive, outer, reduce_one_by_one, reduceat
 from steepest.errors import UnsupportedError
-from steepest.ops import primitive_of_ufunc
-from steepest.ops.spec import Value, bind
+from steepest.ops import primitive_of_ufunc, refused_ufuncs
+from steepest.ops.spec import Value
 
 __all__ = ["apply_function", "apply_ufunc"]
 
@@ -24,7 +26,6 @@ _REDUCTIONS: dict[np.ufunc, Callable[..., Value]] = {
     np.logical_and: np.all,
     np.logical_or: np.any,
 }
-_DEFAULTS = {"where": True, "casting": "same_kind", "order": "K", "subok": True, "dtype": None}
 
 
 def apply_ufunc(
@@ -40,15 +41,11 @@ def apply_ufunc(
         )
     if method == "__call__":
         return _call_ufunc(ufunc, inputs, settings)
-    if method == "reduce":
-        return _reduce_ufunc(ufunc, *inputs, **settings)
-    if method == "accumulate" and ufunc is np.add:
-        (x, *rest) = inputs
-        axis = rest[0] if rest else settings.pop("axis", 0)
-        return np.cumsum(x, axis=axis, **settings)
     if method == "outer":
-        x, y = (np.copy(each) if isinstance(each, Array) else np.asarray(each) for each in inputs)
-        return _call_ufunc(ufunc, (np.reshape(x, x.shape + (1,) * y.ndim), y), settings)
+        return outer(ufunc, inputs, settings)
+    if method in _REDUCING and (ufunc.nin, ufunc.nout) == (2, 1):
+        _check_known(ufunc)
+        return _REDUCING[method](ufunc, *inputs, **settings)
     raise UnsupportedError(
         f"np.{ufunc.__name__}.{method} is not supported on a traced value",
         instead=f"np.{ufunc.__name__} itself, with axes added by np.expand_dims or indexing",
@@ -59,65 +56,59 @@ def _call_ufunc(ufunc: np.ufunc, inputs: tuple[Value, ...], settings: dict[str, 
     if "axes" in settings and ufunc in FUNCTIONS:
         return FUNCTIONS[ufunc](*inputs, **settings)
     primitive = primitive_of_ufunc(ufunc)
-    if primitive is None:
-        composite = FUNCTIONS.get(ufunc)
-        if composite is not None:
-            return composite(*inputs, **settings)
-        raise UnsupportedError(
-            f"the ufunc {ufunc.__name__} is not differentiated",
-            instead=INSTEAD.get(
-                ufunc.__name__,
-                "a formula of functions that are, or sd.custom_gradient around it",
-            ),
+    if primitive is not None:
+        return apply_primitive(ufunc, primitive, inputs, settings)
+    _check_known(ufunc)
+    return FUNCTIONS[ufunc](*inputs, **settings)
+
+
+def _check_known(ufunc: np.ufunc) -> None:
+    if ufunc in FUNCTIONS or primitive_of_ufunc(ufunc) is not None:
+        return
+    name = ufunc.__name__
+    if name.endswith(" (vectorized)"):
+        message = f"{name.removesuffix(' (vectorized)')}, by np.frompyfunc, is not differentiated"
+        instead: str | None = (
+            "the function itself, if it is written with NumPy; otherwise np.stack([function(each)"
+            " for each in x])"
         )
-    inputs = tuple(
-        each if isinstance(each, (Array, np.generic, int, float, complex)) else np.asarray(each)
-        for each in inputs
-    )
-    if settings:
-        dtype = settings.get("dtype")
-        refused = [
-            key
-            for key, value in settings.items()
-            if key != "dtype" and (key not in _DEFAULTS or value is not _DEFAULTS[key])
-        ]
-        if refused:
-            raise UnsupportedError(
-                f"np.{ufunc.__name__} with {refused[0]}= is not supported on a traced value",
-                instead="np.where(mask, result, other) for where=; astype for casting",
-            )
-        if dtype is not None:
-            inputs = _cast_inputs(ufunc, inputs, np.dtype(dtype))
-    # A ufunc gives NumPy scalars also for Python numbers, unlike the operator.
-    if all(value_type(each).weak for each in inputs):
-        first = inputs[0] if isinstance(inputs[0], Array) else np.asarray(inputs[0])
-        inputs = (first.astype(value_type(first).dtype), *inputs[1:])
-    return bind(primitive, inputs, NO_STATIC)
-
-
-def _cast_inputs(
-    ufunc: np.ufunc, inputs: tuple[Value, ...], dtype: np.dtype[Any]
-) -> tuple[Value, ...]:
-    """Cast the inputs to those of the loop that gives a dtype."""
-    types = [value_type(each) for each in inputs]
-    loop = ufunc.resolve_dtypes(
-        (*(each.promotion_type for each in types), *[None] * ufunc.nout),
-        signature=(*[None] * ufunc.nin, *[dtype] * ufunc.nout),
-    )
-    return tuple(
-        (each if isinstance(each, Array) else np.asarray(each)).astype(target)
-        for each, target in zip(inputs, loop[: ufunc.nin], strict=True)
+    else:
+        message = f"the ufunc {name} is not differentiated"
+        instead = refused_ufuncs().get(name) or INSTEAD.get(name)
+    raise UnsupportedError(
+        message,
+        instead=instead or "a formula of functions that are, or sd.custom_gradient around it",
     )
 
 
 def _reduce_ufunc(ufunc: np.ufunc, x: Value, axis: Any = 0, **settings: Any) -> Value:
     reduction = _REDUCTIONS.get(ufunc) or FUNCTIONS.get(ufunc.reduce)
+    if settings.get("where", True) is True:
+        settings.pop("where", None)
     if reduction is None:
-        raise UnsupportedError(
-            f"np.{ufunc.__name__}.reduce is not supported on a traced value",
-            instead="a loop over the axis, or a combination of np.sum, np.prod and np.max",
-        )
+        return reduce_one_by_one(ufunc, x, axis, **settings)
+    if settings.get("initial", 0) is None and 0 not in value_type(x).shape:
+        del settings["initial"]
     return reduction(x, axis=axis, **{k: v for k, v in settings.items() if v is not None})
+
+
+def _accumulate_ufunc(ufunc: np.ufunc, x: Value, axis: Any = 0, dtype: Any = None) -> Value:
+    running = {np.add: np.cumsum, np.multiply: np.cumprod}.get(ufunc)
+    if running is not None and value_type(x).ndim:
+        return running(x, axis=axis, dtype=dtype)
+    return accumulate(ufunc, x, axis, dtype)
+
+
+def _reduceat_ufunc(ufunc: np.ufunc, x: Value, indices: Any, *rest: Any, **settings: Any) -> Value:
+    return reduceat(ufunc, x, indices, *rest, **settings, reduction=partial(_reduce_ufunc, ufunc))
+
+
+_REDUCING: dict[str, Callable[..., Value]] = {
+    "reduce": _reduce_ufunc,
+    "accumulate": _accumulate_ufunc,
+    "reduceat": _reduceat_ufunc,
+}
+"""The methods of ufuncs of two arguments that run along axes."""
 
 
 def apply_function(

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from steepest.array.array import NO_STATIC, Array, value_type
+from steepest.array.ufuncs import apply_primitive
+from steepest.errors import UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Value, bind
 
@@ -29,30 +31,73 @@ def where(condition: Value, x: Value = _NO_VALUE, y: Value = _NO_VALUE, /) -> Va
 
 def clip(
     a: Value,
-    a_min: Value = None,
-    a_max: Value = None,
+    a_min: Value = _NO_VALUE,
+    a_max: Value = _NO_VALUE,
     out: None = None,
     *,
-    min: Value = None,  # noqa: A002  # NumPy's names
-    max: Value = None,  # noqa: A002
+    min: Value = _NO_VALUE,  # noqa: A002  # NumPy's names
+    max: Value = _NO_VALUE,  # noqa: A002
     **settings: Any,
 ) -> Value:
-    low = a_min if min is None else min
-    high = a_max if max is None else max
+    if a_min is _NO_VALUE and a_max is _NO_VALUE:
+        low = None if min is _NO_VALUE else min
+        high = None if max is _NO_VALUE else max
+    elif a_min is _NO_VALUE or a_max is _NO_VALUE:
+        missing = "a_min" if a_min is _NO_VALUE else "a_max"
+        raise TypeError(f"clip() missing 1 required positional argument: {missing!r}")
+    elif min is not _NO_VALUE or max is not _NO_VALUE:
+        raise ValueError(
+            "Passing `min` or `max` keyword argument when `a_min` and `a_max` are provided is"
+            " forbidden."
+        )
+    else:
+        low, high = a_min, a_max
     if out is not None:
         settings["out"] = out
-    if low is not None:
-        a = np.maximum(a, low, **settings)
-    if high is not None:
-        a = np.minimum(a, high, **settings)
-    return a
+    if low is None and high is None:
+        return np.positive(a, **settings)
+    if low is None:
+        return np.minimum(a, high, **settings)  # type: ignore[arg-type]  # not both are None
+    if high is None:
+        return np.maximum(a, low, **settings)
+    return np.minimum(np.maximum(a, low), high, **settings)
+
+
+def clip_ufunc(a: Value, low: Value, high: Value, **settings: Any) -> Value:
+    return np.minimum(np.maximum(a, low), high, **settings)
 
 
 def round_(a: Value, decimals: int = 0, out: None = None) -> Value:
-    from steepest.array.plain import plain_value
+    if out is not None:
+        raise UnsupportedError(
+            "np.round of a traced value with out=",
+            instead="use the result: y = np.round(x)",
+        )
+    return bind(primitive("round"), (a,), {"decimals": int(decimals)})
 
-    # Rounding is piecewise constant.
-    return np.round(plain_value(a, "np.round"), decimals, out=out)
+
+def fix(x: Value, out: None = None) -> Value:
+    return np.trunc(x, out=out)
+
+
+def sign(x: Value, **settings: Any) -> Value:
+    if value_type(x).dtype.kind == "c":
+        return apply_primitive(np.sign, primitive("complex_sign"), (x,), settings)
+    return apply_primitive(np.sign, primitive("sign"), (x,), settings)
+
+
+def heaviside(x: Value, at_zero: Value, **settings: Any) -> Value:
+    if not isinstance(at_zero, Array):
+        return apply_primitive(np.heaviside, primitive("heaviside"), (x, at_zero), settings)
+    kind = value_type(at_zero)
+    zero: Any = kind.dtype.type(0)
+    step = np.heaviside(x, zero.item() if kind.weak else zero, **settings)
+    return _scalar_or_array(np.where(np.equal(x, 0), at_zero, step))
+
+
+def _scalar_or_array(value: Value) -> Value:
+    """Make a scalar of an array without axes, as ufuncs do."""
+    return value if value_type(value).ndim else value[()]
 
 
 def real(val: Value) -> Value:
@@ -81,8 +126,24 @@ def angle(z: Value, deg: bool = False) -> Value:
 
 
 def sinc(x: Value) -> Value:
-    y = np.pi * np.where(x == 0, 1.0e-20, x)
-    return np.sin(y) / y
+    return bind(primitive("sinc"), (x,), NO_STATIC)
+
+
+def i0(x: Value) -> Value:
+    return bind(primitive("i0"), (x,), NO_STATIC)
+
+
+def frexp(x: Value) -> tuple[Value, Value]:
+    exponent = bind(primitive("frexp_exponent"), (x,), NO_STATIC)
+    return np.ldexp(x, -exponent), exponent
+
+
+def real_if_close(a: Value, tol: float = 100) -> Value:
+    if value_type(a).dtype.kind != "c":
+        return _same(a)
+    if tol > 1:
+        tol = tol * float(np.finfo(value_type(a).dtype).eps)
+    return np.real(a) if np.all(np.absolute(np.imag(a)) < tol) else _same(a)
 
 
 def modf(x: Value) -> tuple[Value, Value]:
@@ -97,12 +158,8 @@ def divmod_(x: Value, y: Value) -> tuple[Value, Value]:
     return np.floor_divide(x, y), np.remainder(x, y)
 
 
-def float_power(x: Value, y: Value) -> Value:
-    kind = np.result_type(value_type(x).dtype, value_type(y).dtype, np.float64)
-    base = x if isinstance(x, Array) else np.asarray(x)
-    exponent = y if isinstance(y, Array) else np.asarray(y)
-    return np.power(base.astype(kind), exponent.astype(kind))
-
+# What the method of an ndarray calls, which has no public name.
+_CLIP: np.ufunc = np._core.umath.clip  # type: ignore[attr-defined]
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.where: where,
@@ -113,7 +170,13 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.imag: imag,
     np.angle: angle,
     np.sinc: sinc,
+    np.i0: i0,
+    np.real_if_close: real_if_close,
+    np.fix: fix,
+    np.sign: sign,
+    np.heaviside: heaviside,
+    _CLIP: clip_ufunc,
     np.modf: modf,
+    np.frexp: frexp,
     np.divmod: divmod_,
-    np.float_power: float_power,
 }

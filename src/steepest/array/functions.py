@@ -69,6 +69,5 @@ PLAIN_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
 
 INSTEAD: dict[str, str] = {
     "copyto": "np.broadcast_to(value, shape) for np.full; np.where(mask, value, x) for a mask",
-    "frexp": "np.log2 for the magnitude",
 }
 """What to write for a function that is not differentiated."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from steepest.array.array import Array, value_type
-from steepest.errors import UnsupportedError
+from steepest.array.plain import plain_value
+from steepest.errors import NeedsValueError, UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Primitive, Value, bind
 
@@ -22,6 +25,8 @@ def normalized_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """Turn ``axis`` as NumPy takes it into a sorted tuple of axes counted from 0."""
     if axis is None:
         return tuple(range(ndim))
+    if ndim == 0 and not isinstance(axis, (tuple, list)) and axis in (0, -1):
+        return ()  # what NumPy lets pass
     axes = (axis,) if not isinstance(axis, (tuple, list)) else axis
     return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(tuple(axes), ndim)))
 
@@ -52,42 +57,56 @@ def _as_array(a: Value) -> Value:
     return a.astype(a.dtype) if isinstance(a, Array) and value_type(a).weak else a
 
 
-def sum_(
-    a: Value,
-    axis: Any = None,
-    dtype: Any = None,
-    out: None = None,
-    keepdims: Any = _NO_VALUE,
-    initial: Any = _NO_VALUE,
-    where: Any = _NO_VALUE,
-) -> Value:
-    refuse_out(out, "sum")
-    a = _as_array(a)
-    if dtype is not None and np.dtype(dtype) != value_type(a).dtype:
-        a = a.astype(dtype)
-    if where is not _NO_VALUE and where is not True:
-        a = np.where(where, a, np.zeros((), value_type(a).dtype))
-    total = _reduce(_sum, a, axis, keepdims)
-    return total if initial is _NO_VALUE else total + initial
+def _total(name: str, identity: int) -> Callable[..., Value]:
+    """Make np.sum or np.prod."""
+    plain, general = primitive(name), primitive(f"{name}_where")
+
+    def total(
+        a: Value,
+        axis: Any = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: Any = _NO_VALUE,
+        initial: Any = _NO_VALUE,
+        where: Any = _NO_VALUE,
+    ) -> Value:
+        refuse_out(out, name)
+        if where is _NO_VALUE:
+            where = True
+        # An initial value of None is as good as none: there is an identity.
+        started = initial is not _NO_VALUE and initial is not None
+        a = _as_array(a)
+        if dtype is None and where is True and not started:
+            return _reduce(plain, a, axis, keepdims)
+        kind = value_type(a)
+        _check_mask(where, kind.shape)
+        target = None if dtype is None else np.dtype(dtype)
+        if target is not None and kind.dtype.kind in "fc" and target.kind not in "fc":
+            # A whole number of each entry, of which none has a derivative.
+            a = a.astype(target)
+        first = initial if started else identity
+        if value_type(first).ndim:
+            raise ValueError("Input object to a reduction's initial must be a scalar")
+        static = {
+            "axis": normalized_axes(axis, kind.ndim),
+            "keepdims": keepdims is not _NO_VALUE and bool(keepdims),
+            "dtype": target,
+            "started": started,
+        }
+        mask = where if isinstance(where, (bool, Array)) else np.asarray(where)
+        return bind(general, (a, mask, first), static)
+
+    return total
 
 
-def prod(
-    a: Value,
-    axis: Any = None,
-    dtype: Any = None,
-    out: None = None,
-    keepdims: Any = _NO_VALUE,
-    initial: Any = _NO_VALUE,
-    where: Any = _NO_VALUE,
-) -> Value:
-    refuse_out(out, "prod")
-    a = _as_array(a)
-    if dtype is not None and np.dtype(dtype) != value_type(a).dtype:
-        a = a.astype(dtype)
-    if where is not _NO_VALUE and where is not True:
-        a = np.where(where, a, np.ones((), value_type(a).dtype))
-    product = _reduce(_prod, a, axis, keepdims)
-    return product if initial is _NO_VALUE else product * initial
+def _check_mask(where: Any, shape: tuple[int, ...]) -> None:
+    """Check that a mask does not make an array larger."""
+    mask = np.shape(where)
+    if mask and np.broadcast_shapes(mask, shape) != shape:
+        raise ValueError(
+            f"non-broadcastable operand with shape {mask} does not match the shape {shape} of what"
+            " is reduced"
+        )
 
 
 def _extremum(operation: Primitive, combine: np.ufunc, name: str) -> Callable[..., Value]:
@@ -101,20 +120,26 @@ def _extremum(operation: Primitive, combine: np.ufunc, name: str) -> Callable[..
     ) -> Value:
         refuse_out(out, name)
         a = _as_array(a)
-        if initial is _NO_VALUE:
+        if initial is _NO_VALUE or initial is None:
             if where is not _NO_VALUE and where is not True:
                 raise ValueError(
                     f"reduction operation '{combine.__name__}' does not have an identity, so to"
                     " use a where mask one has to specify 'initial'"
                 )
             return _reduce(operation, a, axis, keepdims)
-        if where is not _NO_VALUE and where is not True:
-            a = np.where(where, a, initial)
         kind = value_type(a)
+        if isinstance(initial, Array):
+            initial = initial.astype(kind.dtype, copy=False)
+        else:
+            initial = kind.dtype.type(initial)
+        if where is not _NO_VALUE and where is not True:
+            _check_mask(where, kind.shape)
+            a = np.where(where, a, initial)
         axes = normalized_axes(axis, kind.ndim)
         if any(kind.shape[each] == 0 for each in axes):
-            shape = value_type(np.sum(np.zeros(kind.shape), axis=axes)).shape
-            return np.broadcast_to(np.asarray(initial, kind.dtype), shape)
+            keep = keepdims is not _NO_VALUE and bool(keepdims)
+            shape = np.sum(np.zeros(kind.shape, bool), axis=axes, keepdims=keep).shape
+            return np.copy(np.broadcast_to(initial, shape))
         return combine(_reduce(operation, a, axis, keepdims), initial)
 
     return extremum
@@ -137,20 +162,43 @@ def mean(
             dtype = np.float64
         elif kind.dtype == np.float16:
             # NumPy adds half precision up in single precision.
-            dtype, target = np.float32, np.float16
+            dtype, target = np.float32, np.dtype(np.float16)
+    count = _count(a, axis, keepdims, where)
+    if _is_any(count == 0):
+        warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=2)
     total = np.sum(a, axis=axis, dtype=dtype, keepdims=keepdims, where=where)
-    result = total / _count(a, axis, keepdims, where)
-    return result if target is None else result.astype(target)
+    return _divide_by_count(total, count, target)
+
+
+def _divide_by_count(total: Value, count: Any, target: np.dtype[Any] | None = None) -> Value:
+    """Divide by a number of entries, rounding once."""
+    dtype = value_type(total).dtype
+    target = target or dtype
+    if isinstance(count, (int, float)):
+        with np.errstate(over="ignore"):
+            # NumPy divides in double precision; of real numbers that rounds no otherwise.
+            exact = dtype.kind == "f" and float(dtype.type(count)) == count
+        quotient = total / (count if exact else np.float64(count))
+    else:
+        quotient = total / count
+    return quotient.astype(target) if value_type(quotient).dtype != target else quotient
 
 
 def _count(a: Value, axis: Any, keepdims: Any, where: Any) -> Any:
     """Count the entries that a mean runs over: an int, or an array under a mask."""
     kind = value_type(a)
+    if axis is not None and not kind.ndim:
+        np.lib.array_utils.normalize_axis_tuple(axis, 0)
     if where is _NO_VALUE or where is True:
-        return int(np.prod([kind.shape[each] for each in normalized_axes(axis, kind.ndim)]))
+        return math.prod(kind.shape[each] for each in normalized_axes(axis, kind.ndim))
     mask = np.broadcast_to(where, kind.shape)
     keep = False if keepdims is _NO_VALUE else keepdims
     return np.sum(mask, axis=axis, keepdims=keep)
+
+
+def _is_any(condition: Any) -> bool:
+    """Whether a condition holds anywhere; where values are unknown, it is not said to."""
+    return not isinstance(condition, Array) and bool(np.any(condition))
 
 
 def var(
@@ -158,7 +206,7 @@ def var(
     axis: Any = None,
     dtype: Any = None,
     out: None = None,
-    ddof: float = 0,
+    ddof: Any = 0,
     keepdims: Any = _NO_VALUE,
     *,
     where: Any = _NO_VALUE,
@@ -167,35 +215,44 @@ def var(
 ) -> Value:
     refuse_out(out, "var")
     if correction is not _NO_VALUE:
+        if ddof != 0:
+            raise ValueError("ddof and correction can't be provided simultaneously.")
         ddof = correction
     kind = value_type(a)
-    target = None
-    if dtype is None:
-        if kind.dtype.kind in "iub":
-            dtype = np.float64
-        elif kind.dtype == np.float16:
-            dtype, target = np.float32, np.float16
-    if dtype is not None and isinstance(a, Array):
-        a = a.astype(dtype)
-    center = np.mean(a, axis=axis, keepdims=True, where=where) if mean is _NO_VALUE else mean
-    deviation = a - center
-    square = (
-        np.real(deviation * np.conj(deviation))
-        if value_type(deviation).dtype.kind == "c"
-        else deviation * deviation
-    )
-    total = np.sum(square, axis=axis, keepdims=keepdims, where=where)
     count = _count(a, axis, keepdims, where)
+    if _is_any(ddof >= count):
+        warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=2)
+    if dtype is None and kind.dtype.kind in "iub":
+        dtype = np.dtype(np.float64)
+    if mean is _NO_VALUE or mean is None:
+        total = np.sum(a, axis=axis, dtype=dtype, keepdims=True, where=where)
+        each = count if isinstance(count, int) else _count(a, axis, True, where)
+        mean = _divide_by_count(total, each)
+    deviation = a - mean
+    if value_type(deviation).dtype.kind == "c":
+        square = np.square(np.real(deviation)) + np.square(np.imag(deviation))
+    else:
+        square = np.square(deviation)
+    total = np.sum(square, axis=axis, dtype=_real_dtype(dtype), keepdims=keepdims, where=where)
     degrees = max(count - ddof, 0) if isinstance(count, int) else np.maximum(count - ddof, 0)
-    result = total / degrees
-    return result if target is None else result.astype(target)
+    return _divide_by_count(total, degrees)
+
+
+def _real_dtype(dtype: Any) -> Any:
+    return None if dtype is None else np.dtype(dtype)
 
 
 def std(a: Value, axis: Any = None, dtype: Any = None, out: None = None, **settings: Any) -> Value:
     refuse_out(out, "std")
-    if "keepdims" not in settings and "ddof" not in settings:
-        return np.sqrt(np.var(a, axis=axis, dtype=dtype, **settings))
     return np.sqrt(np.var(a, axis=axis, dtype=dtype, **settings))
+
+
+def count_nonzero(a: Value, axis: Any = None, *, keepdims: bool = False) -> Value:
+    try:
+        plain = plain_value(a, "np.count_nonzero")
+    except NeedsValueError:
+        return np.sum(np.not_equal(a, 0), axis=axis, keepdims=keepdims)
+    return np.count_nonzero(plain, axis=axis, keepdims=keepdims)
 
 
 def cumsum(a: Value, axis: Any = None, dtype: Any = None, out: None = None) -> Value:
@@ -203,7 +260,8 @@ def cumsum(a: Value, axis: Any = None, dtype: Any = None, out: None = None) -> V
     a = _as_array(a)
     if dtype is not None and np.dtype(dtype) != value_type(a).dtype:
         a = a.astype(dtype)
-    if axis is None:
+    if axis is None or not value_type(a).ndim:
+        normalized_axes(axis, value_type(a).ndim)
         a, axis = np.ravel(np.copy(a)), 0
     (axis,) = normalized_axes(int(axis), value_type(a).ndim)
     return bind(primitive("cumsum"), (a,), {"axis": axis})
@@ -222,6 +280,7 @@ def _truth(name: str) -> Callable[..., Value]:
     ) -> Value:
         refuse_out(out, name)
         if where is not _NO_VALUE and where is not True:
+            _check_mask(where, value_type(a).shape)
             neutral = name == "all"
             a = np.where(where, np.not_equal(a, 0), neutral)
         return _reduce(operation, a, axis, keepdims)
@@ -237,7 +296,7 @@ def _argument(name: str) -> Callable[..., Value]:
     ) -> Value:
         refuse_out(out, name)
         if axis is not None:
-            (axis,) = normalized_axes(int(axis), value_type(a).ndim)
+            (axis,) = normalized_axes(int(axis), value_type(a).ndim) or (None,)
         static = {"axis": axis, "keepdims": keepdims is not _NO_VALUE and bool(keepdims)}
         return bind(operation, (a,), static)
 
@@ -262,14 +321,13 @@ def log_sum_exp(
     return result if initial is None else np.logaddexp(result, initial)
 
 
-_sum = primitive("sum")
-_prod = primitive("prod")
 _max = _extremum(primitive("max"), np.maximum, "max")
 _min = _extremum(primitive("min"), np.minimum, "min")
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
-    np.sum: sum_,
-    np.prod: prod,
+    np.sum: _total("sum", 0),
+    np.prod: _total("prod", 1),
+    np.count_nonzero: count_nonzero,
     np.max: _max,
     np.amax: _max,
     np.min: _min,

@@ -26,7 +26,7 @@ from steepest.ops import (
 )
 from steepest.ops.spec import Primitive
 
-__all__ = ["PRIMITIVES", "all_primitives", "primitive", "primitive_of_ufunc"]
+__all__ = ["PRIMITIVES", "all_primitives", "primitive", "primitive_of_ufunc", "refused_ufuncs"]
 
 PRIMITIVES: dict[str, Primitive] = {
     entry.name: entry
@@ -65,13 +65,32 @@ def _special() -> dict[str, Primitive]:
     return {entry.name: entry for entry in special.PRIMITIVES}
 
 
+_DEPENDING_ON_ARGUMENTS = (np.sign, np.heaviside)
+"""Ufuncs with a derivative for some of their arguments: their primitive is chosen in `array`."""
+
+
 @cache
 def primitive_of_ufunc(ufunc: np.ufunc) -> Primitive | None:
-    """Find the primitive that stands for a ufunc of NumPy or SciPy."""
+    """Find the primitive that always stands for a ufunc of NumPy or SciPy."""
     name = ufunc.__name__
     entry = PRIMITIVES.get(name)
     if entry is not None and getattr(np, name, None) is ufunc:
-        return entry
+        return None if ufunc in _DEPENDING_ON_ARGUMENTS else entry
     # A ufunc of another library with a name of SciPy's is not SciPy's.
-    entry = _special().get(name)
-    return entry if entry is not None and entry.evaluate is ufunc else None
+    return _special_ufuncs().get(ufunc)
+
+
+@cache
+def _special_ufuncs() -> dict[np.ufunc, Primitive]:
+    return {
+        entry.evaluate: entry
+        for entry in _special().values()
+        if isinstance(entry.evaluate, np.ufunc)
+    }
+
+
+def refused_ufuncs() -> dict[str, str]:
+    """Return what to write for the ufuncs of SciPy that are not differentiated, by their names."""
+    from steepest.ops import special
+
+    return special.REFUSED

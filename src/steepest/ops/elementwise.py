@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -45,9 +46,32 @@ def _nonzero(x: Value) -> Value:
     return np.where(x == 0, 1, x)
 
 
+def _is_complex(x: Value) -> bool:
+    return isinstance(x, complex) or getattr(x, "dtype", np.dtype(float)).kind == "c"
+
+
+def _phase(x: Value) -> Value:
+    """``x / |x|``, and 0 at 0; unlike ``np.sign`` it is differentiated by complex numbers."""
+    return x / _nonzero(np.absolute(x)) if _is_complex(x) else np.sign(x)
+
+
 def _hypotenuse_over_one(x: Value) -> Value:
     """√(1 + x²), by np.hypot where it can: x² may overflow."""
-    return np.sqrt(1 + x * x) if x.dtype.kind == "c" else np.hypot(1, x)
+    return np.sqrt(1 - 1j * x) * np.sqrt(1 + 1j * x) if _is_complex(x) else np.hypot(1, x)
+
+
+def _arctan_slope(x: Value) -> Value:
+    if _is_complex(x):
+        return 1 / (1 - 1j * x) / (1 + 1j * x)
+    # x² may overflow long before its reciprocal underflows.
+    inverse = 1 / np.hypot(1, x)
+    return inverse * inverse
+
+
+def _over_square(x: Value, radius: Value) -> Value:
+    """``x / radius²`` for ``|x| ≤ radius``, and 0 where the radius is infinite or 0."""
+    radius = np.where(np.isinf(radius), 1, _nonzero(radius))
+    return np.where(np.isinf(x), 0, x / radius / radius)
 
 
 def _larger(g: Value, x: Value, y: Value) -> Value:
@@ -97,6 +121,12 @@ ARITHMETIC = (
         lambda x, ans: scale(np.log(x), ans),
         domain=[POSITIVE, REAL],
     ),
+    elementwise(
+        np.float_power,
+        _power_by_base,
+        lambda x, ans: scale(np.log(x), ans),
+        domain=[POSITIVE, REAL],
+    ),
     # Python's operator on NumPy scalars rounds otherwise than the ufunc does.
     elementwise(
         np.power,
@@ -113,11 +143,14 @@ ARITHMETIC = (
         domain=[(0.1, 0.9), (1.0, 2.0)],
         operator=operator.mod,
     ),
-    elementwise(np.fmod, 1, lambda x, y: -np.trunc(x / y), domain=[(-0.9, -0.1), (1.0, 2.0)]),
+    # The quotient is an integer, and x / y rounds across integers.
+    elementwise(
+        np.fmod, 1, lambda x, y, ans: -np.rint((x - ans) / y), domain=[(-0.9, -0.1), (1.0, 2.0)]
+    ),
     elementwise(np.negative, -1, domain=[REAL], operator=operator.neg),
     elementwise(np.positive, 1, domain=[REAL], operator=operator.pos),
     # The derivative of a complex modulus, g · conj(x) / |x|, holds for the real one too.
-    elementwise(np.absolute, lambda x: np.conj(np.sign(x)), domain=[POSITIVE], operator=abs),
+    elementwise(np.absolute, lambda x: np.conj(_phase(x)), domain=[POSITIVE], operator=abs),
     elementwise(np.fabs, lambda x: np.sign(x), domain=[POSITIVE]),
     elementwise(np.square, lambda x: 2 * x, domain=[REAL]),
     elementwise(np.reciprocal, lambda ans: -ans * ans, domain=[POSITIVE]),
@@ -128,6 +161,8 @@ ARITHMETIC = (
         domain=[POSITIVE, POSITIVE],
     ),
     elementwise(np.conjugate, lambda g: np.conj(g), domain=[REAL]),
+    # As close to its argument as can be.
+    elementwise(np.nextafter, 1, None, domain=[REAL, REAL]),
 )
 
 EXPONENTIAL = (
@@ -135,11 +170,11 @@ EXPONENTIAL = (
     elementwise(np.exp2, lambda ans: ans * math.log(2), domain=[REAL]),
     elementwise(np.expm1, lambda x: np.exp(x), domain=[REAL]),
     elementwise(np.log, lambda x: 1 / x, domain=[POSITIVE]),
-    elementwise(np.log2, lambda x: 1 / (x * math.log(2)), domain=[POSITIVE]),
-    elementwise(np.log10, lambda x: 1 / (x * math.log(10)), domain=[POSITIVE]),
+    elementwise(np.log2, lambda x: (1 / math.log(2)) / x, domain=[POSITIVE]),
+    elementwise(np.log10, lambda x: (1 / math.log(10)) / x, domain=[POSITIVE]),
     elementwise(np.log1p, lambda x: 1 / (1 + x), domain=[UNIT]),
     elementwise(np.sqrt, lambda ans: 0.5 / ans, domain=[POSITIVE]),
-    elementwise(np.cbrt, lambda ans: 1 / (3 * ans * ans), domain=[POSITIVE]),
+    elementwise(np.cbrt, lambda ans: (1 / 3) / ans / ans, domain=[POSITIVE]),
     elementwise(
         np.logaddexp,
         lambda x, y, ans: _share_of_sum(np.exp, x, y, ans),
@@ -158,13 +193,13 @@ TRIGONOMETRIC = (
     elementwise(np.sin, lambda x: np.cos(x), domain=[REAL]),
     elementwise(np.cos, lambda x: -np.sin(x), domain=[REAL]),
     elementwise(np.tan, lambda ans: 1 + ans * ans, domain=[(-1.2, 1.2)]),
-    elementwise(np.arcsin, lambda x: 1 / np.sqrt((1 - x) * (1 + x)), domain=[UNIT]),
-    elementwise(np.arccos, lambda x: -1 / np.sqrt((1 - x) * (1 + x)), domain=[UNIT]),
-    elementwise(np.arctan, lambda x: 1 / (1 + x * x), domain=[REAL]),
+    elementwise(np.arcsin, lambda x: 1 / (np.sqrt(1 - x) * np.sqrt(1 + x)), domain=[UNIT]),
+    elementwise(np.arccos, lambda x: -1 / (np.sqrt(1 - x) * np.sqrt(1 + x)), domain=[UNIT]),
+    elementwise(np.arctan, _arctan_slope, domain=[REAL]),
     elementwise(
         np.arctan2,
-        lambda x, y: y / _nonzero(x * x + y * y),
-        lambda x, y: -x / _nonzero(x * x + y * y),
+        lambda x, y: _over_square(y, np.hypot(x, y)),
+        lambda x, y: -_over_square(x, np.hypot(x, y)),
         domain=[REAL, POSITIVE],
     ),
     elementwise(
@@ -181,8 +216,9 @@ TRIGONOMETRIC = (
     elementwise(np.cosh, lambda x: np.sinh(x), domain=[REAL]),
     elementwise(np.tanh, lambda ans: (1 - ans) * (1 + ans), domain=[REAL]),
     elementwise(np.arcsinh, lambda x: 1 / _hypotenuse_over_one(x), domain=[REAL]),
-    elementwise(np.arccosh, lambda x: 1 / np.sqrt((x - 1) * (x + 1)), domain=[(1.2, 3.0)]),
-    elementwise(np.arctanh, lambda x: 1 / ((1 - x) * (1 + x)), domain=[UNIT]),
+    # One root of the product would overflow, and be of the other sign for half the plane.
+    elementwise(np.arccosh, lambda x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)), domain=[(1.2, 3.0)]),
+    elementwise(np.arctanh, lambda x: 1 / (1 - x) / (1 + x), domain=[UNIT]),
 )
 
 EXTREMA = (
@@ -240,7 +276,87 @@ PIECEWISE_CONSTANT = (
     elementwise(np.logical_or, None, None, domain=[REAL, REAL]),
     elementwise(np.logical_xor, None, None, domain=[REAL, REAL]),
     elementwise(np.heaviside, None, None, domain=[REAL, REAL]),
-    elementwise(np.nextafter, None, None, domain=[REAL, REAL]),
+)
+
+
+def _turn(direction: Value, x: Value) -> Value:
+    """``i Im(direction) / |x|``: only what is across the direction of x turns its sign."""
+    if not _is_complex(x):
+        return np.zeros_like(direction)
+    return scale(np.imag(direction) * 1j, 1 / _nonzero(np.absolute(x)))
+
+
+complex_sign = Primitive(
+    "complex_sign",
+    np.sign,
+    infer=partial(ufunc_type, np.sign),
+    vjps=(lambda g, x, ans: scale(_turn(scale(g, ans), x), np.conj(ans)),),
+    jvp=(lambda t, x, ans: scale(_turn(scale(t, np.conj(ans)), x), ans),),
+    broadcasts=True,
+    samples=lambda rng: elementwise_samples(rng, [POSITIVE]),
+)
+"""``np.sign`` of complex numbers, x / |x|, which is no step function."""
+
+frexp_exponent = Primitive(
+    "frexp_exponent",
+    lambda x: np.frexp(x)[1],
+    infer=lambda x: ArrayType(x.shape, np.frexp.resolve_dtypes((x.promotion_type, None, None))[2]),
+    broadcasts=True,
+    samples=lambda rng: elementwise_samples(rng, [REAL]),
+)
+"""The second result of ``np.frexp``."""
+
+round_ = Primitive(
+    "round",
+    np.round,
+    infer=lambda x, decimals: ArrayType(x.shape, np.round(np.ones(1, x.dtype), decimals).dtype),
+    broadcasts=True,
+    samples=lambda rng: [
+        Sample(each.args, {"decimals": decimals})
+        for decimals in (0, 2, -1)
+        for each in elementwise_samples(rng, [REAL])
+    ],
+)
+
+
+def _sinc_slope(x: Value, ans: Value) -> Value:
+    """``(cos(πx) - sinc(x)) / x``, by its series where the two terms cancel."""
+    small = np.absolute(x) < 0.3
+    away = np.where(small, 1, x)
+    angle = math.pi * np.where(small, x, 0)
+    squared = angle * angle
+    series: Value = 0.0
+    # Σ (-1)^k 2k (πx)^(2k-1) / (2k+1)!, from the last term that counts.
+    for k in range(10, 0, -1):
+        series = (-1) ** k * 2 * k / math.factorial(2 * k + 1) + squared * series
+    direct = (np.cos(math.pi * away) - np.where(small, 0, ans)) / away
+    return np.where(small, math.pi * angle * series, direct)
+
+
+def _bessel_i1(x: Value) -> Value:
+    from scipy.special import i1
+
+    return i1(x)
+
+
+def _floating_type(function: Callable[[Value], Value]) -> Callable[[ArrayType], ArrayType]:
+    return lambda x: ArrayType(x.shape, function(np.ones(1, x.dtype)).dtype)
+
+
+NOT_UFUNCS = tuple(
+    Primitive(
+        function.__name__,
+        function,
+        infer=_floating_type(function),
+        vjps=(rule,),
+        jvp=(rule,),
+        broadcasts=True,
+        samples=lambda rng: elementwise_samples(rng, [REAL]),
+    )
+    for function, rule in (
+        (np.sinc, lambda g, x, ans: scale(g, _sinc_slope(x, ans))),
+        (np.i0, lambda g, x: scale(g, _bessel_i1(x))),
+    )
 )
 
 
@@ -264,6 +380,9 @@ INTEGER = tuple(
         (np.left_shift, operator.lshift),
         (np.right_shift, operator.rshift),
         (np.invert, operator.invert),
+        (np.gcd, np.gcd),
+        (np.lcm, np.lcm),
+        (np.bitwise_count, np.bitwise_count),
     )
 )
 
@@ -381,6 +500,10 @@ PRIMITIVES = (
     *PIECEWISE_CONSTANT,
     *INTEGER,
     *COMPLEX,
+    *NOT_UFUNCS,
+    complex_sign,
+    frexp_exponent,
+    round_,
     SCALE,
     where,
     cast,

@@ -6,6 +6,7 @@ The static argument ``axis`` is always a tuple of axes counted from 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,95 @@ def _prod_jvp(t: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
     return np.sum(each, axis=axis, keepdims=keepdims)
 
 
+# Sums and products under a mask, in a dtype of their own, or from an initial value on: what NumPy
+# adds up together rounds otherwise than the parts one after the other. Where nothing is `started`,
+# the initial value is the identity.
+
+
+def _totalled(ufunc: np.ufunc) -> Callable[..., Value]:
+    def total(
+        x: Value,
+        condition: Value,
+        initial: Value,
+        axis: Axis,
+        keepdims: bool,
+        dtype: np.dtype[Any] | None,
+        started: bool,
+    ) -> Value:
+        settings = {"initial": initial} if started else {}
+        return ufunc.reduce(
+            x, axis=axis, dtype=dtype, keepdims=keepdims, where=condition, **settings
+        )
+
+    return total
+
+
+def _total_type(
+    x: ArrayType,
+    condition: ArrayType,
+    initial: ArrayType,
+    axis: Axis,
+    keepdims: bool,
+    dtype: np.dtype[Any] | None,
+    started: bool,
+) -> ArrayType:
+    return ArrayType(
+        _reduced_shape(x.shape, axis, keepdims), _sum_dtype(x.dtype) if dtype is None else dtype
+    )
+
+
+def _sum_where_vjp(
+    g: Value, x_type: ArrayType, condition: Value, axis: Axis, keepdims: bool
+) -> Value:
+    return np.where(condition, _spread(g, x_type.shape, axis, keepdims), 0)
+
+
+def _sum_where_jvp(t: Value, condition: Value, axis: Axis, keepdims: bool) -> Value:
+    return np.sum(np.where(condition, t, 0), axis=axis, keepdims=keepdims)
+
+
+def _initial_vjp(g: Value) -> Value:
+    return np.sum(g)
+
+
+def _initial_jvp(t: Value, ans: Value) -> Value:
+    return broadcast(t, shape=np.shape(ans))
+
+
+def _prod_where_vjp(
+    g: Value, x: Value, condition: Value, initial: Value, axis: Axis, keepdims: bool
+) -> Value:
+    factors = np.where(condition, x, 1)
+    return np.where(condition, _prod_vjp(scale(g, initial), factors, axis, keepdims), 0)
+
+
+def _prod_where_jvp(
+    t: Value, x: Value, condition: Value, initial: Value, axis: Axis, keepdims: bool
+) -> Value:
+    factors = np.where(condition, x, 1)
+    return scale(_prod_jvp(np.where(condition, t, 0), factors, axis, keepdims), initial)
+
+
+def _prod_initial_vjp(g: Value, x: Value, condition: Value, axis: Axis, keepdims: bool) -> Value:
+    return np.sum(scale(g, np.prod(np.where(condition, x, 1), axis=axis, keepdims=keepdims)))
+
+
+def _prod_initial_jvp(t: Value, x: Value, condition: Value, axis: Axis, keepdims: bool) -> Value:
+    return scale(t, np.prod(np.where(condition, x, 1), axis=axis, keepdims=keepdims))
+
+
+def _total_samples(identity: int, rng: np.random.Generator) -> Iterator[Sample]:
+    for sample in _samples(rng):
+        (x,) = sample.args
+        for started in (True, False):
+            mask = rng.random(np.shape(x)) < 0.6
+            initial = rng.uniform(0.5, 2) if started else identity
+            yield Sample((x, mask, initial), {**sample.static, "dtype": None, "started": started})
+    x, row = rng.uniform(0.5, 2, (2, 3)), np.array([True, False, True])
+    static = {"axis": (0, 1), "keepdims": False, "dtype": np.dtype(np.longdouble), "started": True}
+    yield Sample((x, row, 1.5), static)
+
+
 def _softmax(x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
     ans = _spread(ans, np.shape(x), axis, keepdims)
     # -inf - (-inf): none of the terms counts more than another, and all count nothing.
@@ -191,6 +281,17 @@ def _cumulative_product_vjp(g: Value, x: Value, ans: Value, axis: int) -> Value:
 
 def _cumulative_product_jvp(t: Value, x: Value, ans: Value, axis: int) -> Value:
     return _linear_recurrence(x, scale(t, _delayed(ans, axis)), axis)
+def _segments_type(x: ArrayType, indices: tuple[int, ...], axis: int) -> ArrayType:
+    shape = (*x.shape[:axis], len(indices), *x.shape[axis + 1 :])
+    return ArrayType(shape, _sum_dtype(x.dtype))
+
+
+def _segments_vjp(g: Value, x_type: ArrayType, indices: tuple[int, ...], axis: int) -> Value:
+    """Repeat each sum's cotangent over its segment; the segments follow each other."""
+    length = x_type.shape[axis]
+    repeated = np.repeat(g, np.diff((*indices, length)), axis=axis)
+    head = (*x_type.shape[:axis], indices[0], *x_type.shape[axis + 1 :])
+    return np.concatenate([np.zeros(head, g.dtype), repeated], axis=axis)
 
 
 def _argument_type(x: ArrayType, axis: int | None, keepdims: bool) -> ArrayType:
@@ -237,6 +338,24 @@ PRIMITIVES = (
         samples=_samples,
     ),
     Primitive(
+        "sum_where",
+        _totalled(np.add),
+        infer=_total_type,
+        arguments="x condition initial",
+        vjps=(_sum_where_vjp, None, _initial_vjp),
+        jvp=(_sum_where_jvp, None, _initial_jvp),
+        samples=partial(_total_samples, 0),
+    ),
+    Primitive(
+        "prod_where",
+        _totalled(np.multiply),
+        infer=_total_type,
+        arguments="x condition initial",
+        vjps=(_prod_where_vjp, None, _prod_initial_vjp),
+        jvp=(_prod_where_jvp, None, _prod_initial_jvp),
+        samples=partial(_total_samples, 1),
+    ),
+    Primitive(
         "log_sum_exp",
         np.logaddexp.reduce,
         infer=_reduction_type(_log_sum_exp_dtype),
@@ -268,6 +387,14 @@ PRIMITIVES = (
             Sample((rng.uniform(0.5, 2, (2, 3)),), {"axis": 1}),
             Sample((rng.uniform(0.5, 2, (1,)),), {"axis": 0}),
             Sample((rng.uniform(0.5, 2, (2, 0)),), {"axis": 1}),
+        "add_reduceat",
+        lambda x, indices, axis: np.add.reduceat(x, indices, axis),
+        infer=_segments_type,
+        vjps=(_segments_vjp,),
+        jvp=Linearity.JOINT,
+        samples=lambda rng: [
+            Sample((rng.uniform(-1, 1, (5,)),), {"indices": (0, 2), "axis": 0}),
+            Sample((rng.uniform(-1, 1, (2, 4)),), {"indices": (1, 2, 3), "axis": 1}),
         ],
     ),
     Primitive("any", np.any, infer=_reduction_type(_bool_dtype), samples=_samples),
