@@ -55,6 +55,7 @@ FUNCTIONS: dict[str, Call] = {
     "around": lambda x: x.round(),
     "clip": lambda x: np.clip(x, -1, 1),
     "clip below": lambda x: x.clip(min=0.0),
+    "clip by the method": lambda x: x.clip(-0.5),
     "clip nothing": lambda x: np.clip(x, None, None),
     "clip by keywords": lambda x: np.clip(x, min=-0.5, max=0.25),
     "nan_to_num": lambda x: np.nan_to_num(x),

@@ -530,7 +530,6 @@ class Array(Traced):
     argpartition = _method("argpartition")
     argsort = _method("argsort")
     choose = _method("choose")
-    clip = _method("clip")
     cumprod = _method("cumprod")
     cumsum = _method("cumsum")
     diagonal = _method("diagonal")
@@ -558,6 +557,10 @@ class Array(Traced):
     real = property(lambda self: np.real(self), doc="The real part.")
     imag = property(lambda self: np.imag(self), doc="The imaginary part.")
     flat = property(lambda self: iter(np.ravel(self)), doc="The entries, one by one.")
+
+    def clip(self, min: Value = None, max: Value = None, **settings: Any) -> Value:  # noqa: A002
+        """Call ``np.clip``; unlike there, either bound may be left out."""
+        return np.clip(self, min, max, **settings)
 
     def conj(self) -> Value:
         """Take the complex conjugate; of real numbers, as in NumPy, the array itself."""

@@ -26,6 +26,10 @@ _REDUCTIONS: dict[np.ufunc, Callable[..., Value]] = {
     np.logical_and: np.all,
     np.logical_or: np.any,
 }
+_ACCUMULATIONS: dict[np.ufunc, Callable[..., Value]] = {
+    np.add: np.cumsum,
+    np.multiply: np.cumprod,
+}
 
 
 def apply_ufunc(
@@ -93,7 +97,7 @@ def _reduce_ufunc(ufunc: np.ufunc, x: Value, axis: Any = 0, **settings: Any) -> 
 
 
 def _accumulate_ufunc(ufunc: np.ufunc, x: Value, axis: Any = 0, dtype: Any = None) -> Value:
-    running = {np.add: np.cumsum, np.multiply: np.cumprod}.get(ufunc)
+    running = _ACCUMULATIONS.get(ufunc)
     if running is not None and value_type(x).ndim:
         return running(x, axis=axis, dtype=dtype)
     return accumulate(ufunc, x, axis, dtype)

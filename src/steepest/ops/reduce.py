@@ -281,6 +281,8 @@ def _cumulative_product_vjp(g: Value, x: Value, ans: Value, axis: int) -> Value:
 
 def _cumulative_product_jvp(t: Value, x: Value, ans: Value, axis: int) -> Value:
     return _linear_recurrence(x, scale(t, _delayed(ans, axis)), axis)
+
+
 def _segments_type(x: ArrayType, indices: tuple[int, ...], axis: int) -> ArrayType:
     shape = (*x.shape[:axis], len(indices), *x.shape[axis + 1 :])
     return ArrayType(shape, _sum_dtype(x.dtype))
@@ -387,6 +389,9 @@ PRIMITIVES = (
             Sample((rng.uniform(0.5, 2, (2, 3)),), {"axis": 1}),
             Sample((rng.uniform(0.5, 2, (1,)),), {"axis": 0}),
             Sample((rng.uniform(0.5, 2, (2, 0)),), {"axis": 1}),
+        ],
+    ),
+    Primitive(
         "add_reduceat",
         lambda x, indices, axis: np.add.reduceat(x, indices, axis),
         infer=_segments_type,

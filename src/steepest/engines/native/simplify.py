@@ -281,7 +281,11 @@ def _key(operation: Operation, node: Node) -> Hashable:
         first, second = inputs
         if operation in MIRRORED:
             operation, inputs = MIRRORED[operation], (second, first)
-        elif id(second) < id(first) and _type(node).dtype.kind in COMMUTATIVE.get(operation, ""):
+        elif (
+            operation in COMMUTATIVE  # and so has one result
+            and id(second) < id(first)
+            and _type(node).dtype.kind in COMMUTATIVE[operation]
+        ):
             inputs = (second, first)
     if not node.static:
         return operation, inputs
