@@ -713,8 +713,7 @@ REFUSED: dict[str, tuple[Function, str]] = {
     "take out": (lambda x: np.take(x, [0], out=np.empty(1)), "out="),
     "memory order": (lambda x: np.ravel(x, "K"), "lie in memory"),
     "any memory order": (lambda x: np.reshape(x, 6, order="A"), "lie in memory"),
-    "pad mode": (lambda x: np.pad(x, 1, "mean"), "mode 'mean'"),
-    "odd reflection": (lambda x: np.pad(x, 1, "reflect", reflect_type="odd"), "odd"),
+    "pad mode": (lambda x: np.pad(x, 1, lambda *_: None), "a function as its mode"),
 }
 
 

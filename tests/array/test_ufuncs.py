@@ -199,7 +199,7 @@ def test_refusals_say_what_to_write(call: Call, words: str) -> None:
 @pytest.mark.parametrize(
     ("call", "x", "expected"),
     [
-        # Near the points where formulas cancel; from mpmath with 40 digits.
+        # Near the points where formulas cancel; by closed forms.
         (sp.dawsn, 1e4, -5.00000007500000187e-9),
         (sp.exprel, 1e-9, 0.50000000033333333),
         (sp.ellipk, 1e-12, 0.392699081699282),
