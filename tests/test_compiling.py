@@ -445,7 +445,6 @@ def test_compiled_functions_nest() -> None:
         lambda x: x * int(x[0]),
         lambda x: [x for _ in range(x[0].astype(int))],
         lambda x: x * float(x[0]),
-        lambda x: np.asarray(x),
         lambda x: x[x > 0],
         lambda x: x.tolist(),
         lambda x: np.nonzero(x),

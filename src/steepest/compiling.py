@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 
 from steepest.array import Array, value_type
+from steepest.array.creating import UserCode
 from steepest.array.plain import base_array
 from steepest.array.recorder import OuterTraceError, Recorder
 from steepest.engines import Interpreter, Run, check_engine, make_run, replay
 from steepest.errors import (
     CapturedArrayChangedError,
     NotCompiledWarning,
-    RefusedWrites,
     user_line,
 )
 from steepest.fingerprint import fingerprint
 from steepest.graph import Constant, Graph
 from steepest.guards import Guards
-from steepest.ops.spec import Traced, Value
+from steepest.ops.spec import Traced, Value, released
 from steepest.shadow import ShadowTrace, compare_with_plain_run
 from steepest.tree import Structure, Tree, flatten, unflatten
 
@@ -115,10 +115,17 @@ def record(
     recorder = Recorder()
     before = _random_states()
     try:
-        traced = [recorder.input(value_type(leaf)) if is_dynamic(leaf) else leaf for leaf in leaves]
+        traced = [
+            recorder.input(value_type(leaf), isinstance(leaf, np.ndarray))
+            if is_dynamic(leaf)
+            else leaf
+            for leaf in leaves
+        ]
         traced_args, traced_keywords = unflatten(structure, traced)
-        with RefusedWrites():
+        with UserCode():
             result, result_structure = flatten(function(*traced_args, **traced_keywords))
+        # Arrays in which nothing is differentiated are constants.
+        result = [released(each) for each in result]
         outputs = [each for each in result if isinstance(each, Array)]
         graph = recorder.graph(outputs)
     finally:
@@ -360,7 +367,8 @@ class Compiled:
             traced_args, traced_keywords = unflatten(
                 structure, [trace.watch(leaf) if is_dynamic(leaf) else leaf for leaf in leaves]
             )
-            return self._function(*traced_args, **traced_keywords)
+            with UserCode():
+                return self._function(*traced_args, **traced_keywords)
 
         compare_with_plain_run(
             self._function, recording.result(run(inputs), inputs), args, keywords, trace_again

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 __all__ = [
+    "WRITABLE_ARRAY",
     "BadInputError",
     "CapturedArrayChangedError",
     "FileFormatError",
@@ -32,6 +33,14 @@ __all__ = [
     "WrongGradientError",
     "user_line",
 ]
+
+WRITABLE_ARRAY = (
+    "make the array where it is written, in the differentiated function, by a call of the module"
+    " NumPy: out = np.zeros(…), np.array(captured) or np.copy(captured), and not by"
+    " captured.copy(), captured * 2, a generator of random numbers, or a function that was"
+    " imported by its name (from numpy import zeros)"
+)
+"""How to get an array into which traced values can be written."""
 
 _OWN_FILES = str(Path(__file__).parent) + os.sep
 _STANDARD_LIBRARY = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
@@ -166,8 +175,7 @@ class RefusedWrites:
             needs_value = isinstance(cause, NeedsValueError)
             raise (NeedsValueError if needs_value else UnsupportedError)(
                 "writing a traced value into an ndarray, as in `out[i] = x`",
-                instead="collect the values in a list and join them: np.stack(values), or"
-                " np.concatenate(values)",
+                instead=WRITABLE_ARRAY,
                 line=cause.line,
             ) from cause
 

@@ -206,7 +206,7 @@ class ShadowTrace(Trace):
 
     def watch(self, value: Value) -> Array:
         """Make an argument an Array of this trace."""
-        return Array(self, value, None, shared=True)
+        return Array(self, value, None)
 
     def watch_differentiable(self, leaf: Value) -> Value:
         """Make a floating-point leaf of an argument an Array of this trace."""
@@ -223,4 +223,4 @@ class ShadowTrace(Trace):
             return result
         if primitive.outputs > 1:
             return tuple(Array(self, each, None) for each in result)
-        return Array(self, result, None, primitive.aliases)
+        return Array(self, result, None)

@@ -225,10 +225,6 @@ def test_operators_leave_what_they_do_not_know_to_the_other() -> None:
         ("float", lambda x: float(x[0])),
         ("complex", lambda x: complex(x[0])),
         ("math", lambda x: math.sin(x[0])),
-        ("asarray", lambda x: np.asarray(x)),
-        ("array", lambda x: np.array(x)),
-        ("array of a list", lambda x: np.array([x, x])),
-        ("array of numbers", lambda x: np.array([x[0], x[1]])),
         ("item", lambda x: x[0].item()),
         ("item of an array", lambda x: x.item(0)),
         ("tolist", lambda x: x.tolist()),
@@ -359,7 +355,7 @@ def test_an_array_knows_what_an_ndarray_knows() -> None:
 
 def test_attributes_that_are_not_there_are_said_to_be_missing() -> None:
     x = traced(X)
-    for name in ("flags", "data", "strides", "sort", "fill", "view", "ctypes", "base"):
+    for name in ("flags", "data", "strides", "tobytes", "tofile", "resize", "ctypes", "base"):
         assert not hasattr(x, name)
         with pytest.raises(UnsupportedError, match=f"ndarray.{name}"):
             getattr(x, name)
@@ -452,18 +448,10 @@ VIEWS: list[Callable[[Any], Any]] = [
 ]
 
 
-def refused(function: Callable[..., Any], *args: Any) -> Any:
-    """Run, and give the error if it is one of what is not supported."""
-    try:
-        return function(*args)
-    except UnsupportedError as error:
-        return error
-
-
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("write_into_view", [False, True])
 @pytest.mark.parametrize("view_first", [False, True])
-def test_in_place_with_shared_memory_is_right_or_refused(
+def test_in_place_with_shared_memory(
     view: Callable[[Any], Any], write_into_view: bool, view_first: bool
 ) -> None:
     def function(x: Any) -> Any:
@@ -477,21 +465,20 @@ def test_in_place_with_shared_memory_is_right_or_refused(
         return
     expected = function(X)
     for run in (sd.value_and_grad(function), compiled(lambda x: (function(x), None))):
-        result = refused(run, X)
-        if isinstance(result, UnsupportedError):
-            assert "in-place" in str(result)
-            assert "Instead:" in str(result)
-        else:
-            assert result[0] == expected
+        assert run(X)[0] == expected
 
 
-def test_in_place_on_an_argument_is_refused() -> None:
+def test_in_place_on_an_argument_leaves_the_callers_array_alone() -> None:
     def loss(x: Any) -> Any:
         x += 1
-        return np.sum(x)
+        x[0] *= 5
+        return np.sum(x * x)
 
-    with pytest.raises(UnsupportedError, match="argument of the differentiated function"):
-        sd.grad(loss)(X.copy())
+    x = X.copy()
+    value, gradient = sd.value_and_grad(loss)(x)
+    assert_same(x, X)
+    assert value == loss(X.copy())
+    assert_same(gradient, 2 * (X + 1) * [25, 1, 1])
 
 
 @pytest.mark.parametrize(
@@ -546,14 +533,16 @@ def test_in_place_keeps_dtype_and_shape() -> None:
             function(X)
 
 
-def test_in_place_without_derivative_is_refused_with_its_reason() -> None:
+def test_in_place_without_derivative_leaves_a_constant() -> None:
     def loss(x: Any) -> Any:
         y = x * 2
+        z = y[:1]
         y //= 1.5
-        return np.sum(y)
+        return np.sum(y + z) + np.sum(x)
 
-    with pytest.raises(UnsupportedError, match="no derivative"):
-        sd.grad(loss)(X)
+    value, gradient = sd.value_and_grad(loss)(X)
+    assert value == loss(X)
+    assert_same(gradient, np.ones(3))
 
 
 def test_in_place_in_a_loop() -> None:
@@ -568,26 +557,15 @@ def test_in_place_in_a_loop() -> None:
     np.testing.assert_allclose(sd.hvp(loss, X, np.ones(3)), 2 + 6 * X + 12 * X**2, rtol=1e-13)
 
 
-def test_iterating_over_rows_and_writing_into_them_is_refused() -> None:
+def test_iterating_over_rows_and_writing_into_them() -> None:
     def loss(x: Any) -> Any:
         y = np.outer(x, x)
         for row in y:
-            operator.iadd(row, 1.0)
+            operator.imul(row, 3.0)
         return np.sum(y)
 
-    with pytest.raises(UnsupportedError, match="view"):
-        sd.grad(loss)(X)
-
-
-def test_writing_into_a_traced_value_is_right_or_refused() -> None:
-    def loss(x: Any) -> Any:
-        y = x * 2
-        y[0] = 5.0
-        return np.sum(y)
-
-    with pytest.raises(UnsupportedError, match="writing into a traced value") as caught:
-        sd.grad(loss)(X)
-    assert "np.where" in str(caught.value)
+    assert sd.value_and_grad(loss)(X)[0] == loss(X)
+    assert_same(sd.grad(loss)(X), 6 * np.full(3, np.sum(X)))
 
 
 # Types and methods

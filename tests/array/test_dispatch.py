@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import steepest as sd
 from steepest.array import Array, value_type
+from steepest.array.dispatch import is_traced
 from steepest.array.functions import FUNCTIONS, INSTEAD, PLAIN_FUNCTIONS
 from steepest.compiling import compile as compiled
 from steepest.errors import NeedsValueError, UnsupportedError
@@ -151,21 +152,22 @@ def test_dtype(call: Callable[..., Any], dtype: Any) -> None:
     assert gradient.dtype == np.float32
 
 
+OUT = np.zeros(3)
+
+
 @pytest.mark.parametrize(
     "call",
     [
-        lambda x: np.exp(x, out=np.zeros(3)),
-        lambda x: np.exp(x, np.zeros(3)),
-        lambda x: np.add(x, x, out=x),
-        lambda x: np.sum(x, out=np.zeros(())),
-        lambda x: np.mean(x, out=np.zeros(())),
-        lambda x: np.max(x, out=np.zeros(())),
-        lambda x: np.cumsum(x, out=np.zeros(3)),
-        lambda x: np.clip(x, 0, 1, out=np.zeros(3)),
-        lambda x: np.add.reduce(x, out=np.zeros(())),
-        lambda x: x.sum(out=np.zeros(())),
+        lambda x: np.exp(x, out=OUT),
+        lambda x: np.exp(x, OUT),
+        lambda x: np.sum(x, out=OUT[0, ...]),
+        lambda x: np.mean(x, out=OUT[0, ...]),
+        lambda x: np.max(x, out=OUT[0, ...]),
+        lambda x: np.cumsum(x, out=OUT),
+        lambda x: np.clip(x, 0, 1, out=OUT),
+        lambda x: np.add.reduce(x, out=OUT[0, ...]),
+        lambda x: x.sum(out=OUT[0, ...]),
         lambda x: np.exp(x, where=np.array([True, False, True])),
-        lambda x: np.exp(np.zeros(3), where=x > 0, out=x),
     ],
 )
 def test_what_writes_or_leaves_open_is_refused(call: Callable[[Any], Any]) -> None:
@@ -238,7 +240,7 @@ def test_logaddexp_reduce() -> None:
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda x: np.add.at(x, [0], 1.0), "np.add.at"),
+        (lambda x: np.add.at(OUT, [0], x[:1]), "np.add.at"),
     ],
 )
 def test_methods_that_are_refused_are_named(call: Callable[[Any], Any], name: str) -> None:
@@ -336,7 +338,7 @@ PLAIN_CALLS: list[Callable[[Any], Any]] = [
 def test_results_without_derivative_are_plain(call: Callable[[Any], Any]) -> None:
     def loss(x: Any) -> Any:
         result = call(x)
-        assert not isinstance(result, Array)
+        assert not is_traced(result)
         np.testing.assert_array_equal(result, call(X))
         return np.sum(x)
 

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 import steepest as sd
 from steepest.compiling import record
-from steepest.errors import NeedsValueError, UnsupportedError
+from steepest.errors import NeedsValueError
 
 DTYPES = st.sampled_from([np.float16, np.float32, np.float64, np.complex64, np.longdouble])
 INTEGERS = st.sampled_from([np.int8, np.uint8, np.int32, np.int64, np.uint64])
@@ -356,24 +356,6 @@ def test_index_arrays_are_not_changed_and_may_change_afterwards(size: int) -> No
         np.testing.assert_array_equal(pullback(np.ones(size))[0], expected)
 
 
-def test_a_view_is_not_written_into() -> None:
-    def through_view(x: Any) -> Any:
-        y = 2 * x
-        part = y[1:]
-        part += 1
-        return y
-
-    def under_view(x: Any) -> Any:
-        y = 2 * x
-        part = y[None]
-        y += 1
-        return part
-
-    for program in (through_view, under_view):
-        with pytest.raises(UnsupportedError, match="shares its memory"):
-            sd.vjp(program, np.ones(3))
-
-
 @pytest.mark.parametrize(
     "key", [(1, 1), (-1, 0), [1], [True, False], np.array(1), np.eye(2, dtype=bool), True], ids=repr
 )
@@ -389,15 +371,6 @@ def test_what_indexing_copies_may_be_written_into(key: Any) -> None:
     value, gradient = sd.value_and_grad(program)(x)
     assert value == program(x)
     np.testing.assert_array_equal(gradient, 2 + 6 * added_up((2, 2), key, np.ones_like(x[key])))
-
-
-def test_a_traced_value_is_not_written_into_by_index() -> None:
-    def program(x: Any) -> Any:
-        x[0] = 1.0
-        return x
-
-    with pytest.raises(UnsupportedError, match="writing into a traced value"):
-        sd.vjp(program, np.ones(3))
 
 
 @given(

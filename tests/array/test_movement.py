@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import steepest as sd
+from steepest.array import Array
 from steepest.compiling import record
 from steepest.errors import NeedsValueError, UnsupportedError
 from steepest.tree import flatten, unflatten
@@ -480,19 +481,11 @@ def test_second_derivative(name: str, data: st.DataObject) -> None:
     check_second_order(draw_function(data.draw, shape), entries(shape, np.float64, 1))
 
 
-MAY_BE_VIEWS = {
-    "reshape", "reshape method", "ravel", "transpose", "swapaxes", "moveaxis", "rollaxis",
-    "matrix_transpose", "squeeze", "expand_dims", "atleast", "flip", "fliplr flipud", "rot90",
-    "broadcast_to", "array_split", "split", "hsplit vsplit dsplit", "hsplit", "diagonal", "diag",
-    "unstack", "meshgrid", "diff", "sequences of an array",
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("name", ONE_ARRAY)
 @settings(max_examples=20)
 @given(data=st.data())
 def test_memory_is_shared_where_numpy_shares_it(name: str, data: st.DataObject) -> None:
-    """What is written afterwards arrives where it does in NumPy, or is refused if it is shared."""
+    """What is written afterwards arrives where it does in NumPy."""
     axes, draw_function = ONE_ARRAY[name]
     shape = data.draw(hnp.array_shapes(min_dims=axes, max_dims=3, min_side=1, max_side=3))
     function = draw_function(data.draw, shape)
@@ -518,12 +511,8 @@ def test_memory_is_shared_where_numpy_shares_it(name: str, data: st.DataObject) 
     if all(each.flags.writeable for each in leaves):
         programs.append(write_into_results)
     for program in programs:
-        try:
-            value, _ = sd.vjp(program, x)
-        except UnsupportedError:
-            assert name in MAY_BE_VIEWS
-        else:
-            same(value, program(x))
+        value, _ = sd.vjp(program, x)
+        same(value, program(x))
 
 
 # -- functions of several arrays --------------------------------------------------------------
@@ -591,11 +580,7 @@ def test_joined_arrays_may_be_written_into_afterwards(name: str) -> None:
         return result
 
     x = entries((2, 3), np.float64, 1)
-    if name in {"broadcast_arrays", "insert flat"}:
-        with pytest.raises(UnsupportedError, match="shares its memory"):
-            sd.vjp(program, x)
-    else:
-        same(sd.vjp(program, x)[0], program(x))
+    same(sd.vjp(program, x)[0], program(x))
 
 
 @given(shape=SHAPE, data=st.data())
@@ -708,9 +693,11 @@ def test_errors_are_those_of_numpy(name: str) -> None:
         sd.vjp(WRONG[name], x)
 
 
+OUT = np.zeros((4, 3))
+
 REFUSED: dict[str, tuple[Function, str]] = {
-    "out": (lambda x: np.concatenate([x, x], out=np.empty((4, 3))), "out="),
-    "take out": (lambda x: np.take(x, [0], out=np.empty(1)), "out="),
+    "out": (lambda x: np.concatenate([x, x], out=OUT), "out="),
+    "take out": (lambda x: np.take(x, [0], out=OUT[0, :1]), "out="),
     "memory order": (lambda x: np.ravel(x, "K"), "lie in memory"),
     "any memory order": (lambda x: np.reshape(x, 6, order="A"), "lie in memory"),
     "pad mode": (lambda x: np.pad(x, 1, lambda *_: None), "a function as its mode"),
@@ -758,7 +745,9 @@ def test_questions_about_types_have_plain_answers(name: str, dtype: Any) -> None
 
     sd.vjp(ask, x)
     record(ask, [x], {})
-    for answer in answers:
+    for each in answers:
+        # Of what makes arrays, an Array in which nothing is differentiated.
+        answer = np.asarray(each) if isinstance(each, Array) else each
         assert type(answer) is type(expected)
         np.testing.assert_array_equal(answer, expected)
         assert getattr(answer, "dtype", None) == getattr(expected, "dtype", None)

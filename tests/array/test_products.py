@@ -289,6 +289,9 @@ def test_cross_of_vectors_in_the_plane(shapes: Any, check_derivatives: Check) ->
     check_derivatives(np.cross, *uniform(*shapes))
 
 
+OUT = np.zeros(())
+
+
 @pytest.mark.parametrize(
     ("function", "shapes"),
     [
@@ -346,9 +349,9 @@ def test_path_of_contractions_is_numpys() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda x: np.dot(x, x, out=np.empty(())),
-        lambda x: np.einsum("i,i", x, x, out=np.empty(())),
-        lambda x: vecdot(x, x, out=np.empty(())),
+        lambda x: np.dot(x, x, out=OUT),
+        lambda x: np.einsum("i,i", x, x, out=OUT),
+        lambda x: vecdot(x, x, out=OUT),
         lambda x: vecdot(x, x, signature="dd->d"),
     ],
 )

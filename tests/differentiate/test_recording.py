@@ -287,7 +287,10 @@ def test_what_the_trace_keeps_is_not_handed_out_for_writing() -> None:
 
     value, pullback = sd.vjp(function, np.zeros(2))
     value[:] = 7.0
-    np.asarray(kept[0])[:] = 7.0
+    kept[0][:] = 7.0
+    np.array(kept[0])[:] = 7.0
+    with pytest.raises(ValueError, match="read-only"):
+        np.asarray(kept[0])[:] = 7.0
     with pytest.raises(ValueError, match="read-only"):
         kept[1][:] = 7.0
     np.testing.assert_array_equal(pullback(np.ones(2))[0], [1.0, 1.0])

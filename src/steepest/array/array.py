@@ -6,15 +6,23 @@ Operators and methods apply primitives; NumPy's functions and ufuncs reach the t
 
 from __future__ import annotations
 
+import dis
 import math
 import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from types import FrameType
+from typing import Any
 
 import numpy as np
 
-from steepest.errors import NeedsValueError, TracedConversionError, UnsupportedError
+from steepest.errors import (
+    WRITABLE_ARRAY,
+    NeedsValueError,
+    TracedConversionError,
+    UnsupportedError,
+    is_user_code,
+)
 from steepest.graph import ArrayType, type_of
 from steepest.ops import primitive, primitive_of_ufunc
 from steepest.ops.spec import Primitive, Trace, Traced, Value, bind
@@ -103,12 +111,32 @@ def _unary(operation: Primitive) -> Callable[[Array], Value]:
 def _in_place(operator: str) -> Callable[[Array, Value], Value]:
     def method(self: Array, other: Value) -> Value:
         result = getattr(self, f"__{operator}__")(other)
-        return result if result is NotImplemented else self._assign(result, f"{operator}=")
+        if result is NotImplemented or not self._is_ndarray():
+            # A number's name is bound anew.
+            return result
+        from steepest.array.writing import update
+
+        update(self, result)
+        return self
 
     return method
 
 
 _times = _binary(_multiply)
+
+
+def _is_storing(frame: FrameType) -> bool:
+    """Whether a frame of the user's is at ``a[key] = value``."""
+    return is_user_code(frame.f_code.co_filename) and dis.opname[
+        frame.f_code.co_code[frame.f_lasti]
+    ] in (
+        "STORE_SUBSCR",
+        "STORE_SLICE",
+    )
+
+
+_SLOTS = frozenset(("_trace", "_value", "_node"))
+"""What a view is without, once its owner was written into."""
 
 
 def _method(name: str) -> Callable[..., Value]:
@@ -158,18 +186,19 @@ class Array(Traced):
         are known.
     _node : object
         Its place in the trace.
-    _shared : bool
-        Whether memory may be shared with another Array, as between a view and its base.
+    _alias : Memory, View or None
+        What other Arrays it shares memory with; see `steepest.array.buffers`. A view whose owner
+        was written into has no trace, value and node until it is asked for them.
     """
 
-    __slots__ = ("_shared",)
+    __slots__ = ("__weakref__", "_alias")
     __array_priority__ = 1000.0
 
-    def __init__(self, trace: Trace, value: Value, node: Any, shared: bool = False) -> None:
+    def __init__(self, trace: Trace, value: Value, node: Any) -> None:
         self._trace = trace
         self._value = value
         self._node = node
-        self._shared = shared
+        self._alias: Any = None
 
     # What an ndarray knows of itself
 
@@ -329,40 +358,9 @@ class Array(Traced):
         value: Value = self
         while isinstance(value, Traced):
             if value._value is None:
-                return bool(value._node.type.shape)
+                return bool(value._node.type.shape) or self._alias is not None
             value = value._value
         return isinstance(value, np.ndarray)
-
-    def _assign(self, result: Value, operator: str) -> Value:
-        """Finish an in-place operation: every name of this array sees the result."""
-        if not self._is_ndarray():
-            return result
-        if self._shared:
-            raise UnsupportedError(
-                f"in-place operation ({operator}) on an array that shares its memory: an argument"
-                " of the differentiated function, a view, or an array that has a view",
-                instead="write the operation out, as in `x = x + y`, or copy the array first:"
-                " `x = x.copy()`",
-            )
-        if result.shape != self.shape:
-            raise ValueError(
-                f"non-broadcastable output operand with shape {self.shape} doesn't match the"
-                f" broadcast shape {result.shape}"
-            )
-        if result.dtype != self.dtype:
-            result = result.astype(self.dtype, casting="same_kind")
-        if not isinstance(result, Array):
-            raise UnsupportedError(
-                f"in-place operation ({operator}) whose result has no derivative",
-                instead="write the operation out, as in `y = x // 2`",
-            )
-        if result._trace is not self._trace:
-            raise UnsupportedError(
-                f"in-place operation ({operator}) between values of different gradients",
-                instead="write the operation out, as in `x = x + y`",
-            )
-        self._value, self._node = result._value, result._node
-        return self
 
     # NumPy's protocols
 
@@ -395,8 +393,17 @@ class Array(Traced):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if not self._trace.active and self._value is not None:
-            # What the trace keeps must not be written into.
-            return np.array(self._value, dtype)
+            if copy is False:
+                raise ValueError("Unable to avoid copy while creating an array as requested.")
+            # What the trace keeps must not be written into, and a write into a copy that seems
+            # to be the array itself would be lost.
+            array = np.array(self._plain_value("np.asarray(…)"), dtype)
+            array.flags.writeable = copy is True
+            return array
+        if _is_storing(sys._getframe(1)):
+            raise UnsupportedError(
+                "writing a traced value into an ndarray, as in `out[i] = x`", instead=WRITABLE_ARRAY
+            )
         from steepest.array.scipy_functions import INSTEAD, scipy_function
 
         called = scipy_function(sys._getframe(1))
@@ -411,8 +418,7 @@ class Array(Traced):
             )
         raise self._refusal(
             "np.asarray(…), or a function that calls it,",
-            "apply NumPy functions to the value itself; build arrays with np.stack or"
-            " np.concatenate instead of writing into them; np.logaddexp.reduce(x, axis) and"
+            "apply NumPy functions to the value itself; np.logaddexp.reduce(x, axis) and"
             " sd.nn.softmax(x) for SciPy's logsumexp and softmax; sd.stop_gradient(x) where no"
             " gradient is wanted",
         )
@@ -440,14 +446,18 @@ class Array(Traced):
     def __index__(self) -> int:
         return operator.index(self._plain_value("an index, range() or a length"))
 
-    def item(self, *position: int) -> NoReturn:
-        """Refuse: a Python number carries no gradient."""
+    def item(self, *position: int) -> Any:
+        """Refuse where anything is differentiated: a Python number carries no gradient."""
+        if not self._trace.active:
+            return np.asarray(self._plain_value("x.item()")).item(*position)
         raise self._refusal(
             "x.item()", "x[index] or x itself; sd.stop_gradient(x).item() otherwise"
         )
 
-    def tolist(self) -> NoReturn:
-        """Refuse: Python numbers carry no gradient."""
+    def tolist(self) -> Any:
+        """Refuse where anything is differentiated: Python numbers carry no gradient."""
+        if not self._trace.active:
+            return np.asarray(self._plain_value("x.tolist()")).tolist()
         raise self._refusal("x.tolist()", "list(x), whose entries keep their gradients")
 
     def _plain_value(self, asked: str) -> Value:
@@ -468,6 +478,15 @@ class Array(Traced):
         )
 
     def __getattr__(self, name: str) -> Any:
+        if name in _SLOTS:
+            from steepest.array.buffers import refresh
+
+            refresh(self)
+            return getattr(self, name)
+        if not self._trace.active and not name.startswith("__"):
+            from steepest.array.plain import plain_value
+
+            return getattr(np.asarray(plain_value(self, name)), name)
         if hasattr(np.ndarray, name) and not name.startswith("__"):
             raise UnsupportedAttributeError(
                 f"ndarray.{name} is not supported on a traced value",
@@ -481,11 +500,10 @@ class Array(Traced):
 
         return read(self, key)
 
-    def __setitem__(self, key: Any, value: Value) -> NoReturn:
-        raise UnsupportedError(
-            f"writing into a traced value of {value_type(self)}",
-            instead="np.where(mask, new, x) for a mask; np.concatenate or np.stack for parts",
-        )
+    def __setitem__(self, key: Any, value: Value) -> None:
+        from steepest.array.writing import assign
+
+        assign(self, key, value)
 
     def __contains__(self, item: Value) -> bool:
         return bool(np.any(self == item))
@@ -506,14 +524,16 @@ class Array(Traced):
                 f" {casting!r}"
             )
         if target == self.dtype and not copy:
-            self._shared = True
             return self
         name = "cast" if target.kind in "fc" else "convert"
         return bind(primitive(name), (self,), {"dtype": target})
 
     def copy(self, order: str = "C") -> Value:
         """Copy: in-place operations on the result leave this array alone."""
-        return np.copy(self)
+        return self._call("copy", order)
+
+    def _call(self, name: str, *args: Any) -> Value:
+        return getattr(np, name)(self, *args)
 
     def __copy__(self) -> Value:
         return self.copy()
@@ -554,9 +574,64 @@ class Array(Traced):
     transpose = _axes_method("transpose")
     T = property(lambda self: np.transpose(self), doc="The transpose.")
     mT = property(lambda self: np.swapaxes(self, -1, -2), doc="The transpose of the last two axes.")
-    real = property(lambda self: np.real(self), doc="The real part.")
-    imag = property(lambda self: np.imag(self), doc="The imaginary part.")
-    flat = property(lambda self: iter(np.ravel(self)), doc="The entries, one by one.")
+
+    @property
+    def real(self) -> Value:
+        """The real part."""
+        return np.real(self)
+
+    @real.setter
+    def real(self, value: Value) -> None:
+        np.real(self)[...] = value
+
+    @property
+    def imag(self) -> Value:
+        """The imaginary part."""
+        return np.imag(self)
+
+    @imag.setter
+    def imag(self, value: Value) -> None:
+        if self.dtype.kind != "c":
+            raise TypeError("cannot set imaginary part of a non-complex array")
+        np.imag(self)[...] = value
+
+    @property
+    def flat(self) -> Any:
+        """The entries one by one, in the order of C, to be read and written."""
+        from steepest.array.writing import FlatIterator
+
+        # Of a NumPy scalar, as in NumPy, those of a copy.
+        return FlatIterator(self if self._is_ndarray() else self.copy())
+
+    @flat.setter
+    def flat(self, value: Value) -> None:
+        self.flat[...] = value
+
+    def fill(self, value: Value) -> None:
+        """Write one value into all entries; of a NumPy scalar, as in NumPy, into a copy."""
+        if self._is_ndarray():
+            self[...] = value
+
+    def sort(self, axis: int = -1, kind: Any = None, order: Any = None) -> None:
+        """Sort in place."""
+        self[...] = np.sort(self, axis, kind, order)
+
+    def partition(self, kth: Any, axis: int = -1, kind: Any = "introselect") -> None:
+        """Partition in place."""
+        self[...] = np.partition(self, kth, axis, kind)
+
+    def put(self, indices: Value, values: Value, mode: Any = "raise") -> None:
+        """Write values at positions in the flattened array."""
+        self._call("put", indices, values, mode)
+
+    def view(self, dtype: Any = None) -> Value:
+        """Look at the same memory."""
+        if dtype is None or dtype is np.ndarray or np.dtype(dtype) == self.dtype:
+            return self[...]
+        raise UnsupportedError(
+            f"looking at the bytes of a traced value of {value_type(self)} as {dtype}",
+            instead="x.astype(dtype), for the same numbers in another dtype",
+        )
 
     def clip(self, min: Value = None, max: Value = None, **settings: Any) -> Value:  # noqa: A002
         """Call ``np.clip``; unlike there, either bound may be left out."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from steepest.array.array import Array, value_type
+from steepest.array.buffers import duck, making
 from steepest.ops.spec import Value
 
 __all__ = ["FUNCTIONS"]
@@ -33,7 +34,7 @@ def _stand_in(a: Value) -> np.ndarray[Any, Any]:
     return np.broadcast_to(np.zeros((), kind.dtype), kind.shape)
 
 
-def _like(create: Callable[..., np.ndarray[Any, Any]]) -> Callable[..., np.ndarray[Any, Any]]:
+def _like(create: Callable[..., np.ndarray[Any, Any]]) -> Callable[..., Value]:
     def like(
         prototype: Value,
         dtype: Any = None,
@@ -42,16 +43,26 @@ def _like(create: Callable[..., np.ndarray[Any, Any]]) -> Callable[..., np.ndarr
         shape: Shape = None,
         *,
         device: Any = None,
-    ) -> np.ndarray[Any, Any]:
+    ) -> Value:
         kind = value_type(prototype)
-        return create(
+        result = create(
             kind.shape if shape is None else shape,
             kind.dtype if dtype is None else dtype,
-            "F" if order == "F" else "C",
+            _order_like(prototype, order),
             device=device,
         )
+        return duck(result) if making.depth else result
 
     return like
+
+
+def _order_like(prototype: Value, order: Any) -> Any:
+    """Find how the entries of an array like another lie."""
+    while isinstance(prototype, Array):
+        prototype = prototype._value
+    if order in ("K", "A") and isinstance(prototype, np.ndarray):
+        return "F" if prototype.flags.fnc else "C"
+    return "F" if order == "F" else "C"
 
 
 def full_like(
@@ -70,7 +81,8 @@ def full_like(
     if isinstance(fill_value, Array):
         lengths = (lengths,) if isinstance(lengths, int) else lengths
         return np.copy(np.broadcast_to(fill_value.astype(target), lengths))
-    return np.full(lengths, fill_value, target, "F" if order == "F" else "C", device=device)
+    result = np.full(lengths, fill_value, target, _order_like(a, order), device=device)
+    return duck(result) if making.depth else result
 
 
 def result_type(*arrays_and_dtypes: Value) -> np.dtype[Any]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from steepest.array.array import value_type
-from steepest.array.functions import FUNCTIONS, INSTEAD, PLAIN_FUNCTIONS
+from steepest.array.array import Array, value_type
+from steepest.array.buffers import duck, linked, making
+from steepest.array.functions import FOLLOWED, FUNCTIONS, INSTEAD, PLAIN_FUNCTIONS
 from steepest.array.plain import plain_arguments
 from steepest.array.ufuncs import accumulate, apply_primitive, outer, reduce_one_by_one, reduceat
+from steepest.array.writing import add_at, into
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive_of_ufunc, refused_ufuncs
 from steepest.ops.spec import Value
 
-__all__ = ["apply_function", "apply_ufunc"]
+__all__ = ["apply_function", "apply_ufunc", "is_traced"]
 
 _REDUCTIONS: dict[np.ufunc, Callable[..., Value]] = {
     np.add: np.sum,
@@ -36,13 +39,13 @@ def apply_ufunc(
     ufunc: np.ufunc, method: str, inputs: tuple[Value, ...], settings: dict[str, Any]
 ) -> Value:
     """Apply a ufunc, or one of its methods, to arguments of which at least one is an Array."""
-    if any(each is not None for each in settings.pop("out", ())):
-        raise UnsupportedError(
-            f"writing a traced value into an array that exists already"
-            f" (np.{ufunc.__name__} with out=, or an in-place operator like +=)",
-            instead="write the operation out, as in `total = total + x`, so that the result is a"
-            " new array",
-        )
+    if method == "at":
+        return add_at(ufunc, *inputs)
+    out = settings.pop("out", None)
+    if out is not None and any(each is not None for each in out):
+        return _into(ufunc, method, inputs, settings, out)
+    if not is_traced((inputs, settings)):
+        return apply_plainly(getattr(ufunc, method), inputs, settings)
     if method == "__call__":
         return _call_ufunc(ufunc, inputs, settings)
     if method == "outer":
@@ -54,6 +57,25 @@ def apply_ufunc(
         f"np.{ufunc.__name__}.{method} is not supported on a traced value",
         instead=f"np.{ufunc.__name__} itself, with axes added by np.expand_dims or indexing",
     )
+
+
+def _into(
+    ufunc: np.ufunc,
+    method: str,
+    inputs: tuple[Value, ...],
+    settings: dict[str, Any],
+    out: tuple[Value, ...],
+) -> Value:
+    """Apply a ufunc and write its results into the arrays given as out=."""
+    where = settings.pop("where", True) if method == "__call__" else True
+    casting = settings.pop("casting", "same_kind")
+    results = getattr(ufunc, method)(*inputs, **settings)
+    several = results if isinstance(results, tuple) else (results,)
+    written = tuple(
+        result if each is None else into(each, result, casting, where)
+        for each, result in zip(out, several, strict=True)
+    )
+    return written if isinstance(results, tuple) else written[0]
 
 
 def _call_ufunc(ufunc: np.ufunc, inputs: tuple[Value, ...], settings: dict[str, Any]) -> Value:
@@ -114,14 +136,84 @@ _REDUCING: dict[str, Callable[..., Value]] = {
 }
 """The methods of ufuncs of two arguments that run along axes."""
 
+_ACCUMULATING = frozenset((np.sum, np.prod, np.cumsum, np.cumprod))
+"""Reductions that are computed in the dtype of what is given as out=."""
+
+
+@cache
+def _place_of_out(implementation: Callable[..., Value]) -> int | None:
+    """Find the position at which a function takes out=; None for by keyword alone."""
+    try:
+        parameters = inspect.signature(implementation).parameters
+    except ValueError:
+        return None
+    for place, parameter in enumerate(parameters.values()):
+        if parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+            continue
+        if parameter.name == "out":
+            return place
+    return None
+
+
+def _without_out(
+    implementation: Callable[..., Value], args: tuple[Any, ...], settings: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any], Value]:
+    """Take out= out of the arguments of a function."""
+    if "out" in settings:
+        rest = {name: value for name, value in settings.items() if name != "out"}
+        return args, rest, None if settings["out"] is np._NoValue else settings["out"]
+    if len(args) > 2:
+        place = _place_of_out(implementation)
+        if place is not None and place < len(args) and isinstance(args[place], (np.ndarray, Array)):
+            return (*args[:place], None, *args[place + 1 :]), settings, args[place]
+    return args, settings, None
+
+
+def is_traced(value: Any) -> bool:
+    """Whether there is an Array in which something is differentiated among nested arguments."""
+    if isinstance(value, Array):
+        return value._trace.active
+    if isinstance(value, (tuple, list)):
+        return any(map(is_traced, value))
+    return isinstance(value, dict) and any(map(is_traced, value.values()))
+
+
+def apply_plainly(function: Callable[..., Any], args: Any, settings: dict[str, Any]) -> Value:
+    """Call NumPy with the plain values of Arrays in which nothing is differentiated."""
+    plain_args, plain_settings = plain_arguments((args, settings), function.__name__)
+    result = function(*plain_args, **plain_settings)
+    if not making.depth:
+        return result
+    result = duck(result)
+    if isinstance(result, Array) and not result._value.flags.writeable:
+        for each in (*args, *settings.values()):
+            if isinstance(each, Array) and np.may_share_memory(result._value, each._value):
+                # A view by a function that is not followed: no write may go unnoticed.
+                return linked(result, each, writeable=False, refusal=_unfollowed(function))
+    return result
+
+
+def _unfollowed(function: Callable[..., Any]) -> UnsupportedError:
+    return UnsupportedError(
+        f"an array was written into of which np.{function.__name__} had made a view",
+        instead=f"np.{function.__name__} of a copy of the array, or after the last write",
+    )
+
 
 def apply_function(
     function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any]
 ) -> Value:
     """Apply one of NumPy's functions to arguments of which at least one is an Array."""
     implementation = FUNCTIONS.get(function)
-    if implementation is not None:
+    args, settings, out = _without_out(implementation or function, args, settings)
+    if out is not None:
+        if function in _ACCUMULATING and settings.get("dtype") is None:
+            settings["dtype"] = out.dtype
+        return into(out, function(*args, **settings))
+    if implementation is not None and (function in FOLLOWED or is_traced((args, settings))):
         return implementation(*args, **settings)
+    if not is_traced((args, settings)):
+        return apply_plainly(function, args, settings)
     if function in PLAIN_FUNCTIONS:
         # Results that have no derivative: integers, booleans, shapes.
         args, settings = plain_arguments((args, settings), function.__name__)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from steepest.array.array import NO_STATIC, Array, value_type
+from steepest.array.buffers import view
 from steepest.array.ufuncs import apply_primitive
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
@@ -101,23 +102,18 @@ def _scalar_or_array(value: Value) -> Value:
 
 
 def real(val: Value) -> Value:
-    return bind(primitive("real"), (val,), NO_STATIC) if _is_complex(val) else _same(val)
+    return view(val, ("real", {})) if _is_complex(val) else val
 
 
 def imag(val: Value) -> Value:
     if _is_complex(val):
-        return bind(primitive("imag"), (val,), NO_STATIC)
+        return view(val, ("imag", {}))
     kind = value_type(val)
     return np.zeros(kind.shape, kind.dtype)[()]
 
 
 def _is_complex(value: Value) -> bool:
     return value_type(value).dtype.kind == "c"
-
-
-def _same(value: Value) -> Value:
-    value._shared = True
-    return value
 
 
 def angle(z: Value, deg: bool = False) -> Value:
@@ -140,10 +136,10 @@ def frexp(x: Value) -> tuple[Value, Value]:
 
 def real_if_close(a: Value, tol: float = 100) -> Value:
     if value_type(a).dtype.kind != "c":
-        return _same(a)
+        return a
     if tol > 1:
         tol = tol * float(np.finfo(value_type(a).dtype).eps)
-    return np.real(a) if np.all(np.absolute(np.imag(a)) < tol) else _same(a)
+    return np.real(a) if np.all(np.absolute(np.imag(a)) < tol) else a
 
 
 def modf(x: Value) -> tuple[Value, Value]:

@@ -21,10 +21,12 @@ from steepest.array import (
     reductions,
     sequences,
     statistics,
+    vectorized,
+    writing,
 )
 from steepest.ops.spec import Value
 
-__all__ = ["FUNCTIONS", "INSTEAD", "PLAIN_FUNCTIONS"]
+__all__ = ["FOLLOWED", "FUNCTIONS", "INSTEAD", "PLAIN_FUNCTIONS"]
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     **elementwise.FUNCTIONS,
@@ -40,8 +42,50 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     **polynomials.FUNCTIONS,
     **choice.FUNCTIONS,
     **fourier.FUNCTIONS,
+    **vectorized.FUNCTIONS,
+    **writing.FUNCTIONS,
 }
 """Functions with a derivative, by NumPy's function."""
+
+FOLLOWED: frozenset[Callable[..., Any]] = frozenset(
+    {
+        *vectorized.FUNCTIONS,
+        *writing.FUNCTIONS,
+        np.array_split,
+        np.atleast_1d,
+        np.atleast_2d,
+        np.atleast_3d,
+        np.broadcast_arrays,
+        np.broadcast_to,
+        np.copy,
+        np.diag,
+        np.diagonal,
+        np.dsplit,
+        np.expand_dims,
+        np.flip,
+        np.fliplr,
+        np.flipud,
+        np.hsplit,
+        np.imag,
+        np.linalg.diagonal,
+        np.linalg.matrix_transpose,
+        np.matrix_transpose,
+        np.moveaxis,
+        np.ravel,
+        np.real,
+        np.real_if_close,
+        np.reshape,
+        np.rollaxis,
+        np.rot90,
+        np.split,
+        np.squeeze,
+        np.swapaxes,
+        np.transpose,
+        np.vsplit,
+    }
+)
+"""Functions that write, or whose results are views: they are told which memory is whose also where
+nothing is differentiated."""
 
 PLAIN_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
     {
@@ -68,6 +112,7 @@ PLAIN_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
 """Functions without a derivative: their results are plain values."""
 
 INSTEAD: dict[str, str] = {
-    "copyto": "np.broadcast_to(value, shape) for np.full; np.where(mask, value, x) for a mask",
+    "resize": "np.ravel(x)[np.arange(size) % x.size].reshape(shape)",
+    "union1d": "np.unique(np.concatenate((x, y), axis=None))",
 }
 """What to write for a function that is not differentiated."""

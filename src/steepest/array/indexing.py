@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from steepest.array.array import Array, value_type
+from steepest.array.buffers import linked
 from steepest.array.plain import plain_value
 from steepest.ops import primitive
 from steepest.ops.index import INDEX
 from steepest.ops.spec import Traced, Value, bind
 
-__all__ = ["read"]
+__all__ = ["basic_key", "entry_of", "known_mask", "read", "with_axes"]
 
 _slice = primitive("slice")
 _gather = primitive("gather")
@@ -40,6 +42,12 @@ def read(x: Value, key: Any) -> Value:
     if type(key) is int:
         return _basic(x, (key,))
     items = key if type(key) is tuple else (key,)
+    basic = basic_key(items)
+    return _advanced(x, items) if basic is None else _basic(x, basic)
+
+
+def basic_key(items: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Get the key of a view; None where something has first to be told from the values."""
     basic = []
     for item in items:
         kind = type(item)
@@ -48,19 +56,19 @@ def read(x: Value, key: Any) -> Value:
         elif kind is slice:
             basic.append(_plain_slice(item))
         else:
-            return _advanced(x, items)
-    return _basic(x, tuple(basic))
+            return None
+    return tuple(basic)
 
 
 def _basic(x: Value, key: tuple[Any, ...]) -> Value:
     if not isinstance(x, Array):
         return x[key]
-    shared = x._shared
-    result = bind(_slice, (x,), {"key": key})
-    if not shared and isinstance(result, Array) and not result._is_ndarray():
+    static = {"key": key}
+    result = bind(_slice, (x,), static)
+    if len(key) == len(x.shape) and all(type(item) is int for item in key):
         # A single entry is a copy, not a view.
-        x._shared = result._shared = False
-    return result
+        return result
+    return linked(result, x, ("slice", static))
 
 
 _PLAIN = frozenset((int, type(None)))
@@ -80,7 +88,7 @@ def _plain_slice(item: slice) -> slice:
 
 def _advanced(x: Value, items: tuple[Any, ...]) -> Value:
     """Read with index arrays, or with what has first to be told from them."""
-    entries = [_entry(item) for item in items]
+    entries = [entry_of(item) for item in items]
     arrays = [each for each in entries if isinstance(each, _ARRAYS)]
     if not arrays:
         return _basic(x, tuple(entries))
@@ -94,38 +102,54 @@ def _advanced(x: Value, items: tuple[Any, ...]) -> Value:
 _ARRAYS = (np.ndarray, Array)
 
 
-def _counted(x: Value, entries: list[Any]) -> tuple[Value, list[Any]]:
-    """Turn the boolean arrays of a key into positions along a single axis of a reshaped array."""
+def with_axes(
+    shape: tuple[int, ...], entries: list[Any]
+) -> Iterator[tuple[Any, tuple[int, ...], int]]:
+    """Go through the entries of a key, with the lengths of the axes that each reads, and the first.
+
+    Raises
+    ------
+    IndexError
+        As NumPy does, when they do not fit the shape.
+    """
     if sum(each is Ellipsis for each in entries) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
-    shape = value_type(x).shape
     unread = len(shape) - sum(_axes_read(each) for each in entries)
     if unread < 0:
         raise IndexError(
             f"too many indices for array: array is {len(shape)}-dimensional, but"
             f" {len(shape) - unread} were indexed"
         )
-    counted: list[Any] = []
-    lengths: list[int] = []
     axis = 0
     for entry in entries:
         count = unread if entry is Ellipsis else _axes_read(entry)
-        read_lengths = shape[axis : axis + count]
+        yield entry, shape[axis : axis + count], axis
+        axis += count
+
+
+def _counted(x: Value, entries: list[Any]) -> tuple[Value, list[Any]]:
+    """Turn the boolean arrays of a key into positions along a single axis of a reshaped array."""
+    shape = value_type(x).shape
+    counted: list[Any] = []
+    lengths: list[int] = []
+    end = 0
+    for entry, read_lengths, axis in with_axes(shape, entries):
         if isinstance(entry, _ARRAYS) and entry.dtype.kind == "b":
-            counted.append(_positions(entry, read_lengths, axis))
+            mask = known_mask(entry, read_lengths, axis)
+            counted.append(np.flatnonzero(mask))
             lengths.append(math.prod(read_lengths))
         else:
             counted.append(entry)
             lengths.extend(read_lengths)
-        axis += count
-    lengths.extend(shape[axis:])
+        end = axis + len(read_lengths)
+    lengths.extend(shape[end:])
     if tuple(lengths) != shape:
         # The name that the reshaped view goes by is not the user's.
         x = np.reshape(np.copy(x), lengths)
     return x, counted
 
 
-def _entry(item: Any) -> Any:
+def entry_of(item: Any) -> Any:
     """Turn an entry of a key into an int, a slice of ints, None, Ellipsis or an index array."""
     if item is None or item is Ellipsis or type(item) is int:
         return item
@@ -162,13 +186,13 @@ def _axes_read(item: Any) -> int:
     return item.ndim if item.dtype.kind == "b" else 1
 
 
-def _positions(mask: Value, lengths: tuple[int, ...], axis: int) -> Value:
-    """Where a boolean array is true, counted along its axes laid end to end."""
-    mask = np.asarray(plain_value(mask, "indexing with a boolean array"))
-    for position, (given, needed) in enumerate(zip(mask.shape, lengths, strict=True)):
+def known_mask(mask: Value, lengths: tuple[int, ...], axis: int) -> np.ndarray[Any, Any]:
+    """Take the values of a boolean array in a key, and compare its lengths with the axes read."""
+    known: np.ndarray[Any, Any] = np.asarray(plain_value(mask, "indexing with a boolean array"))
+    for position, (given, needed) in enumerate(zip(known.shape, lengths, strict=True)):
         if given != needed:
             raise IndexError(
                 f"boolean index did not match indexed array along axis {axis + position}; size of"
                 f" axis is {needed} but size of corresponding boolean axis is {given}"
             )
-    return np.flatnonzero(mask)
+    return known

@@ -497,7 +497,7 @@ def _on_last_axes(function: Callable[..., Value]) -> Callable[..., Value]:
 
 
 def matrix_transpose(x: Value, /) -> Value:
-    return np.swapaxes(as_array(x), -1, -2)
+    return np.swapaxes(x, -1, -2)
 
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {

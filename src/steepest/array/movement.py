@@ -11,6 +11,15 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from steepest.array.array import Array, value_type
+from steepest.array.buffers import (
+    Memory,
+    View,
+    is_contiguous,
+    laid_out_as_in_numpy,
+    reshaped,
+    unknown_layout,
+    view,
+)
 from steepest.array.indexing import read
 from steepest.array.plain import plain_arguments
 from steepest.errors import UnsupportedError
@@ -21,8 +30,6 @@ __all__ = ["FUNCTIONS"]
 
 _NO_VALUE: Any = np._NoValue
 _reshape = primitive("reshape")
-_transpose = primitive("transpose")
-_broadcast = primitive("broadcast")
 _concatenate = primitive("concatenate")
 _pad = primitive("pad")
 _scatter_add = primitive("scatter_add")
@@ -49,7 +56,25 @@ def copy(a: Value, order: Any = "K", subok: bool = False) -> Value:
     a = _as_array(a)
     # A new Array over the same recorded value, which nothing writes into. Functions that return
     # new memory begin with it, so that the views they make on the way are not of the user's array.
-    return Array(a._trace, a._value, a._node) if isinstance(a, Array) else a.copy()
+    if not isinstance(a, Array):
+        return np.array(a, order=order)
+    result = Array(a._trace, laid_out(a._value, order), a._node)
+    if result._value is None and a._is_ndarray():
+        result._alias = Memory(contiguous=order == "C")
+    return result
+
+
+def laid_out(value: Value, order: Any) -> Value:
+    """Copy a value if its entries do not lie as NumPy's copy of it would have them."""
+    if isinstance(value, Array):
+        return Array(value._trace, laid_out(value._value, order), value._node)
+    if isinstance(value, np.ndarray) and (
+        (order == "C" and not value.flags.c_contiguous)
+        or (order == "F" and not value.flags.f_contiguous)
+        or (order == "K" and not (value.flags.c_contiguous or value.flags.f_contiguous))
+    ):
+        return np.array(value, order=order)
+    return value
 
 
 def _each_copied(arrays: Any) -> list[Value]:
@@ -60,7 +85,9 @@ def _each_copied(arrays: Any) -> list[Value]:
 def _integers(value: Value) -> Value:
     """Take positions or counts as NumPy does: it rounds numbers down, but not arrays."""
     if isinstance(value, Array):
-        return value
+        if value._trace.active:
+            return value
+        value = plain_arguments(value, "an index")
     if isinstance(value, (np.ndarray, np.generic)):
         return np.asarray(value).astype(np.intp, casting="safe")
     return np.asarray(value, np.intp)
@@ -97,13 +124,16 @@ def reshape(a: Value, /, shape: Any, order: Any = "C", *, copy: bool | None = No
     target = _reshaped(a, shape, order)
     if copy:
         a = np.copy(a)
-    if order == "F":
-        # Fortran's order is C's with the axes reversed.
-        a, target = transpose(a), target[::-1]
-    result = bind(_reshape, (a,), {"shape": target})
-    if order == "F":
-        result = transpose(result)
-    return np.copy(result) if copy else result
+    if order != "F":
+        return reshaped(a, ("reshape", {"shape": target}))
+    # Fortran's order is C's with the axes reversed.
+    before, after = range(value_type(a).ndim)[::-1], range(len(target))[::-1]
+    return reshaped(
+        a,
+        ("transpose", {"axes": tuple(before)}),
+        ("reshape", {"shape": target[::-1]}),
+        ("transpose", {"axes": tuple(after)}),
+    )
 
 
 def _reshaped(a: Value, shape: Any, order: Any) -> tuple[int, ...]:
@@ -119,11 +149,22 @@ def _reshaped(a: Value, shape: Any, order: Any) -> tuple[int, ...]:
 
 
 def ravel(a: Value, order: Any = "C") -> Value:
-    return reshape(a, (value_type(a).size,), order)
+    size = value_type(a).size
+    value = laid_out_as_in_numpy(a) if isinstance(a, Array) else a
+    if isinstance(value, np.ndarray):
+        if not (value.flags.f_contiguous if order == "F" else value.flags.c_contiguous):
+            # A reshape may be a view also of what does not lie in one piece.
+            a = np.copy(a)
+    elif isinstance(a, Array) and type(a._alias) is View and value_type(a).ndim == 1:
+        # Unlike a reshape, it copies what does not lie in one piece.
+        step = ("reshape", {"shape": (size,)})
+        refusal = None if is_contiguous(a) else unknown_layout()
+        return view(a, step, refusal=refusal)
+    return reshape(a, size, order)
 
 
 def squeeze(a: Value, axis: Any = None) -> Value:
-    return bind(_reshape, (a,), {"shape": np.squeeze(_stand_in(a), axis).shape})
+    return view(a, ("reshape", {"shape": np.squeeze(_stand_in(a), axis).shape}))
 
 
 def expand_dims(a: Value, axis: Any) -> Value:
@@ -131,7 +172,7 @@ def expand_dims(a: Value, axis: Any) -> Value:
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     for place in sorted(normalize_axis_tuple(axes, len(lengths) + len(axes))):
         lengths.insert(place, 1)
-    return bind(_reshape, (a,), {"shape": tuple(lengths)})
+    return view(a, ("reshape", {"shape": tuple(lengths)}))
 
 
 def _at_least(minimal: Callable[..., Any]) -> Callable[..., Value]:
@@ -156,7 +197,7 @@ def transpose(a: Value, axes: Any = None) -> Value:
         axes = normalize_axis_tuple(axes, ndim)
         if len(axes) != ndim:
             raise ValueError("axes don't match array")
-    return bind(_transpose, (a,), {"axes": tuple(axes)})
+    return view(a, ("transpose", {"axes": tuple(axes)}))
 
 
 def swapaxes(a: Value, axis1: int, axis2: int) -> Value:
@@ -164,7 +205,7 @@ def swapaxes(a: Value, axis1: int, axis2: int) -> Value:
     axes = list(range(ndim))
     first, second = normalize_axis_index(axis1, ndim), normalize_axis_index(axis2, ndim)
     axes[first], axes[second] = second, first
-    return bind(_transpose, (a,), {"axes": tuple(axes)})
+    return view(a, ("transpose", {"axes": tuple(axes)}))
 
 
 def moveaxis(a: Value, source: Any, destination: Any) -> Value:
@@ -255,7 +296,7 @@ def roll(a: Value, shift: Any, axis: Any = None) -> Value:
 
 def broadcast_to(array: Value, shape: Any, subok: bool = False) -> Value:
     shape = np.broadcast_to(_stand_in(array), shape).shape
-    return bind(_broadcast, (array,), {"shape": shape})
+    return view(array, ("broadcast", {"shape": shape}), writeable=False)
 
 
 def broadcast_arrays(*args: Value, subok: bool = False) -> tuple[Value, ...]:
@@ -504,10 +545,15 @@ def diagonal(a: Value, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Value
     shape = np.diagonal(_stand_in(a), offset, axis1, axis2).shape
     axis1, axis2 = normalize_axis_index(axis1, ndim), normalize_axis_index(axis2, ndim)
     rest = [axis for axis in range(ndim) if axis not in {axis1, axis2}]
-    moved = transpose(a, (*rest, axis1, axis2))
-    columns = value_type(a).shape[axis2]
-    flat = reshape(moved, (*shape[:-1], value_type(a).shape[axis1] * columns))
-    return flat[(..., _diagonal_of(columns, offset, shape[-1]))]
+    lengths = value_type(a).shape
+    flat = (*shape[:-1], lengths[axis1] * lengths[axis2])
+    return view(
+        a,
+        ("transpose", {"axes": (*rest, axis1, axis2)}),
+        ("reshape", {"shape": flat}),
+        ("slice", {"key": (..., _diagonal_of(lengths[axis2], offset, shape[-1]))}),
+        writeable=False,
+    )
 
 
 def _diagonal_of(columns: int, offset: int, length: int) -> slice:

@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 
 from steepest.array.array import Array
+from steepest.array.buffers import Memory
 from steepest.array.plain import base_array
 from steepest.errors import CapturedArrayChangedError, SourceLine, UnsupportedError, user_line
 from steepest.fingerprint import fingerprint
 from steepest.graph import ArrayType, Constant, Graph, Input, Node, type_of
-from steepest.ops.spec import ITEM, Primitive, Trace, Traced, Value
+from steepest.ops import primitive as primitive_named
+from steepest.ops.spec import ITEM, Primitive, Trace, Traced, Value, released
 
 __all__ = ["OuterTraceError", "Recorder"]
+
+_cast = primitive_named("cast")
+_broadcast = primitive_named("broadcast")
 
 
 class OuterTraceError(UnsupportedError):
@@ -42,12 +47,15 @@ class Recorder(Trace):
         self._constants: dict[tuple[type, Any], Node] = {}
         self._captured: dict[int, tuple[np.ndarray[Any, Any], int, SourceLine | None]] = {}
 
-    def input(self, kind: ArrayType) -> Array:
-        """Add an argument of the graph."""
+    def input(self, kind: ArrayType, is_ndarray: bool = True) -> Array:
+        """Add an argument of the graph; without axes it may be an ndarray, or a number."""
         node = Node(Input(len(self.inputs)), (), {}, kind)
         self.inputs.append(node)
         self.nodes.append(node)
-        return Array(self, None, node, shared=True)
+        result = Array(self, None, node)
+        if is_ndarray:
+            result._alias = Memory()
+        return result
 
     def record(self, primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
         """Infer the type of a result and add the node."""
@@ -56,17 +64,36 @@ class Recorder(Trace):
             return primitive.evaluate(*args, **static)
         inputs = tuple(self.node_of(arg) for arg in args)
         kind = primitive.infer(*(node.type for node in inputs), **static)
-        if primitive.aliases:
-            for arg in args:
-                if isinstance(arg, Array):
-                    arg._shared = True
         node = self._add(Node(primitive, inputs, static, kind, user_line()))
         if isinstance(kind, tuple):
             return tuple(
                 Array(self, None, self._add(Node(ITEM, (node,), {"position": i}, each, node.line)))
                 for i, each in enumerate(kind)
             )
-        return Array(self, None, node, primitive.aliases)
+        return Array(self, None, node)
+
+    def write(
+        self, primitive: Primitive, target: Traced, args: Sequence[Value], static: dict[str, Any]
+    ) -> None:
+        """Record that a value was written into; from then on it is the result of that."""
+        before = released(target)
+        if type(before) is np.ndarray and isinstance(target, Array):
+            # Where the views into it lie is known of what had a value once.
+            if target._alias is None:
+                target._alias = Memory()
+            target._alias.contiguous = before.flags.c_contiguous
+            before = self._filled(before)
+        target.become(self.record(primitive, (before, *args), static))
+
+    def _filled(self, array: np.ndarray[Any, Any]) -> Value:
+        """Record an array of zeros or ones as such, rather than as an array that was captured."""
+        for number in (0, 1):
+            if array.dtype.kind in "fc" and not (array != number).any():
+                if number == 0 and np.signbit(array.real).any():
+                    break
+                entry = self.record(_cast, (number,), {"dtype": array.dtype})
+                return self.record(_broadcast, (entry,), {"shape": array.shape})
+        return array
 
     def node_of(self, value: Value) -> Node:
         """Find the node of a traced value, or add one for a constant."""

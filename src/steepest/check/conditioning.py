@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steepest.array import Array
+from steepest.array.creating import UserCode
 from steepest.ops import index, linalg, movement
 from steepest.ops.spec import Trace, Traced, Value
 from steepest.tree import Tree, flatten, is_differentiable, tree_map, unflatten
@@ -60,7 +61,7 @@ def run_with_rounding_errors(function: Callable[[Tree], Any], x: Tree, seed: int
     """
     trace = _Perturbing(seed)
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), UserCode():
             result = function(tree_map(trace.watch, x))
             leaves, structure = flatten(result)
             return unflatten(structure, [_plain(leaf, trace) for leaf in leaves])
@@ -82,7 +83,7 @@ class _Perturbing(Trace):
 
     def watch(self, leaf: Value) -> Value:
         """Make a floating-point leaf of the argument an Array of this trace."""
-        return Array(self, leaf, None, shared=True) if is_differentiable(leaf) else leaf
+        return Array(self, leaf, None) if is_differentiable(leaf) else leaf
 
     def record(self, primitive: Any, args: Sequence[Value], static: dict[str, Any]) -> Value:
         """Evaluate a primitive, with a rounding error."""
@@ -98,7 +99,7 @@ class _Perturbing(Trace):
                 result = self._off(result)
         if primitive.outputs > 1:
             return tuple(Array(self, each, None) for each in result)
-        return Array(self, result, None, primitive.aliases)
+        return Array(self, result, None)
 
     def _off(self, value: Value) -> Value:
         """Move a value by up to half an ulp."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from steepest.array import Array, value_type
+from steepest.array.creating import UserCode
 from steepest.array.plain import base_array
 from steepest.differentiate.custom import custom_call
 from steepest.differentiate.forward import Forward
@@ -99,7 +100,7 @@ def operations_of(function: Callable[[Tree], Any], x: Tree) -> list[Operation]:
     """
     trace = _OperationTrace()
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), UserCode():
             result = function(trace.watch_tree(x))
     finally:
         trace.active = False
@@ -113,7 +114,7 @@ def operations_differentiated_by(gradient: Callable[[Tree], Any], x: Tree) -> li
     """
     trace = _OperationTrace(differentiated_only=True)
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), UserCode():
             gradient(trace.watch_tree(x))
     except Exception:
         # Rules that run on plain values alone, or a gradient that converts its argument: what was
@@ -158,7 +159,7 @@ class _OperationTrace(Tape):
         return unflatten(
             structure,
             [
-                Array(self, self._plain(leaf), _Node(frozenset([position])), shared=True)
+                Array(self, self._plain(leaf), _Node(frozenset([position])))
                 if is_differentiable(leaf)
                 else leaf
                 for position, leaf in enumerate(leaves)
@@ -177,8 +178,6 @@ class _OperationTrace(Tape):
                 kind = value_type(arg)
                 if kind.dtype.kind in "fc" and kind.size:
                     moving.append(position)
-                if primitive.aliases and isinstance(arg, Array):
-                    arg._shared = True
             else:
                 values.append(self._plain(arg))
         result = primitive(*values, **static)
@@ -193,7 +192,7 @@ class _OperationTrace(Tape):
         node = _Node(inputs, parents, number)
         if primitive.outputs > 1:
             return tuple(Array(self, each, node) for each in result)
-        return Array(self, result, node, primitive.aliases)
+        return Array(self, result, node)
 
     def behind(self, results: Sequence[Value]) -> list[Operation]:
         """Return the operations that some results depend on, in order."""

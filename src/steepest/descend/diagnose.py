@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from steepest.array import Array
+from steepest.array.creating import UserCode
 from steepest.descend.textbook import evaluate_gradient
 from steepest.errors import SourceLine, TracedConversionError, user_line
 from steepest.ops.spec import Primitive, Trace, Traced, Value
@@ -111,7 +112,7 @@ def diagnose(
         if batch is not None:
             args.append(inspection.watch_tree(batch, "data") if watch_batch else batch)
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), UserCode():
                 result = loss_fn(*args)
         except TracedConversionError:
             # A loss may convert its batch freely, but not when the batch is watched too.
@@ -167,7 +168,7 @@ class _Inspection(Trace):
         return unflatten(
             structure,
             [
-                Array(self, leaf, self._note(_Seen(leaf, what=name, root=root)), shared=True)
+                Array(self, leaf, self._note(_Seen(leaf, what=name, root=root)))
                 if is_differentiable(leaf)
                 else leaf
                 for leaf, name in zip(leaves, names, strict=True)
@@ -183,8 +184,6 @@ class _Inspection(Trace):
             if isinstance(arg, Traced) and arg._trace is self:
                 values.append(arg._value)
                 parents.append(arg._node)
-                if primitive.aliases and isinstance(arg, Array):
-                    arg._shared = True
             else:
                 values.append(arg)
                 if not isinstance(arg, Traced):
@@ -198,7 +197,7 @@ class _Inspection(Trace):
                 for each in result
             )
         seen = self._note(_Seen(result, parents, primitive.name, line=line))
-        return Array(self, result, seen, primitive.aliases)
+        return Array(self, result, seen)
 
     def _note(self, seen: _Seen) -> _Seen:
         self._seen.append(seen)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from steepest.array import Array, value_type
+from steepest.array.creating import UserCode, untouched_numpy
 from steepest.errors import BadInputError, NotDifferentiableError, SourceLine
-from steepest.ops.spec import Primitive, Traced, Value, bind
+from steepest.ops.spec import Primitive, Traced, Value, bind, released
 from steepest.tree import Structure, flatten, unflatten
 
 __all__ = ["CustomCall", "custom_call", "custom_gradient", "defvjp"]
@@ -111,8 +112,13 @@ def custom_call(primitive: Primitive) -> CustomCall | None:
 
 
 def _call(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Value, Pullback]:
-    """Call the user's function and check what it returns."""
-    result = function(*args)
+    """Call the user's function and check what it returns.
+
+    On plain values it gets ndarrays from NumPy, as it may hand them to any library.
+    """
+    traced = any(isinstance(leaf, Traced) for leaf in flatten(args)[0])
+    with UserCode() if traced else untouched_numpy():
+        result = function(*args)
     if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
         raise BadInputError(
             f"{function.__name__}, under custom_gradient, must return (value, pullback), and"
@@ -125,7 +131,7 @@ def _call(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Value, Pul
             f" returned a {type(result[0]).__name__}",
             instead="one function for each of the results",
         )
-    return result
+    return released(result[0]), result[1]
 
 
 class CustomCall:
@@ -189,7 +195,8 @@ class CustomCall:
         ):
             # The recorded run was on plain values; an outer derivative needs one on traced ones.
             _, pullback = _call(self.function, unflatten(self._structure, xs))
-        cotangents = pullback(g)
+        with UserCode() if isinstance(g, Traced) else untouched_numpy():
+            cotangents = pullback(g)
         children = self._structure.children
         if len(children) == 1 and (
             not isinstance(cotangents, tuple) or flatten(cotangents)[1] == children[0]
@@ -213,7 +220,7 @@ class CustomCall:
                     f"the pullback of {name} must return cotangents like the arguments, and for"
                     " one of them returned a different tree"
                 )
-            flat.extend(leaves)
+            flat.extend(map(released, leaves))
         for cotangent, x in zip(flat, xs, strict=True):
             if cotangent is not None and value_type(cotangent).shape != value_type(x).shape:
                 raise BadInputError(

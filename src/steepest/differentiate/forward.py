@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from steepest.array import Array, value_type
+from steepest.array.buffers import rewritten, snapshot
 from steepest.array.plain import base_array
 from steepest.differentiate.reverse import Tape, backward, fit
 from steepest.graph import ArrayType
@@ -50,11 +51,38 @@ class Forward(Trace):
             )
             return arrays if primitive.outputs > 1 else arrays[0]
         tangent = _tangent(primitive, values, tangents, static, result)
-        if primitive.aliases:
-            for arg in args:
-                if isinstance(arg, Array):
-                    arg._shared = True
-        return Array(self, result, _stretch(tangent, value_type(result)), primitive.aliases)
+        return Array(self, result, _stretch(tangent, value_type(result)))
+
+    def write(
+        self, primitive: Primitive, target: Traced, args: Sequence[Value], static: dict[str, Any]
+    ) -> None:
+        """Write into value and tangent, in their memory where nothing else needs what is there."""
+        mine = target._trace is self
+        outer = not mine and target._trace.active
+        kind = value_type(target)
+        written, *indices = args
+        given = isinstance(written, Traced) and written._trace is self
+        direction: Value = 0.0
+        if given:
+            of_parts = any(name in ("real", "imag") for name, _ in static["path"])
+            dtype = np.empty(0, kind.dtype).real.dtype if of_parts else kind.dtype
+            direction = fit(written._node, value_type(written).shape, dtype)
+        value = [snapshot(target) if outer else target._value]
+        tangent = [target._node if mine else np.zeros(kind.shape, kind.dtype)]
+        target._value = None
+        if mine:
+            target._node = None
+        try:
+            v = written._value if given else written
+            changed = rewritten(value, primitive, (v, *indices), static)
+        except BaseException:
+            (before,) = value
+            target._value = before._value if outer else before
+            if mine:
+                (target._node,) = tangent
+            raise
+        target._node = rewritten(tangent, primitive, (direction, *indices), static)
+        target._trace, target._value = self, changed
 
 
 def _stretch(tangent: Value, kind: ArrayType) -> Value:

@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from steepest.array import Array, value_type
+from steepest.array.buffers import compact, rewritten, snapshot
 from steepest.array.plain import base_array
 from steepest.differentiate.captures import Captures
 from steepest.graph import type_of
 from steepest.ops import primitive
 from steepest.ops.spec import (
     NAN_CHECKS,
+    AdaptedRule,
     Keep,
     Primitive,
     Trace,
@@ -119,9 +121,8 @@ class Tape(Trace):
         if isinstance(value, np.ndarray):
             value = self.captures.keep(base_array(value))
         kind = value_type(value)
-        return Array(
-            self, value, Record(None, (), (), {}, None, kind.shape, kind.dtype), shared=True
-        )
+        record = Record(None, (), (), {}, None, kind.shape, kind.dtype)
+        return Array(self, snapshot(value), record)
 
     def record(self, primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
         """Evaluate a primitive and keep what its derivative needs."""
@@ -152,11 +153,6 @@ class Tape(Trace):
         kept = self._kept(primitive, values, parents) if primitive.reads_arguments else ()
         if primitive.outputs > 1:
             return self._several(primitive, kept, parents, static, result)
-        shared = primitive.aliases
-        if shared:
-            for arg in args:
-                if isinstance(arg, Array):
-                    arg._shared = True
         kind = result if isinstance(result, (np.ndarray, np.generic, Array)) else type_of(result)
         record = Record(
             primitive,
@@ -167,7 +163,32 @@ class Tape(Trace):
             kind.shape,
             kind.dtype,
         )
-        return Array(self, result, record, shared)
+        return Array(self, result, record)
+
+    def write(
+        self, primitive: Primitive, target: Traced, args: Sequence[Value], static: dict[str, Any]
+    ) -> None:
+        """Write into an Array, in its memory where nothing else needs what is there."""
+        mine = target._trace is self
+        outer = not mine and target._trace.active
+        kind = value_type(target)
+        values = []
+        parents = [target._node if mine else None]
+        for arg in args:
+            own = isinstance(arg, Traced) and arg._trace is self
+            values.append(arg._value if own else arg)
+            parents.append(arg._node if own else None)
+        held = [snapshot(target) if outer else target._value]
+        target._value = None
+        try:
+            value = rewritten(held, primitive, values, static)
+        except BaseException:
+            (before,) = held
+            target._value = before._value if outer else before
+            raise
+        kept = self._kept(primitive, [None, *values], parents)
+        target._node = Record(primitive, parents, kept, static, None, kind.shape, kind.dtype)
+        target._trace, target._value = self, value
 
     def _kept(
         self, primitive: Primitive, values: list[Value], parents: list[Record | None]
@@ -180,7 +201,7 @@ class Tape(Trace):
         for keep, value, parent in zip(keeps, values, parents, strict=False):
             if keep is Keep.VALUE:
                 captured = parent is None and type(value) is np.ndarray
-                kept.append(self.captures.keep(value) if captured else value)
+                kept.append(self.captures.keep(value) if captured else compact(value))
             elif keep is Keep.TYPE:
                 # A record knows shape and dtype of what it stands for.
                 kept.append(value_type(value) if parent is None else parent)
@@ -300,9 +321,21 @@ class Accumulator:
         present = results[record.position]
         results[record.position] = value if present is None else present + value
 
+    def add_own(self, record: Record, value: Value) -> None:
+        """Add a contribution in memory that the caller gives away."""
+        if record in self._values:
+            self.add(record, value)
+        else:
+            self._values[record] = value
+            self._own.add(record)
+
     def take(self, record: Record) -> Value:
         """Remove and return what has been added up for a record; None for nothing."""
         return self._values.pop(record, None)
+
+    def is_own(self, record: Record) -> bool:
+        """Whether what was taken for a record belongs to whoever took it."""
+        return record in self._own
 
 
 def backward(output: Array, cotangent: Value, inputs: Sequence[Array]) -> list[Value]:
@@ -360,6 +393,9 @@ def _propagate(record: Record, operation: Primitive, g: Value, accumulator: Accu
             no_cotangent(kind) if each is None else each
             for each, kind in zip(g, record.shape, strict=True)
         ]
+    if operation.in_place_vjp is not None and not isinstance(g, Traced):
+        _propagate_in_place(record, operation.in_place_vjp, g, accumulator)
+        return
     joint = None
     if operation.joint_vjp is not None:
         joint = operation.joint_vjp(g, record.result, record.args, record.static)
@@ -380,3 +416,23 @@ def _propagate(record: Record, operation: Primitive, g: Value, accumulator: Accu
             contribution = rule(g, record.result, record.args, static)
         if contribution is not None:
             accumulator.add(parent, fit(contribution, parent.shape, parent.dtype))
+
+
+def _propagate_in_place(
+    record: Record, rule: AdaptedRule, g: Value, accumulator: Accumulator
+) -> None:
+    """Apply a rule that reuses the memory of the cotangent, so that a write costs what it writes.
+
+    A cotangent that belongs to somebody else is copied, once for a row of writes.
+    """
+    if not accumulator.is_own(record):
+        g = np.array(g)
+    target, written = record.parents[:2]
+    args = list(record.args)
+    if written is None:
+        args[1] = None
+    g, contribution = rule(g, None, args, record.static)
+    if target is not None:
+        accumulator.add_own(target, g)
+    if written is not None:
+        accumulator.add(written, fit(contribution, written.shape, written.dtype))

@@ -11,10 +11,12 @@ from typing import Any, cast
 import numpy as np
 
 from steepest.array import Array, value_type
+from steepest.array.buffers import snapshot
+from steepest.array.creating import UserCode
 from steepest.array.plain import base_array
 from steepest.differentiate.forward import Forward
 from steepest.differentiate.reverse import Tape, backward
-from steepest.errors import BadInputError, NotDifferentiableError, RefusedWrites
+from steepest.errors import BadInputError, NotDifferentiableError
 from steepest.ops.spec import Trace, Traced, Value, released
 from steepest.shadow import SHADOWING, ShadowTrace, compare_with_plain_run
 from steepest.tree import (
@@ -52,11 +54,11 @@ class _Watched:
 
     @property
     def tree(self) -> Tree:
-        """What the user's function is called with."""
+        """What the user's function is called with: Arrays that it may write into."""
         return unflatten(
             self.structure,
             [
-                leaf if array is None else array
+                leaf if array is None else snapshot(array)
                 for leaf, array in zip(self.leaves, self.arrays, strict=True)
             ],
         )
@@ -100,7 +102,7 @@ def _finished(cotangent: Value, leaf: Value) -> Value:
         kind = value_type(leaf)
         cotangent = np.zeros(kind.shape, kind.dtype)[()]
     if isinstance(cotangent, Array):
-        return cotangent
+        return snapshot(cotangent)
     if type(leaf) in (float, complex):
         return type(leaf)(cotangent)
     if isinstance(leaf, np.ndarray):
@@ -214,7 +216,7 @@ class _ValueAndGrad(_Transform):
             changed = list(args)
             for position, each in zip(positions, watched, strict=True):
                 changed[position] = each.tree
-            with RefusedWrites():
+            with UserCode():
                 result = self._function(*changed, **keywords)
             aux: Any = None
             if self._has_aux:
@@ -235,7 +237,7 @@ class _ValueAndGrad(_Transform):
             gradients.append(each.collect(cotangents[:count]))
             cotangents = cotangents[count:]
         gradient = _gradients(gradients)
-        value = released(result)
+        value = snapshot(released(result))
         if self._has_aux:
             value = (value, tree_map(_handed_out, aux))
         if self._shadow_run or SHADOWING.get():
@@ -259,7 +261,8 @@ def _compare(
             tree_map(trace.watch_differentiable, arg) if position in positions else arg
             for position, arg in enumerate(args)
         ]
-        return function(*changed, **keywords)
+        with UserCode():
+            return function(*changed, **keywords)
 
     compare_with_plain_run(function, value, args, keywords, trace_again)
 
@@ -432,14 +435,14 @@ def vjp(f: Function, *primals: Tree) -> tuple[Tree, Function]:
             _watch(tape, primal, f"argument {position} of {_name(f)}")
             for position, primal in enumerate(primals)
         ]
-        with RefusedWrites():
+        with UserCode():
             outputs, structure = flatten(f(*(each.tree for each in watched)))
     finally:
         tape.active = False
     value = unflatten(structure, [_own(released(each)) for each in outputs])
     if SHADOWING.get():
         _compare(f, value, primals, {}, range(len(primals)))
-    return value, _Pullback(tape, outputs, structure, watched)
+    return value, _Pullback(tape, list(map(snapshot, outputs)), structure, watched)
 
 
 def _handed_out(value: Value) -> Value:
@@ -448,8 +451,8 @@ def _handed_out(value: Value) -> Value:
 
 
 def _own(value: Value) -> Value:
-    """Copy an ndarray: what the user is given may be written into, what a tape keeps may not."""
-    return value.copy() if isinstance(value, np.ndarray) else value
+    """Copy an array: what the user is given may be written into, what a tape keeps may not."""
+    return value.copy() if isinstance(value, np.ndarray) else snapshot(value)
 
 
 def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
@@ -481,7 +484,7 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
             tree_map(functools.partial(_with_tangent, trace), primal, tangent)
             for primal, tangent in zip(primals, tangents, strict=True)
         ]
-        with RefusedWrites():
+        with UserCode():
             outputs, structure = flatten(f(*args))
     finally:
         trace.active = False
@@ -513,8 +516,8 @@ def _with_tangent(trace: Trace, primal: Value, tangent: Value) -> Value:
             f"a direction of shape {given.shape} does not fit an argument of shape {kind.shape}"
         )
     if isinstance(primal, np.ndarray):
-        primal = base_array(primal).copy()
-    return Array(trace, primal, _with_dtype(tangent, kind.dtype), shared=True)
+        primal = base_array(primal).copy("K")
+    return Array(trace, snapshot(primal), snapshot(_with_dtype(tangent, kind.dtype)))
 
 
 def _with_dtype(value: Value, dtype: np.dtype[Any]) -> Value:
@@ -688,7 +691,7 @@ def stop_gradient(x: Tree) -> Tree:
 
 def _constant(value: Value) -> Value:
     while isinstance(value, Array) and isinstance(value._trace, (Tape, Forward)):
-        value = value._value
+        value = snapshot(value._value)
         if isinstance(value, np.ndarray):
             # What the tape has recorded must not be written into.
             value = value.view()

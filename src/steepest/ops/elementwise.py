@@ -476,7 +476,6 @@ COMPLEX = (
         vjps=(lambda g: g,),
         jvp=(lambda t: np.real(t),),
         broadcasts=True,
-        aliases=True,
         samples=lambda rng: elementwise_samples(rng, [REAL]),
     ),
     Primitive(
@@ -487,7 +486,6 @@ COMPLEX = (
         vjps=(lambda g: g * -1j,),
         jvp=(lambda t: np.imag(t),),
         broadcasts=True,
-        aliases=True,
         samples=lambda rng: elementwise_samples(rng, [REAL]),
     ),
 )

@@ -1,13 +1,17 @@
-"""Reading parts of arrays, and its transpose.
+"""Reading parts of arrays, its transpose, and writing into parts.
 
 The static argument ``key`` is a tuple as NumPy's indexing takes it: integers, slices, None and
 Ellipsis. In the place of index arrays stands `INDEX`; they are arguments of the primitive.
+
+What is written into is said by a ``path``: the views that lead from an array to its part, each
+as the name of a primitive with its static argument, and at the end ``("key", key)``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +19,13 @@ import numpy as np
 from steepest.graph import ArrayType
 from steepest.ops.spec import Linearity, Primitive, Sample, Value, bind
 
-__all__ = ["INDEX", "PRIMITIVES"]
+__all__ = ["INDEX", "PRIMITIVES", "VIEWS", "Path"]
 
 INDEX = "index"
 """What stands in a key for an index array."""
 
 Key = tuple[Any, ...]
+Path = tuple[tuple[str, Any], ...]
 
 
 def _filled(key: Iterable[Any], indices: Iterable[Value]) -> Key:
@@ -192,6 +197,219 @@ def _add_slice(total: np.ndarray[Any, Any], g: Value, key: Key) -> None:
     total[key] += g
 
 
+# Writing
+
+VIEWS: dict[str, Callable[[Value, Any], Value]] = {
+    "slice": lambda x, key: x[key],
+    "reshape": np.reshape,
+    "transpose": np.transpose,
+    "broadcast": np.broadcast_to,
+    "real": lambda x, _: x.real,
+    "imag": lambda x, _: x.imag,
+}
+"""NumPy's views, by the primitive that stands for them."""
+
+
+def _put(
+    x: np.ndarray[Any, Any],
+    v: Value,
+    indices: Sequence[Value],
+    path: Path,
+    write: Callable[[Value, Key, Value], None],
+) -> None:
+    """Write into the part of an ndarray that a path leads to, in place."""
+    (name, setting), *rest = path
+    if name == "key":
+        write(x, _filled(setting, indices), v)
+        return
+    part = VIEWS[name](x, setting)
+    _put(part, v, indices, tuple(rest), write)
+    if name == "reshape" and not np.may_share_memory(part, x):
+        # Where the entries lie otherwise than in the array that the path was made for.
+        x[...] = part.reshape(x.shape)
+
+
+def _part(x: Value, indices: Sequence[Value], path: Path) -> Value:
+    """Read the part of an array that a path leads to; the transpose of writing zeros around it."""
+    for name, setting in path:
+        if name == "key":
+            x = bind(gather if INDEX in setting else slice_, (x, *indices), {"key": setting})
+        elif name == "slice":
+            x = bind(slice_, (x,), {"key": setting})
+        elif name == "reshape":
+            x = np.reshape(x, setting)
+        elif name == "transpose":
+            x = np.transpose(x, setting)
+        elif name == "real":
+            x = np.real(x)
+        else:
+            # The cotangent of a + bi is ∂f/∂a − i ∂f/∂b.
+            x = -np.imag(x)
+    return x
+
+
+def _write(x: Value, v: Value, *indices: Value, path: Path) -> None:
+    _put(x, v, indices, path, operator.setitem)
+
+
+def _add(x: Value, v: Value, *indices: Value, path: Path) -> None:
+    _put(x, v, indices, path, np.add.at)
+
+
+def _evaluate_write(x: Value, v: Value, *indices: Value, path: Path) -> Value:
+    result = np.array(x)
+    _write(result, v, *indices, path=path)
+    return result
+
+
+def _evaluate_add_at(x: Value, v: Value, *indices: Value, path: Path) -> Value:
+    result = np.array(x)
+    _add(result, v, *indices, path=path)
+    return result
+
+
+def _write_type(x: ArrayType, v: ArrayType, *indices: ArrayType, path: Path) -> ArrayType:
+    part = x
+    for name, setting in path:
+        if name == "key":
+            shape = (
+                _gather_type(part, *indices, key=setting)
+                if INDEX in setting
+                else _slice_type(part, setting)
+            ).shape
+        else:
+            part = ArrayType(VIEWS[name](np.broadcast_to(0j, part.shape), setting).shape, x.dtype)
+    given = v.shape[max(v.ndim - len(shape), 0) :]
+    if math.prod(v.shape) != math.prod(given) or np.broadcast_shapes(given, shape) != shape:
+        raise ValueError(f"could not broadcast input array from shape {v.shape} into shape {shape}")
+    return ArrayType(x.shape, x.dtype)
+
+
+def _write_vjp(g: Value, indices: Sequence[Value], path: Path) -> Value:
+    return bind(write, (g, 0.0, *indices), {"path": path})
+
+
+def _written_vjp(g: Value, v_type: ArrayType, indices: Sequence[Value], path: Path) -> Value:
+    g = _part(g, (), path[:-1])
+    lasting = None
+    if any(np.size(each) > 1 for each in indices):
+        lasting = _lasting(np.shape(g), indices, path[-1][1])
+    g = _part(g, indices, path[-1:])
+    return _like_written(g if lasting is None else np.where(lasting(g), g, 0.0), v_type)
+
+
+def _added_vjp(g: Value, v_type: ArrayType, indices: Sequence[Value], path: Path) -> Value:
+    return _like_written(_part(g, indices, path), v_type)
+
+
+def _like_written(g: Value, v_type: ArrayType) -> Value:
+    """Give a cotangent the axes of length 1 that NumPy drops from what is written."""
+    extra = v_type.ndim - np.ndim(g)
+    return np.reshape(g, (1,) * extra + np.shape(g)) if extra > 0 else g
+
+
+def _lasting(
+    shape: tuple[int, ...], indices: Sequence[Value], key: Key
+) -> Callable[[Value], Value] | None:
+    """Find what nothing later was written over; None where that is everything.
+
+    Returns
+    -------
+    callable or None
+        Takes what the key reads, returns a mask that broadcasts with it.
+    """
+    lengths = tuple(
+        shape[axis]
+        for item, axis in _entries(len(shape), key)
+        if isinstance(item, str) and axis is not None
+    )
+    last = bind(last_written, tuple(indices), {"lengths": lengths})
+    if isinstance(last, np.ndarray) and last.all():
+        return None
+
+    def mask(read: Value) -> Value:
+        after = np.ndim(read) - np.ndim(last) - _place_of_indices(key, read, last)
+        return np.reshape(last, (*np.shape(last), *(1,) * after))
+
+    return mask
+
+
+def _place_of_indices(key: Key, read: Value, together: Value) -> int:
+    """Find the first axis of the index arrays in what they read."""
+    stands = [isinstance(item, (str, int)) for item in key]
+    first, last = stands.index(True), len(stands) - 1 - stands[::-1].index(True)
+    if not all(stands[first : last + 1]):
+        return 0
+    if Ellipsis in key[:first]:
+        return int(np.ndim(read)) - int(np.ndim(together)) - len(key[last + 1 :])
+    return first
+
+
+def _evaluate_last_written(*indices: Value, lengths: tuple[int, ...]) -> Value:
+    together = np.broadcast_arrays(*indices)
+    places = np.ravel_multi_index(together, lengths, mode="wrap")
+    _, which = np.unique(places, return_inverse=True)
+    which = which.reshape(places.shape)
+    order = np.arange(which.size).reshape(which.shape)
+    latest = np.empty(which.size, np.intp)
+    latest[which] = order
+    return latest[which] == order
+
+
+def _last_written_type(*indices: ArrayType, lengths: tuple[int, ...]) -> ArrayType:
+    if any(each.dtype.kind not in "iub" for each in indices):
+        raise TypeError("only integers are indices")
+    return ArrayType(np.broadcast_shapes(*(each.shape for each in indices)), np.dtype(bool))
+
+
+def _write_in_place(
+    g: np.ndarray[Any, Any], v_type: ArrayType | None, indices: Sequence[Value], path: Path
+) -> tuple[Value, Value]:
+    """Take the cotangent of what was written out of that of the result, and leave zeros there."""
+    g_v = None
+    if v_type is not None:
+        g_v = np.array(_written_vjp(g, v_type, indices, path))
+    _write(g, 0.0, *indices, path=path)
+    return g, g_v
+
+
+def _add_in_place(
+    g: np.ndarray[Any, Any], v_type: ArrayType | None, indices: Sequence[Value], path: Path
+) -> tuple[Value, Value]:
+    return g, None if v_type is None else np.array(_added_vjp(g, v_type, indices, path))
+
+
+_WRITTEN: tuple[tuple[tuple[int, ...], tuple[int, ...], tuple[Any, ...], Path], ...] = (
+    ((4,), (), (), (("key", (1,)),)),
+    ((4,), (2,), (), (("key", (slice(None, None, -2),)),)),
+    ((2, 3), (1, 1, 3), (), (("key", (Ellipsis,)),)),
+    ((), (), (), (("key", ()),)),
+    ((0, 2), (), (), (("key", (slice(None), 1)),)),
+    ((3,), (3,), ([2, 0, 2],), (("key", (INDEX,)),)),
+    ((3,), (), ([2, 0, 2],), (("key", (INDEX,)),)),
+    ((3,), (0,), ([],), (("key", (INDEX,)),)),
+    ((2, 3), (2, 2), ([[0, 1], [2, 1]],), (("key", (1, INDEX)),)),
+    ((2, 3), (2, 3), ([2, 0, 2],), (("key", (slice(None), INDEX)),)),
+    ((2, 3, 2), (2, 3), ([1, 1], [0]), (("key", (INDEX, slice(None, None, -1), INDEX)),)),
+    ((2, 3, 2), (2, 3), ([1, 1],), (("key", (0, Ellipsis, INDEX)),)),
+    (
+        (2, 3),
+        (2, 1),
+        (),
+        (("slice", (slice(1, None),)), ("transpose", (1, 0)), ("key", (slice(2),))),
+    ),
+    ((2, 3), (), (), (("transpose", (1, 0)), ("reshape", (6,)), ("key", (4,)))),
+    ((2, 3), (3,), (), (("reshape", (3, 2)), ("key", (slice(None), 0)))),
+)
+
+
+def _write_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, written, indices, path in _WRITTEN:
+        x, v = rng.uniform(-1, 1, shape), rng.uniform(-1, 1, written)
+        arrays = (np.array(each, np.intp) for each in indices)
+        yield Sample((x, v, *arrays), {"path": path})
+
+
 slice_ = Primitive(
     "slice",
     _evaluate_slice,
@@ -199,7 +417,6 @@ slice_ = Primitive(
     vjps=(_slice_vjp,),
     add_vjp=_add_slice,
     jvp=Linearity.JOINT,
-    aliases=True,
     samples=_slice_samples,
 )
 """Basic indexing."""
@@ -226,4 +443,57 @@ scatter_add = Primitive(
 )
 """The transpose of reading: add the entries of an array up in zeros of a shape."""
 
-PRIMITIVES: tuple[Primitive, ...] = (slice_, gather, scatter_add)
+write: Primitive = Primitive(
+    "write",
+    _evaluate_write,
+    infer=_write_type,
+    arguments="x v *indices",
+    vjps=(_write_vjp, _written_vjp),
+    jvp=(
+        lambda t, indices, path: bind(write, (t, 0.0, *indices), {"path": path}),
+        lambda t, x_type, indices, path: bind(
+            write, (np.zeros(x_type.shape, x_type.dtype), t, *indices), {"path": path}
+        ),
+    ),
+    # What is written, to the part that it fills.
+    broadcasts=True,
+    in_place=_write,
+    in_place_vjp=_write_in_place,
+    samples=_write_samples,
+)
+"""Write into a part of an array: `x` with `v` in the place that the path leads to."""
+
+add_at: Primitive = Primitive(
+    "add_at",
+    _evaluate_add_at,
+    infer=_write_type,
+    arguments="x v *indices",
+    vjps=(lambda g: g, _added_vjp),
+    jvp=(
+        lambda t: t,
+        lambda t, x_type, indices, path: bind(
+            add_at, (np.zeros(x_type.shape, x_type.dtype), t, *indices), {"path": path}
+        ),
+    ),
+    broadcasts=True,
+    in_place=_add,
+    in_place_vjp=_add_in_place,
+    # Unlike an assignment, the ufunc drops no axes of length 1.
+    samples=lambda rng: (each for each in _write_samples(rng) if np.ndim(each.args[1]) < 3),
+)
+"""Add to a part of an array, to a place as often as it is named, as ``np.add.at``."""
+
+last_written = Primitive(
+    "last_written",
+    _evaluate_last_written,
+    infer=_last_written_type,
+    arguments="*indices",
+    samples=lambda rng: [
+        Sample((np.array([1, 0, -2]),), {"lengths": (3,)}),
+        Sample((np.array([[1], [-1]]), np.array([0, 0, 2])), {"lengths": (2, 3)}),
+        Sample((np.array([], np.intp),), {"lengths": (0,)}),
+    ],
+)
+"""Which entries of index arrays name a place that no later one names."""
+
+PRIMITIVES: tuple[Primitive, ...] = (slice_, gather, scatter_add, write, add_at, last_written)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,6 @@ broadcast = Primitive(
     vjps=(lambda g: g,),
     jvp=Linearity.JOINT,
     broadcasts=True,
-    aliases=True,
     samples=lambda rng: [
         Sample((rng.uniform(-1, 1, (3,)),), {"shape": (2, 3)}),
         Sample((rng.uniform(-1, 1, (2, 1)),), {"shape": (2, 3)}),
@@ -86,6 +86,20 @@ def _concatenate_vjp(g: Value, axis: int, lengths: tuple[int, ...], position: in
     return g[(*[slice(None)] * axis, slice(start, start + lengths[position]))]
 
 
+def _evaluate_stack(*xs: Value, dtype: np.dtype[Any]) -> Value:
+    if dtype.kind != "c" and any(np.iscomplexobj(x) for x in xs):
+        raise TypeError(f"complex numbers do not become {dtype}")
+    return np.array(xs, dtype)
+
+
+def _stack_type(*xs: ArrayType, dtype: np.dtype[Any]) -> ArrayType:
+    if any(x.shape != xs[0].shape for x in xs):
+        raise ValueError("all input arrays must have the same shape")
+    if any(x.dtype.kind == "c" for x in xs) and dtype.kind != "c":
+        raise TypeError(f"complex numbers do not become {dtype}")
+    return ArrayType((len(xs), *xs[0].shape), dtype)
+
+
 def _evaluate_pad(x: Value, widths: tuple[tuple[int, int], ...]) -> Value:
     x = np.asarray(x)
     result = np.zeros(_padded_shape(x.shape, widths), x.dtype)
@@ -131,6 +145,18 @@ PRIMITIVES = (
         samples=_concatenate_samples,
     ),
     Primitive(
+        "stack",
+        _evaluate_stack,
+        infer=_stack_type,
+        arguments="*xs",
+        vjps=(lambda g, position: g[position],),
+        jvp=Linearity.JOINT,
+        samples=lambda rng: [
+            Sample(tuple(rng.uniform(-1, 1, (3, *shape))), {"dtype": np.dtype(float)})
+            for shape in ((), (2,), (1, 2), (0,))
+        ],
+    ),
+    Primitive(
         "pad",
         _evaluate_pad,
         infer=lambda x, widths: ArrayType(_padded_shape(x.shape, widths), x.dtype),
@@ -149,7 +175,6 @@ PRIMITIVES = (
         infer=lambda x, shape: ArrayType(shape, x.dtype),
         vjps=(lambda g, x_type: np.reshape(g, x_type.shape),),
         jvp=Linearity.JOINT,
-        aliases=True,
         samples=lambda rng: [
             Sample((rng.uniform(-1, 1, (2, 3)),), {"shape": (3, 2)}),
             Sample((rng.uniform(-1, 1, (1,)),), {"shape": ()}),
@@ -162,7 +187,6 @@ PRIMITIVES = (
         infer=_transpose_type,
         vjps=(lambda g, axes: np.transpose(g, _inverse(axes)),),
         jvp=Linearity.JOINT,
-        aliases=True,
         samples=lambda rng: [
             Sample((rng.uniform(-1, 1, (2, 3)),), {"axes": (1, 0)}),
             Sample((rng.uniform(-1, 1, (2, 3, 4)),), {"axes": (2, 0, 1)}),

@@ -72,9 +72,24 @@ class Trace:
         self.serial = next(self._serials)
         self.active = True
 
+    def after(self, result: Value) -> Value:
+        """Hand out the result of an operation on values of this trace when it has ended."""
+        return result
+
     def record(self, primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
         """Apply a primitive to arguments of which at least one belongs to this trace."""
         raise NotImplementedError
+
+    def write(
+        self, primitive: Primitive, target: Traced, args: Sequence[Value], static: dict[str, Any]
+    ) -> None:
+        """Let a traced value become the result of a primitive on itself and further arguments.
+
+        One of them belongs to this trace, and none to a trace begun later. A trace with values
+        may write into the memory of the old one if nothing else holds it.
+        """
+        result = self.record(primitive, (released(target), *map(released, args)), static)
+        target.become(result)
 
 
 class Traced:
@@ -84,6 +99,10 @@ class Traced:
     _trace: Trace
     _value: Value
     _node: Any
+
+    def become(self, other: Traced) -> None:
+        """Stand for what another traced value stands for."""
+        self._trace, self._value, self._node = other._trace, other._value, other._node
 
 
 def released(value: Value) -> Value:
@@ -106,7 +125,7 @@ def bind(primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) ->
         if isinstance(arg, Traced):
             trace = arg._trace
             if not trace.active:
-                return bind(primitive, [released(each) for each in args], static)
+                return trace.after(bind(primitive, [released(each) for each in args], static))
             if innermost is None or trace.serial > innermost.serial:
                 innermost = trace
     if innermost is None:
@@ -169,6 +188,12 @@ class Primitive:
     add_vjp : callable, optional
         ``(total, g, **static)`` adds the cotangent of the one argument to an ndarray in place, for
         less than its size.
+    in_place : callable, optional
+        ``(x, *args, **static)`` makes the first argument, an ndarray, the result.
+    in_place_vjp : callable, optional
+        A rule for the first two arguments at once. It is given an ndarray `g` of its own to
+        write into and return as the first cotangent, and None in the place of the second
+        argument where that is not differentiated.
     traced_inside : bool
         Whether `evaluate` runs on traced values too, and is recorded as what happens inside.
     broadcasts : bool
@@ -176,19 +201,18 @@ class Primitive:
         argument was stretched along.
     outputs : int
         Number of results; more than one come as a tuple.
-    aliases : bool
-        Whether the result may share memory with the argument, as a view does.
     samples : callable
         Takes a generator, returns the samples.
     """
 
     __slots__ = (
         "add_vjp",
-        "aliases",
         "arguments",
         "broadcasts",
         "differentiable",
         "evaluate",
+        "in_place",
+        "in_place_vjp",
         "infer",
         "joint_vjp",
         "jvps",
@@ -215,10 +239,11 @@ class Primitive:
         jvp: Linearity | Sequence[Rule | None] = Linearity.NONE,
         joint_vjp: Rule | None = None,
         add_vjp: Callable[..., None] | None = None,
+        in_place: Callable[..., None] | None = None,
+        in_place_vjp: Rule | None = None,
         traced_inside: bool = False,
         broadcasts: bool = False,
         outputs: int = 1,
-        aliases: bool = False,
         samples: Samples,
     ) -> None:
         self.name = name
@@ -228,9 +253,9 @@ class Primitive:
         self.tail = len(self.arguments) - 1 if "*" in arguments else None
         self.broadcasts = broadcasts
         self.outputs = outputs
-        self.aliases = aliases
         self.samples = samples
         self.add_vjp = add_vjp
+        self.in_place = in_place
         self.traced_inside = traced_inside
         self.differentiable = joint_vjp is not None or any(rule is not None for rule in vjps)
         self.linearity = jvp if isinstance(jvp, Linearity) else Linearity.NONE
@@ -238,6 +263,7 @@ class Primitive:
         self.vjps = tuple(None if rule is None else self._adapt(rule) for rule in vjps)
         self.jvps = tuple(None if rule is None else self._adapt(rule) for rule in jvp_rules)
         self.joint_vjp = None if joint_vjp is None else self._adapt(joint_vjp)
+        self.in_place_vjp = None if in_place_vjp is None else self._adapt(in_place_vjp)
         read = {name for rule in (*vjps, joint_vjp) if rule for name in _names_read(rule)}
         self.keeps_result = "ans" in read
         self.reads_arguments = any(

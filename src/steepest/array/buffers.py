@@ -1,0 +1,447 @@
+"""Memory that Arrays share: views, what writing means for them, and whose memory may be reused.
+
+An Array that owns its memory knows the views into it (weakly), a view knows its owner and the
+steps that lead from there. When the owner is written into, its views forget their values; a view
+that is asked for its value again takes the steps anew. So an Array that shares nothing, or is
+never written into, costs nothing more.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from steepest.array.array import Array
+from steepest.errors import NeedsValueError, SteepestError
+from steepest.ops import primitive
+from steepest.ops.index import VIEWS
+from steepest.ops.spec import Primitive, Trace, Traced, Value, bind, released
+
+__all__ = [
+    "PLAIN",
+    "Memory",
+    "Step",
+    "View",
+    "compact",
+    "duck",
+    "is_contiguous",
+    "laid_out_as_in_numpy",
+    "linked",
+    "location",
+    "making",
+    "overwrite",
+    "refresh",
+    "reshaped",
+    "rewritten",
+    "snapshot",
+    "unknown_layout",
+    "view",
+]
+
+Step = tuple[str, dict[str, Any]]
+"""A primitive that makes a view, and its static argument."""
+
+_SETTINGS = {"slice": "key", "reshape": "shape", "transpose": "axes", "broadcast": "shape"}
+
+
+class _Making(threading.local):
+    """Whether functions that make arrays are to make Arrays.
+
+    Attributes
+    ----------
+    depth : int
+        How many functions that are differentiated or recorded run in this thread.
+    """
+
+    depth = 0
+
+
+making = _Making()
+
+
+class _Plain(Trace):
+    """The trace of Arrays in which nothing is differentiated: it has always ended."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.active = False
+
+    def after(self, result: Value) -> Value:
+        """Keep what comes of an Array an Array, so that it can be written into."""
+        return duck(result) if making.depth else result
+
+    def record(self, primitive: Primitive, args: Any, static: dict[str, Any]) -> Value:
+        """Evaluate."""
+        return primitive.evaluate(*args, **static)
+
+
+PLAIN = _Plain()
+
+
+def duck(value: Value) -> Value:
+    """Make an Array of an ndarray of one's own, into which traced values can be written."""
+    if type(value) is np.ndarray:
+        return Array(PLAIN, value, None)
+    if type(value) is tuple:
+        return tuple(map(duck, value))
+    return value
+
+
+class Memory:
+    """Of an Array that owns its memory: who else looks into it.
+
+    Attributes
+    ----------
+    views : list of weakref
+        To the views that have a value.
+    contiguous : bool
+        Whether the entries are known to lie in the order of C, also where there is no value.
+    """
+
+    __slots__ = ("_limit", "contiguous", "views")
+
+    def __init__(self, contiguous: bool = False) -> None:
+        self.views: list[weakref.ref[Array]] = []
+        self.contiguous = contiguous
+        self._limit = 16
+
+    def add(self, array: Array) -> None:
+        """Remember a view."""
+        if len(self.views) >= self._limit:
+            self.views = [each for each in self.views if each() is not None]
+            self._limit = max(16, 2 * len(self.views))
+        self.views.append(weakref.ref(array))
+
+    def forget_values(self) -> None:
+        """Take the values from all views, before they change.
+
+        Raises
+        ------
+        NeedsValueError
+            When it is not known what a view of them would show.
+        """
+        arrays = [array for array in (each() for each in self.views) if array is not None]
+        for array in arrays:
+            link: View = array._alias
+            if link.refusal is not None:
+                raise link.refusal
+        for array in arrays:
+            del array._trace, array._value, array._node
+        self.views.clear()
+
+
+class View:
+    """Of an Array that looks into the memory of another.
+
+    Attributes
+    ----------
+    owner : Array
+    steps : tuple of Step
+        The views that lead from the owner here.
+    writeable : bool
+    refusal : SteepestError or None
+        What to raise when a write would have to be seen here, and it is not known how.
+    """
+
+    __slots__ = ("owner", "refusal", "steps", "writeable")
+
+    def __init__(
+        self,
+        owner: Array,
+        steps: tuple[Step, ...],
+        writeable: bool,
+        refusal: SteepestError | None,
+    ) -> None:
+        self.owner = owner
+        self.steps = steps
+        self.writeable = writeable
+        self.refusal = refusal
+
+
+def unknown_layout() -> NeedsValueError:
+    """Say that it is not known whether a reshaped array is a view."""
+    return NeedsValueError(
+        "whether a reshaped array shares its memory depends on how the entries lie there, which"
+        " is not known while the function is compiled, and one of the two is written into",
+        instead="index the array itself, as in y[i, j] = value, or reshape a copy: "
+        "np.reshape(y.copy(), shape)",
+    )
+
+
+def view(
+    x: Value, *steps: Step, writeable: bool = True, refusal: SteepestError | None = None
+) -> Value:
+    """Take steps that each make a view.
+
+    Returns
+    -------
+    Array or ndarray
+        An Array that shares its memory with `x`; what is written into one is seen in the other.
+    """
+    result = x
+    for name, static in steps:
+        result = bind(primitive(name), (result,), static)
+    return linked(result, x, *steps, writeable=writeable, refusal=refusal)
+
+
+def linked(
+    result: Value,
+    x: Value,
+    *steps: Step,
+    writeable: bool = True,
+    refusal: SteepestError | None = None,
+) -> Value:
+    """Tie a result to the array that it is a view of."""
+    if not isinstance(x, Array):
+        return result
+    if not isinstance(result, Array):
+        if type(result) is not np.ndarray:
+            return result
+        result = Array(PLAIN, result, None)
+    if not x._is_ndarray() or (result._value is not None and not result._is_ndarray()):
+        # A NumPy scalar is not written into, and one that was read is a copy.
+        return result
+    link = x._alias
+    if type(link) is View:
+        owner = link.owner
+        result._alias = View(
+            owner, link.steps + steps, link.writeable and writeable, link.refusal or refusal
+        )
+        link = owner._alias
+    else:
+        result._alias = View(x, steps, writeable, refusal)
+        if link is None:
+            link = x._alias = Memory()
+    link.add(result)
+    return result
+
+
+def reshaped(x: Value, *steps: Step) -> Value:
+    """Take steps of which one is a reshape, where NumPy makes a view if the layout permits."""
+    result = x
+    for name, static in steps:
+        result = bind(primitive(name), (result,), static)
+    if not isinstance(x, Array):
+        return result
+    before = laid_out_as_in_numpy(x)
+    after = _ndarray_of(result)
+    if before is not None and type(x._alias) is View:
+        after = _after_steps(before, steps)
+    if before is None or after is None:
+        # A single axis splits up wherever its entries lie.
+        known = len(x.shape) == 1 or (len(steps) == 1 and is_contiguous(x))
+        return linked(result, x, *steps, refusal=None if known else unknown_layout())
+    if after.base is not None and (after.base is before or after.base is before.base):
+        return linked(result, x, *steps)
+    return result
+
+
+def is_contiguous(array: Array) -> bool:
+    """Whether the entries are known to lie in the order of C, without looking at a value."""
+    link = array._alias
+    if type(link) is View:
+        reshapes = all(name == "reshape" for name, _ in link.steps)
+        return reshapes and (len(link.owner.shape) == 1 or is_contiguous(link.owner))
+    return link is not None and link.contiguous
+
+
+def laid_out_as_in_numpy(array: Array) -> np.ndarray[Any, Any] | None:
+    """Get an ndarray whose entries lie as those of NumPy's would; None where there is no value.
+
+    What is broadcast may have been filled in here, where NumPy repeats with strides.
+    """
+    link = array._alias
+    if type(link) is View and any(name == "broadcast" for name, _ in link.steps):
+        owner = _ndarray_of(link.owner)
+        return None if owner is None else _after_steps(owner, link.steps)
+    return _ndarray_of(array)
+
+
+def _after_steps(array: np.ndarray[Any, Any], steps: Sequence[Step]) -> np.ndarray[Any, Any]:
+    for name, static in steps:
+        array = VIEWS[name](array, static.get(_SETTINGS.get(name, "")))
+    return array
+
+
+def _ndarray_of(value: Value) -> np.ndarray[Any, Any] | None:
+    while isinstance(value, Traced):
+        value = value._value
+    return value if isinstance(value, np.ndarray) else None
+
+
+def refresh(array: Array) -> None:
+    """Take the value of a view anew, after its owner was written into."""
+    link: View = array._alias
+    owner = link.owner
+    result: Value = owner
+    for name, static in link.steps:
+        result = bind(primitive(name), (result,), static)
+    if isinstance(result, Array):
+        array.become(result)
+    else:
+        array._trace, array._value, array._node = PLAIN, result, None
+    memory: Memory = owner._alias
+    memory.add(array)
+
+
+def location(array: Array) -> tuple[Array, tuple[tuple[str, Any], ...]]:
+    """Find the owner of an Array's memory, and the path that leads from there to the Array.
+
+    The values of all views are forgotten: what follows is a write.
+
+    Raises
+    ------
+    ValueError
+        As NumPy does, when the array is read-only.
+    NeedsValueError
+        When it is not known what shares the memory.
+    """
+    link = array._alias
+    if type(link) is not View:
+        if link is not None:
+            link.forget_values()
+        return array, ()
+    if not link.writeable:
+        raise link.refusal or ValueError("assignment destination is read-only")
+    owner = link.owner
+    memory: Memory = owner._alias
+    if references(owner) == _ONE_MORE:
+        # Nobody else looks there any more. A stale value would be asked for in vain after that.
+        _ = array._value
+        array._alias = Memory()
+        return array, ()
+    if link.refusal is not None:
+        raise link.refusal
+    memory.forget_values()
+    return owner, tuple((name, static.get(_SETTINGS.get(name, ""))) for name, static in link.steps)
+
+
+def snapshot(value: Value) -> Value:
+    """Make an Array that stays what it is when the given one is written into."""
+    return Array(value._trace, value._value, value._node) if isinstance(value, Array) else value
+
+
+def compact(value: Value) -> Value:
+    """Take what is kept of a value: of a small part of an array, the part alone.
+
+    So the rest need not stay, and can be written into where it is.
+    """
+    if type(value) is np.ndarray:
+        base = value.base
+        return value.copy("K") if base is not None and 4 * value.nbytes < base.nbytes else value
+    if isinstance(value, Array):
+        return Array(value._trace, compact(value._value), compact(value._node))
+    return value
+
+
+# Whose memory may be written into
+
+
+def references(value: object) -> int:
+    """Count the references to an object."""
+    return sys.getrefcount(value)
+
+
+def _count_of_one() -> int:
+    value = np.empty(0)
+    return references(value)
+
+
+def _count_with_attribute() -> int:
+    holder = View(Array(PLAIN, 0.0, None), (), True, None)
+    owner = holder.owner
+    return references(owner)
+
+
+_ONE = _count_of_one()
+"""What `references` says of an object that a local variable alone holds."""
+
+_ONE_MORE = _count_with_attribute()
+"""What it says when an attribute holds it too."""
+
+
+def _is_own(value: Value) -> bool:
+    """Whether a value is an ndarray with writeable memory of its own.
+
+    Views by others are no matter here: they count as references.
+    """
+    return (
+        type(value) is np.ndarray
+        and value.base is None
+        and value.flags.owndata
+        and value.flags.writeable
+    )
+
+
+def rewritten(
+    held: list[Value], operation: Primitive, args: Sequence[Value], static: dict[str, Any]
+) -> Value:
+    """Write into a value, in its own memory if nothing else holds it.
+
+    Parameters
+    ----------
+    held : list of one value
+        The value, which nobody but the list may hold if it is to be overwritten. It is taken
+        out, and put back if an exception is raised.
+    operation : Primitive
+        One that has `in_place`.
+    """
+    value = held.pop()
+    try:
+        if isinstance(value, Traced) or any(isinstance(each, Traced) for each in args):
+            if not isinstance(value, Array):
+                changed = Array(PLAIN, value, None)
+            elif references(value) == _ONE:
+                changed = value
+            else:
+                changed = snapshot(value)
+            overwrite(changed, operation, args, static)
+            return changed
+        if references(value) != _ONE or not _is_own(value):
+            held.append(value)
+            value = _copied(value)
+        assert operation.in_place is not None
+        operation.in_place(value, *args, **static)
+    except BaseException:
+        if not held:
+            held.append(value)
+        raise
+    held.clear()
+    return value
+
+
+def _copied(value: Value) -> np.ndarray[Any, Any]:
+    copy: np.ndarray[Any, Any] = np.array(value, order="K")
+    return copy
+
+
+def overwrite(
+    array: Array, operation: Primitive, args: Sequence[Value], static: dict[str, Any]
+) -> None:
+    """Let an Array that owns its memory become the result of writing into it."""
+    while not array._trace.active and isinstance(array._value, Traced):
+        array.become(array._value)
+    innermost = array._trace if array._trace.active else None
+    for each in args:
+        if isinstance(each, Traced):
+            trace = each._trace
+            if trace.active and (innermost is None or trace.serial > innermost.serial):
+                innermost = trace
+    if innermost is not None:
+        innermost.write(operation, array, [released(each) for each in args], static)
+        return
+    held = [array._value]
+    array._value = None
+    try:
+        array._value = rewritten(held, operation, [released(each) for each in args], static)
+    except BaseException:
+        array._value = held.pop()
+        raise
+    array._trace, array._node = PLAIN, None

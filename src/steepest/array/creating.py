@@ -1,0 +1,444 @@
+"""NumPy's functions that make arrays, while a function is differentiated or recorded.
+
+NumPy does not tell anyone of ``np.zeros(3)``: an ndarray comes of it, into which no traced value
+can be written. So while a function of the user's is traced, and in its thread alone, these
+functions of the module numpy are replaced by ones that make Arrays, for calls that stand in
+Python code which is not of a library with compiled parts. When the last such function has
+returned, or raised, all is as it was before.
+
+The environment variable ``STEEPEST_PATCH_NUMPY=0`` and the context `untouched_numpy` switch this
+off: then arrays made in the function are ndarrays, and writing a traced value into one an error.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import importlib.machinery
+import itertools
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+
+from steepest.array.array import Array, value_type
+from steepest.array.buffers import (
+    Memory,
+    duck,
+    is_contiguous,
+    linked,
+    making,
+    snapshot,
+    unknown_layout,
+)
+from steepest.array.dispatch import is_traced
+from steepest.array.plain import plain_value
+from steepest.array.vectorized import apply_along_axis, vectorize_call
+from steepest.errors import RefusedWrites
+from steepest.ops import primitive
+from steepest.ops.spec import Traced, Value, bind
+
+__all__ = ["UserCode", "untouched_numpy"]
+
+_stack = primitive("stack")
+
+_Vectorize: Any = np.vectorize
+
+_IS_ON = os.environ.get("STEEPEST_PATCH_NUMPY", "1") != "0"
+
+
+class UserCode(RefusedWrites):
+    """Context for the user's code while it is traced: NumPy makes Arrays, in this thread."""
+
+    def __enter__(self) -> None:
+        if not _IS_ON:
+            return
+        with _lock:
+            if not _state.users:
+                _replace()
+            _state.users += 1
+        making.depth += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
+    ) -> None:
+        if _IS_ON:
+            making.depth -= 1
+            with _lock:
+                _state.users -= 1
+                if not _state.users:
+                    _restore()
+        super().__exit__(kind, error, traceback)
+
+
+@contextmanager
+def untouched_numpy() -> Iterator[None]:
+    """Let NumPy make ndarrays in this thread, also while a function is traced."""
+    depth, making.depth = making.depth, 0
+    try:
+        yield
+    finally:
+        making.depth = depth
+
+
+class _State:
+    users = 0
+
+
+_state = _State()
+_lock = threading.Lock()
+
+
+def _replace() -> None:
+    vars(np).update(_replacements)
+    _Vectorize._vectorize_call = _vectorize_call
+
+
+def _restore() -> None:
+    names = vars(np)
+    for name, replacement in _replacements.items():
+        # What somebody else has put there meanwhile stays.
+        if names[name] is replacement:
+            names[name] = _originals[name]
+    _Vectorize._vectorize_call = _original_vectorize_call
+
+
+# Who calls
+
+_LIBRARIES = {"numpy": True, "scipy": True, "steepest": True}
+
+
+def _is_library(module: dict[str, Any]) -> bool:
+    """Whether a module is of an installed package with compiled parts, which need ndarrays."""
+    name = module.get("__name__") or ""
+    known = _known.get(name)
+    if known is None:
+        root = name.partition(".")[0]
+        known = _known[name] = _LIBRARIES.get(root, False) or (
+            any(each in (module.get("__file__") or "") for each in _INSTALLED)
+            and _has_compiled_parts(root)
+        )
+    return known
+
+
+_known: dict[str, bool] = {}
+_INSTALLED = ("site-packages", "dist-packages")
+
+
+def _has_compiled_parts(package: str) -> bool:
+    suffixes = tuple(importlib.machinery.EXTENSION_SUFFIXES)
+    return any(
+        (getattr(module, "__file__", None) or "").endswith(suffixes)
+        for name, module in list(sys.modules.items())
+        if name == package or name.startswith(package + ".")
+    )
+
+
+def _replacement(original: Any, make: Callable[..., Value]) -> Callable[..., Value]:
+    @functools.wraps(original)
+    def replacement(*args: Any, **settings: Any) -> Value:
+        if making.depth:
+            caller = sys._getframe(1)
+            if not _is_library(caller.f_globals) and _calls(caller, replacement):
+                return make(*args, **settings)
+        return original(*args, **settings)
+
+    return replacement
+
+
+def _calls(frame: FrameType, function: object) -> bool:
+    """Whether it is this frame's code that calls a function.
+
+    Compiled code has no frame of its own. What it calls seems to be called by whoever called it,
+    and it takes without question that ``np.empty`` makes an ndarray.
+    """
+    names = _names_called(frame.f_code, frame.f_lasti)
+    if not names:
+        return False
+    (kind, first), *attributes = names
+    if kind == "LOAD_GLOBAL":
+        value = frame.f_globals.get(first)
+    else:
+        value = frame.f_locals.get(first, frame.f_globals.get(first))
+    for _, name in attributes:
+        value = getattr(value, "__dict__", {}).get(name)
+    return value is function
+
+
+def _names_called(code: CodeType, offset: int) -> list[tuple[str, str]]:
+    """Find the dotted name that an instruction calls; empty where there is none."""
+    known = _names.get((id(code), offset))
+    if known is not None and known[0] is code:
+        return known[1]
+    instructions = [each for each in dis.get_instructions(code) if each.offset <= offset]
+    names: list[tuple[str, str]] = []
+    # The offset may lie in the cache behind the instruction.
+    call = instructions[-1].positions if instructions else None
+    if call is not None:
+        for each in instructions:
+            place = each.positions
+            # The name that is called begins where the call begins, and ends before it does.
+            if (
+                place
+                and each.opname.startswith("LOAD_")
+                and isinstance(each.argval, str)
+                and (place.lineno, place.col_offset) == (call.lineno, call.col_offset)
+                and (place.end_lineno, place.end_col_offset)
+                < (call.end_lineno, call.end_col_offset)
+            ):
+                if each.opname not in _ATTRIBUTES:
+                    names.clear()
+                names.append((each.opname, each.argval))
+    if len(_names) >= _MOST_NAMES:
+        _names.clear()
+    _names[id(code), offset] = code, names
+    return names
+
+
+_ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
+_names: dict[tuple[int, int], tuple[CodeType, list[tuple[str, str]]]] = {}
+_MOST_NAMES = 10_000
+
+
+# What they make
+
+
+def _new(original: Callable[..., Any]) -> Callable[..., Value]:
+    """Make the function that makes an Array of the new ndarray that NumPy makes."""
+
+    def make(*args: Any, **settings: Any) -> Value:
+        return _owned(original(*args, **settings))
+
+    return make
+
+
+def _owned(result: Value) -> Value:
+    """Make Arrays of new ndarrays of numbers."""
+    if type(result) is np.ndarray:
+        return duck(result) if result.dtype.kind in "biufc" else result
+    if type(result) in (tuple, list):
+        return type(result)(map(_owned, result))
+    return result
+
+
+def _array(
+    object: Value,  # noqa: A002  # NumPy's name
+    dtype: Any = None,
+    *,
+    copy: bool | None = True,
+    order: Any = "K",
+    ndmin: int = 0,
+    **settings: Any,
+) -> Value:
+    result: Value
+    if isinstance(object, Array):
+        result = _as_ndarray(object)
+        if dtype is not None and np.dtype(dtype) != result.dtype:
+            result = _without_gradient(result.astype(dtype))
+        elif copy:
+            result = np.copy(result, order)
+    elif is_traced(object):
+        plain = _original_array(_stand_ins(object), dtype, **settings)
+        result = _built(object, plain.dtype)
+    else:
+        result = _original_array(
+            _plain(object), dtype, copy=copy, order=order, ndmin=ndmin, **settings
+        )
+        return result if _is_shared(result, object) else _owned(result)
+    if ndmin > result.ndim:
+        result = np.reshape(result, (1,) * (ndmin - result.ndim) + result.shape)
+    return result
+
+
+def _is_shared(result: Value, given: Any) -> bool:
+    """Whether an array is the given one, or one over its memory."""
+    if isinstance(given, np.ndarray):
+        return result is given or np.may_share_memory(result, given)
+    return not isinstance(given, (list, tuple)) and not result.flags.owndata
+
+
+def _as_ndarray(x: Array) -> Array:
+    """Take a NumPy scalar or Python number as the array without axes that NumPy makes of it."""
+    if x._is_ndarray():
+        return x
+    if value_type(x).weak:
+        x = x.astype(value_type(x).dtype)
+        if not isinstance(x, Array):
+            return duck(np.asarray(x))
+    result: Array = _lifted(x)
+    if result._value is None and not result.shape:
+        result._alias = Memory(contiguous=True)
+    return result
+
+
+def _lifted(value: Value) -> Value:
+    if isinstance(value, Array):
+        return Array(value._trace, _lifted(value._value), value._node)
+    return value if value is None else np.asarray(value)
+
+
+def _without_gradient(value: Value) -> Value:
+    return value if isinstance(value, Array) else _owned(np.asarray(value))
+
+
+def _plain(value: Any) -> Any:
+    """Take the values out of Arrays in nested lists in which nothing is differentiated."""
+    if isinstance(value, Array):
+        return plain_value(value, "np.array")
+    if type(value) in (list, tuple) and any(
+        isinstance(each, (Array, list, tuple)) for each in value
+    ):
+        return type(value)(map(_plain, value))
+    return value
+
+
+def _stand_ins(value: Any) -> Any:
+    """Replace Arrays in nested lists by their values, or by zeros of their type."""
+    if isinstance(value, (list, tuple)):
+        return [_stand_ins(each) for each in value]
+    if not isinstance(value, Array):
+        return value
+    plain: Value = value
+    while isinstance(plain, Traced):
+        plain = plain._value
+    if plain is not None:
+        return plain
+    kind = value_type(value)
+    if kind.weak:
+        return {"f": 0.0, "c": 0j}.get(kind.dtype.kind, 0)
+    return np.broadcast_to(np.zeros((), kind.dtype), kind.shape)
+
+
+def _built(value: Any, dtype: np.dtype[Any]) -> Value:
+    """Build an array of nested lists, of which some entries are traced."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    parts = [_built(each, dtype) for each in value]
+    if not any(isinstance(each, Array) for each in parts):
+        return _original_array(parts, dtype)
+    if dtype.kind != "c":
+        # NumPy's truncation to integers, and what it says of complex numbers.
+        narrowed = "fc" if dtype.kind != "f" else "c"
+        parts = [
+            each.astype(dtype) if isinstance(each, Array) and each.dtype.kind in narrowed else each
+            for each in parts
+        ]
+        if not any(isinstance(each, Array) for each in parts):
+            return _owned(_original_array(parts, dtype))
+    parts = [
+        each if isinstance(each, (Array, float, int, complex, np.generic)) else np.asarray(each)
+        for each in parts
+    ]
+    return bind(_stack, tuple(map(snapshot, parts)), {"dtype": dtype})
+
+
+def _as(order: Any, at_least: int) -> Callable[..., Value]:
+    def make(a: Value, dtype: Any = None, order: Any = order, **settings: Any) -> Value:
+        copy = settings.pop("copy", None)
+        if not isinstance(a, Array) or order not in ("C", "F"):
+            return _array(a, dtype, copy=copy, order=order, ndmin=at_least, **settings)
+        lies = _lies(a, order)
+        result = _array(a, dtype, copy=bool(copy or lies is False), order=order, ndmin=at_least)
+        if lies is None and result is a:
+            return linked(snapshot(a), a, refusal=unknown_layout())
+        return result
+
+    return make
+
+
+def _lies(array: Array, order: str) -> bool | None:
+    """Whether the entries lie in an order; None where that is not known."""
+    value: Value = array
+    while isinstance(value, Traced):
+        value = value._value
+    if isinstance(value, np.ndarray):
+        return bool(value.flags.c_contiguous if order == "C" else value.flags.f_contiguous)
+    return True if value is not None or (order == "C" and is_contiguous(array)) else None
+
+
+def _full(shape: Any, fill_value: Value, dtype: Any = None, *args: Any, **settings: Any) -> Value:
+    if not is_traced(fill_value):
+        return _owned(_originals["full"](shape, _plain(fill_value), dtype, *args, **settings))
+    fill = _array(fill_value, dtype)
+    return _array(np.broadcast_to(fill, shape))
+
+
+def _arange(*args: Any, **settings: Any) -> Value:
+    given = (*args, *settings.values())
+    if not is_traced(given):
+        settings = {name: _plain(each) for name, each in settings.items()}
+        return _owned(_originals["arange"](*map(_plain, args), **settings))
+    plain = _originals["arange"](
+        *(plain_value(each, "np.arange") for each in args),
+        **{name: plain_value(each, "np.arange") for name, each in settings.items()},
+    )
+    names = ("start", "stop", "step")
+    by_name = {**dict(zip(names, args, strict=False)), **settings}
+    start = by_name.get("start", 0) if len(args) > 1 or "start" in settings else 0
+    step = by_name.get("step", 1)
+    # As NumPy, which takes the difference of the first two entries.
+    values = start + np.arange(plain.size) * ((start + step) - start)
+    return values.astype(plain.dtype) if isinstance(values, Array) else _owned(plain)
+
+
+def _empty(original: Callable[..., Any]) -> Callable[..., Value]:
+    """Make zeros of what is left open, so that a recording is the same each time."""
+
+    def make(*args: Any, **settings: Any) -> Value:
+        result = original(*args, **settings)
+        if type(result) is np.ndarray and result.dtype.kind in "biufc":
+            result.fill(0)
+        return _owned(result)
+
+    return make
+
+
+def _fromiter(iter: Iterable[Any], dtype: Any, count: int = -1, **settings: Any) -> Value:  # noqa: A002
+    values = list(iter if count < 0 else itertools.islice(iter, count))
+    if 0 <= len(values) < count:
+        raise ValueError(
+            f"iterator too short: Expected {count} but iterator had only {len(values)} items."
+        )
+    if is_traced(values):
+        return _array(values, dtype)
+    return _owned(_originals["fromiter"](map(_plain, values), dtype, **settings))
+
+
+_NEW = (
+    "column_stack", "concatenate", "copy", "diag", "diagflat", "eye", "full_like", "geomspace",
+    "hstack", "identity", "indices", "linspace", "logspace", "meshgrid", "ones", "ones_like",
+    "outer", "repeat", "stack", "tile", "tri", "tril", "triu", "vander", "vstack", "zeros",
+    "zeros_like",
+)  # fmt: skip
+
+_MAKERS: dict[str, Callable[..., Value]] = {
+    "array": _array,
+    "asarray": _as(None, 0),
+    "asanyarray": _as(None, 0),
+    "ascontiguousarray": _as("C", 1),
+    "asfortranarray": _as("F", 0),
+    "full": _full,
+    "arange": _arange,
+    "empty": _empty(np.empty),
+    "empty_like": _empty(np.empty_like),
+    "fromiter": _fromiter,
+    "apply_along_axis": apply_along_axis,
+    **{name: _new(getattr(np, name)) for name in _NEW},
+}
+_originals = {name: getattr(np, name) for name in _MAKERS}
+_original_array = np.array
+_replacements = {name: _replacement(_originals[name], make) for name, make in _MAKERS.items()}
+_original_vectorize_call = _Vectorize._vectorize_call
+
+
+def _vectorize_call(vectorized: Any, func: Callable[..., Any], args: Any) -> Value:
+    function = getattr(vectorized.pyfunc, "__func__", vectorized.pyfunc)
+    module = getattr(function, "__globals__", None)
+    if not making.depth or (not is_traced(args) and (module is None or _is_library(module))):
+        return _original_vectorize_call(vectorized, func, args)
+    return vectorize_call(vectorized, func, args, _array)

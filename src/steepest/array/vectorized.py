@@ -1,0 +1,135 @@
+"""Functions of NumPy that call a function of the user's many times and put the results together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from steepest.array.array import Array, value_type
+from steepest.array.buffers import duck
+from steepest.ops import primitive
+from steepest.ops.spec import Value, bind
+
+__all__ = ["FUNCTIONS", "apply_along_axis", "apply_over_axes", "vectorize_call"]
+
+_stack = primitive("stack")
+
+
+def _together(parts: Sequence[Value], dtype: Any) -> Value:
+    """Stack parts of one shape along a new first axis, in one dtype."""
+    if not any(isinstance(each, Array) for each in parts):
+        return duck(np.array(parts, dtype))
+    if dtype.kind not in "fc":
+        return _together([_cast(each, dtype) for each in parts], dtype)
+    arrays = (each if isinstance(each, Array) else np.asarray(each) for each in parts)
+    return bind(_stack, tuple(arrays), {"dtype": dtype})
+
+
+def _cast(value: Value, dtype: Any) -> Value:
+    """Cast, and where no gradient is left, to a plain value."""
+    array = value if isinstance(value, Array) else np.asarray(value)
+    return array.astype(dtype)
+
+
+def _own_dtype(value: Value) -> np.dtype[Any]:
+    return value_type(value).dtype
+
+
+def apply_along_axis(
+    func1d: Callable[..., Value], axis: int, arr: Value, *args: Any, **settings: Any
+) -> Value:
+    """Call a function on each vector along an axis, as ``np.apply_along_axis``."""
+    arr = arr if isinstance(arr, Array) else duck(np.asarray(arr))
+    ndim = value_type(arr).ndim
+    axis = normalize_axis_index(axis, ndim)
+    last = np.moveaxis(arr, axis, -1)
+    lengths = value_type(last).shape[:-1]
+    if 0 in lengths:
+        raise ValueError("Cannot apply_along_axis when any iteration dimensions are 0")
+    parts = [func1d(last[(*place, ...)], *args, **settings) for place in np.ndindex(lengths)]
+    shape = value_type(parts[0]).shape
+    whole = _together(
+        [
+            each if value_type(each).shape == shape else np.broadcast_to(each, shape)
+            for each in parts
+        ],
+        _own_dtype(parts[0]),
+    )
+    whole = np.reshape(whole, (*lengths, *shape))
+    places = range(axis, axis + len(shape))
+    return np.moveaxis(whole, range(len(lengths), len(lengths) + len(shape)), places)
+
+
+def apply_over_axes(func: Callable[..., Value], a: Value, axes: Any) -> Value:
+    """Call a reduction along each of several axes, as ``np.apply_over_axes``."""
+    result = a
+    for axis in np.atleast_1d(axes).tolist():
+        place = axis + value_type(a).ndim if axis < 0 else axis
+        reduced = func(result, place)
+        ndim = value_type(result).ndim
+        if value_type(reduced).ndim != ndim:
+            reduced = np.expand_dims(reduced, place)
+            if value_type(reduced).ndim != ndim:
+                raise ValueError("function is not returning an array of the correct shape")
+        result = reduced
+    return result
+
+
+def vectorize_call(
+    vectorized: Any, func: Callable[..., Any], args: Sequence[Value], array: Callable[..., Value]
+) -> Value:
+    """Call the function of an ``np.vectorize`` on each entry, traced or not.
+
+    Parameters
+    ----------
+    array : callable
+        What makes an Array of nested lists.
+    """
+    if not args:
+        return func()
+    arrays = [array(each, copy=None) for each in args]
+    inner, outer = vectorized._in_and_out_core_dims or ([()] * len(arrays), None)
+    if len(inner) != len(arrays):
+        raise TypeError(
+            f"wrong number of positional arguments: expected {len(inner)}, got {len(arrays)}"
+        )
+    loops = [each.shape[: each.ndim - len(core)] for each, core in zip(arrays, inner, strict=True)]
+    shape = np.broadcast_shapes(*loops)
+    if 0 in shape and (vectorized.otypes is None or outer is not None):
+        raise ValueError("cannot call `vectorize` on size 0 inputs unless `otypes` is set")
+    spread = [
+        np.broadcast_to(each, (*shape, *each.shape[len(loop) :]))
+        for each, loop in zip(arrays, loops, strict=True)
+    ]
+    results = [func(*(each[place] for each in spread)) for place in np.ndindex(shape)]
+    several = bool(results) and isinstance(results[0], tuple)
+    count = len(results[0]) if several else len(vectorized.otypes or "x")
+    if not results:
+        several = count > 1
+    columns = [
+        [each[position] if several else each for each in results] for position in range(count)
+    ]
+    wholes = []
+    for position, column in enumerate(columns):
+        if vectorized.otypes is not None:
+            dtype = np.dtype(vectorized.otypes[position])
+        else:
+            dtype = _own_dtype(column[0])
+        if dtype.kind not in "biufc":
+            wholes.append(np.reshape(np.array([*column, None], object)[:-1], shape))
+            continue
+        if not column:
+            wholes.append(duck(np.zeros(shape, dtype)))
+            continue
+        whole = _together(column, dtype)
+        wholes.append(np.reshape(whole, (*shape, *value_type(whole).shape[1:])))
+    return tuple(wholes) if several else wholes[0]
+
+
+FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
+    np.apply_along_axis: apply_along_axis,
+    np.apply_over_axes: apply_over_axes,
+}

@@ -1,0 +1,284 @@
+"""NumPy's functions that make arrays: replaced while a function is traced, and put back."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy import zeros as zeros_by_name
+
+import steepest as sd
+from steepest.array import Array
+from steepest.array.creating import UserCode, _originals, untouched_numpy
+from steepest.errors import TracedConversionError, UnsupportedError
+
+X = np.array([1.0, 2.0])
+
+
+def is_untouched() -> bool:
+    names = vars(np)
+    return all(names[name] is original for name, original in _originals.items()) and (
+        np.vectorize._vectorize_call.__module__.startswith("numpy")  # type: ignore[attr-defined]
+    )
+
+
+def test_numpy_is_put_back() -> None:
+    def failing(x: Any) -> Any:
+        assert not is_untouched()
+        assert isinstance(np.zeros(2), Array)
+        sd.grad(np.sum)(x)
+        assert isinstance(np.zeros(2), Array), "an inner gradient leaves the outer one alone"
+        raise KeyError
+
+    assert is_untouched()
+    for transform in (sd.grad, sd.hessian, sd.compile, lambda f: lambda x: sd.jvp(f, (x,), (x,))):
+        with pytest.raises(KeyError):
+            transform(failing)(X)
+        assert is_untouched()
+    sd.grad(lambda x: np.sum(np.ones(2) * x))(X)
+    assert is_untouched()
+
+
+def test_what_somebody_else_replaces_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mine(*args: Any) -> Any:
+        return "mine"
+
+    with UserCode():
+        monkeypatch.setattr(np, "ones", mine)
+    assert np.ones is mine
+    monkeypatch.setattr(np, "ones", _originals["ones"])
+    assert is_untouched()
+
+
+def test_other_threads_get_ndarrays() -> None:
+    made: list[Any] = []
+    inside, done = threading.Event(), threading.Event()
+
+    def work() -> None:
+        inside.wait(10)
+        made.append(np.zeros(3))
+        made.append(sd.grad(lambda x: np.sum(np.ones(2) * x))(X))
+        made.append(np.array([1.0]))
+        done.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+
+    def loss(x: Any) -> Any:
+        inside.set()
+        assert done.wait(10)
+        out = np.zeros(2)
+        out[0] = x[0]
+        return np.sum(out)
+
+    np.testing.assert_array_equal(sd.grad(loss)(X), [1.0, 0.0])
+    thread.join()
+    assert [type(each) for each in made] == [np.ndarray] * 3
+    assert is_untouched()
+
+
+def test_many_threads() -> None:
+    errors: list[BaseException] = []
+
+    def loss(x: Any) -> Any:
+        out = np.zeros((2, 3))
+        for i in range(2):
+            out[i] = x[i]
+        return np.sum(out**2)
+
+    def work() -> None:
+        try:
+            for _ in range(30):
+                np.testing.assert_array_equal(sd.grad(loss)(X), 6 * X)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert not errors
+    assert is_untouched()
+
+
+def test_only_calls_that_stand_in_python_code_make_arrays() -> None:
+    """Compiled code takes what ``np.empty`` gives for an ndarray without asking."""
+
+    def kinds(x: Any) -> Any:
+        made = np.zeros
+        nested = [np.zeros(2) for _ in range(1)]
+        found: list[Any] = [
+            np.zeros(2),
+            made(2),
+            np.zeros(*(2,)),
+            np.zeros(shape=2),
+            nested[0],
+            np.ones(2) * 2,
+        ]
+        assert all(type(each) is Array for each in found)
+        plain = [
+            *map(np.zeros, [2]),
+            functools.partial(np.zeros, 2)(),
+            np.random.binomial(1, 0.5, size=2),  # noqa: NPY002  # compiled, and calls np.empty
+            np.random.default_rng(0).normal(size=2),
+            zeros_by_name(2),
+        ]
+        assert all(type(each) is np.ndarray for each in plain)
+        return np.sum(x)
+
+    sd.grad(kinds)(X)
+
+
+def test_compiled_libraries_get_ndarrays() -> None:
+    scope = {"np": np, "__name__": "scipy.somewhere"}
+    exec("def make(): return np.zeros(2)", scope)
+
+    def loss(x: Any) -> Any:
+        assert type(scope["make"]()) is np.ndarray  # type: ignore[operator]
+        return np.sum(x)
+
+    sd.grad(loss)(X)
+
+
+def test_an_array_with_nothing_traced_in_it_converts_freely() -> None:
+    def loss(x: Any) -> Any:
+        a = np.arange(6.0).reshape(2, 3)
+        assert isinstance(a, Array)
+        assert not isinstance(a, np.ndarray)
+        assert a.tolist() == [[0, 1, 2], [3, 4, 5]]
+        assert a[0, 1].item() == 1
+        assert float(a[1, 1]) == 4
+        assert [10, 20, 30][np.array(2)] == 30
+        assert a.flags.c_contiguous
+        assert a.sum() == 15
+        assert np.median(a) == 2.5
+        assert max(a.ravel()) == 5
+        assert np.unique(np.array([2, 1, 2])).tolist() == [1, 2]
+        assert np.linalg.matrix_rank(np.eye(2)) == 2
+        a.sort()
+        a.flat[0] = 9
+        copied = np.lib.stride_tricks.as_strided(np.zeros(3))
+        assert copied.shape == (3,)
+        return np.sum(x * a[0, 0])
+
+    np.testing.assert_array_equal(sd.grad(loss)(X), [9.0, 9.0])
+
+
+def test_after_a_traced_write_it_refuses() -> None:
+    def loss(x: Any) -> Any:
+        a = np.zeros(3)
+        assert a.tolist() == [0, 0, 0]
+        a[0] = x[0]
+        with pytest.raises(TracedConversionError):
+            a.tolist()
+        with pytest.raises(TracedConversionError):
+            float(a[0])
+        return np.sum(a)
+
+    sd.grad(loss)(X)
+
+
+def test_what_is_kept_is_a_plain_value_afterwards() -> None:
+    kept: list[Any] = []
+
+    def loss(x: Any) -> Any:
+        untouched, written = np.zeros(3), np.zeros(3)
+        written[0] = x[0]
+        kept.extend([untouched, written, written[:2]])
+        return np.sum(written)
+
+    sd.grad(loss)(X)
+    for each, expected in zip(kept, ([0, 0, 0], [1, 0, 0], [1, 0]), strict=True):
+        np.testing.assert_array_equal(each, expected)
+        assert type(each + 1) is np.ndarray
+    kept[1][1] = 5.0
+    assert kept[2][1] == 5.0
+    with pytest.raises(ValueError, match="read-only"):
+        np.asarray(kept[0])[0] = 1.0
+
+
+def test_a_view_that_is_not_followed_is_not_lost_sight_of() -> None:
+    def loss(x: Any) -> Any:
+        a = np.arange(5.0)
+        windows = np.lib.stride_tricks.sliding_window_view(a, 2)
+        assert windows[1].tolist() == [1, 2]
+        a[1] = x[0]
+        return np.sum(a) + np.sum(windows)
+
+    with pytest.raises(UnsupportedError, match="sliding_window_view"):
+        sd.grad(loss)(X)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: np.array([x[0], 1]),
+        lambda x: np.array([1, np.float32(2), x[0]]),
+        lambda x: np.array([[x[0]], [2]], np.float32),
+        lambda x: np.array([x, x], ndmin=3),
+        lambda x: np.array((x[0], True)),
+        lambda x: np.array([x[0], 1j]),
+        lambda x: np.array([x[0], 2.7], int),
+        lambda x: np.array([[], []]),
+        lambda x: np.array(x, np.float32),
+        lambda x: np.array(x[0]),
+        lambda x: np.asarray(x[0]),
+        lambda x: np.asarray([x.astype(np.float32)[0], 2.0]),
+        lambda x: np.full((2, 1), x[0]),
+        lambda x: np.full(2, x, np.float32),
+        lambda x: np.full_like(np.ones((1, 2)), x),
+        lambda x: np.arange(x[0], 4.0),
+        lambda x: np.arange(0, 4, x[1]),
+        lambda x: np.ascontiguousarray(np.outer(x, x).T),
+        lambda x: np.asfortranarray(np.outer(x, x)),
+        lambda x: np.fromiter(x, np.float32),
+    ],
+)
+def test_shape_dtype_and_value_are_numpys(make: Any) -> None:
+    x = np.array([1.1, 1.9])
+    expected = make(x)
+    found: list[Any] = []
+
+    def loss(x: Any) -> Any:
+        made = make(x)
+        found.append(sd.stop_gradient(made))
+        return np.sum(x) + np.sum(np.abs(made))
+
+    gradient = sd.grad(loss)(x)
+    (value,) = found
+    assert value.dtype == expected.dtype
+    assert value.shape == expected.shape
+    np.testing.assert_array_equal(value, expected)
+    steps = np.eye(2) * 1e-3
+    plain = [(loss(x + each) - loss(x - each)) / 2e-3 for each in steps]
+    np.testing.assert_allclose(gradient, plain, atol=2e-3)
+
+
+def test_the_switch() -> None:
+    def loss(x: Any) -> Any:
+        with untouched_numpy():
+            out = np.zeros(2)
+        assert type(out) is np.ndarray
+        out[0] = x[0]
+        return np.sum(out)
+
+    with pytest.raises(UnsupportedError, match=r"np\.zeros"):
+        sd.grad(loss)(X)
+    program = (
+        "import numpy as np, steepest as sd\n"
+        "def f(x):\n"
+        "    assert type(np.zeros(2)) is np.ndarray\n"
+        "    return x * x\n"
+        "sd.grad(f)(1.0)\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        env={**__import__("os").environ, "STEEPEST_PATCH_NUMPY": "0"},
+    )
