@@ -205,8 +205,8 @@ def linked(
         if type(result) is not np.ndarray:
             return result
         result = Array(PLAIN, result, None)
-    if not x._is_ndarray() or (result._value is not None and not result._is_ndarray()):
-        # A NumPy scalar is not written into, and one that was read is a copy.
+    arrays = type(x._value) is np.ndarray and type(result._value) is np.ndarray
+    if not (arrays or _may_share(x, result)):
         return result
     link = x._alias
     if type(link) is View:
@@ -221,6 +221,11 @@ def linked(
             link = x._alias = Memory()
     link.add(result)
     return result
+
+
+def _may_share(x: Array, result: Array) -> bool:
+    """Whether both are ndarrays: a NumPy scalar is not written into, and what is read a copy."""
+    return x._is_ndarray() and (result._value is None or result._is_ndarray())
 
 
 def reshaped(x: Value, *steps: Step) -> Value:
