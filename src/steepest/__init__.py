@@ -13,7 +13,14 @@ array([3., 5.])
 """
 
 from steepest import datasets, errors, nn
-from steepest.check import check_gradient
+from steepest.check import (
+    check_gradient,
+    check_hvp,
+    check_jax,
+    check_jvp,
+    check_torch,
+    check_vjp,
+)
 from steepest.compiling import compile
 from steepest.descend import (
     Descent,
@@ -42,6 +49,11 @@ from steepest.numeric import numerical_gradient, numerical_jacobian
 __all__ = [
     "Descent",
     "check_gradient",
+    "check_hvp",
+    "check_jax",
+    "check_jvp",
+    "check_torch",
+    "check_vjp",
     "compile",
     "custom_gradient",
     "datasets",

@@ -20,6 +20,7 @@ from steepest.errors import BadInputError
 
 __all__ = [
     "Leaf",
+    "NamedLeaves",
     "Structure",
     "Tree",
     "flatten",
@@ -149,6 +150,10 @@ class GradientTuple(TreeArithmetic, tuple[Any, ...]):
     """A tuple whose arithmetic acts on its leaves."""
 
     __slots__ = ()
+
+
+class NamedLeaves(dict[str, Leaf]):
+    """A dict whose keys are the whole names of its leaves, as another library gave them."""
 
 
 def is_differentiable(leaf: Leaf) -> bool:
@@ -419,6 +424,8 @@ def _step(path: str, structure: Structure, key: Any) -> str:
     """Extend a leaf's name by one step."""
     if structure.kind in (list, tuple):
         return f"{path}[{key}]"
+    if structure.kind is NamedLeaves and not path:
+        return str(key)
     if isinstance(key, str) and key.isidentifier():
         return f"{path}.{key}" if path else key
     return f"{path}[{key!r}]"

@@ -14,7 +14,7 @@ from steepest.check.directions import Direction
 from steepest.numeric.directions import scales_by_entry, typical_scale
 from steepest.numeric.evaluate import Function, Parameter, RealArray
 from steepest.numeric.noise import student_quantile
-from steepest.numeric.precision import NATIVE, Precision, significand_bits
+from steepest.numeric.precision import NATIVE, Precision, is_floating, limits, significand_bits
 from steepest.tree import Leaf, Tree, flatten, leaf_names
 
 __all__ = ["AnalyticGradient", "Fault", "Projection"]
@@ -249,7 +249,7 @@ class AnalyticGradient:
         relative = difference / size if size > 0 else math.inf
         # What a rounding of the function, or of one that saturates, leaves of a small gradient.
         lost = ROUNDINGS * epsilon * abs(float(self._function.centre(NATIVE)))
-        lost = max(lost, float(np.finfo(parameter.dtype).tiny)) * math.sqrt(native.size)
+        lost = max(lost, float(limits(parameter.dtype).tiny)) * math.sqrt(native.size)
         explained = difference * typical_scale(parameter) <= lost
         if relative > NATIVE_LOSS and difference > HEADROOM * spread and not explained:
             return NativeLoss(
@@ -373,7 +373,7 @@ class AnalyticGradient:
                 "the gradient function returns nothing for it: is a return statement missing?",
             )
         array = np.asarray(leaf)
-        if array.dtype.kind not in "fc" and not isinstance(leaf, int):
+        if not is_floating(array.dtype) and not isinstance(leaf, int):
             return Fault(
                 f"the gradient by {parameter.name} has dtype {array.dtype}, where the parameter"
                 f" has {parameter.dtype}",
@@ -388,7 +388,7 @@ class AnalyticGradient:
                 f" is real ({parameter.dtype})",
                 "take the real part",
             )
-        if array.dtype.kind not in "fc":
+        if not is_floating(array.dtype):
             array = array.astype(np.float64)
         epsilon = 2.0 ** (1 - significand_bits(array.dtype))
         flat = np.array(array, dtype=np.promote_types(array.dtype, np.float64)).reshape(-1)

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from steepest.check.coverage import MissedErrors
+from steepest.check.rendering import as_html, as_json
 from steepest.check.verdict import Verdict
 from steepest.errors import WrongGradientError
 
@@ -174,18 +175,19 @@ class GradientCheck:
             With the report as its message, also for "kink", "noisy" and "undecided": a check that
             could not decide has not passed.
         """
+        __tracebackhide__ = True  # of pytest, where the report is what matters
         if not self.ok:
             raise WrongGradientError(str(self))
 
-    def _certainty(self) -> list[str]:
-        """Say what could have been missed where nothing was found."""
-        if not any(check.ok and check.directions for check in self.parameters.values()):
-            return []
-        return [
-            "",
-            "  detectable: error that would have been seen in one entry (in several that cancel),",
-            f"  with a confidence of {self.confidence:.6g}",
-        ]
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return the report as JSON: these fields, ``ok`` and the number of the ``schema``.
+
+        ``parameters`` is a list. Numbers that are not finite are null.
+        """
+        return as_json(self, indent=indent)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def __repr__(self) -> str:
         return (
@@ -224,6 +226,16 @@ class GradientCheck:
         if self.notes:
             lines += ["", *(f"  note: {note}" for note in self.notes)]
         return "\n".join(lines)
+
+    def _certainty(self) -> list[str]:
+        """Say what could have been missed where nothing was found."""
+        if not any(check.ok and check.directions for check in self.parameters.values()):
+            return []
+        return [
+            "",
+            "  detectable: error that would have been seen in one entry (in several that cancel),",
+            f"  with a confidence of {self.confidence:.6g}",
+        ]
 
 
 def _row(check: ParameterCheck) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steepest.numeric.evaluate import Parameter
-from steepest.numeric.precision import Precision
+from steepest.numeric.precision import Precision, limits
 
 __all__ = ["direction_spacing", "exact_direction", "scales_by_entry", "typical_scale"]
 
@@ -31,9 +31,9 @@ def scales_by_entry(parameter: Parameter) -> Floats:
     """Return |x| for each coordinate; the typical scale for those that are as good as zero."""
     coordinates = parameter.coordinates()
     values = np.abs(coordinates.astype(np.float64))
-    limits = np.finfo(coordinates.dtype)
+    known = limits(coordinates.dtype)
     # Steps that are small parts of smaller values would underflow.
-    least = float(limits.tiny) / float(limits.eps)
+    least = float(known.tiny) / float(known.eps)
     return np.where((values > least) & np.isfinite(values), values, typical_scale(parameter))
 
 

@@ -22,11 +22,12 @@ from steepest.numeric.precision import (
     NATIVE,
     SINGLE,
     Precision,
+    is_floating,
     significand_bits,
 )
 from steepest.tree import Leaf, Tree, flatten, is_differentiable, leaf_names, unflatten
 
-__all__ = ["BudgetSpentError", "Function", "Parameter"]
+__all__ = ["BudgetSpentError", "Function", "Parameter", "has_derivative"]
 
 RealArray: TypeAlias = NDArray[np.floating[Any]]
 
@@ -173,7 +174,7 @@ class Function:
         self.parameters = [
             Parameter.from_leaf(position, name, leaf)
             for position, (name, leaf) in enumerate(zip(leaf_names(x), self.leaves, strict=True))
-            if is_differentiable(leaf)
+            if has_derivative(leaf)
         ]
         if not self.parameters:
             kinds = sorted({_describe(leaf) for leaf in self.leaves})
@@ -403,25 +404,36 @@ class Function:
     def _measure(self, raw: Any) -> tuple[RealArray, int]:
         """Turn what f returned into a float64 or longdouble array, and its own precision."""
         array = np.asarray(raw)
-        if self.output == "scalar" and (array.shape != () or array.dtype.kind not in "fiub"):
+        if self.output == "scalar" and (array.shape != () or not _is_real(array.dtype)):
             raise BadInputError(
                 f"the function must return a real scalar, but returned {_describe(raw)}"
                 f" with value {_shorten(raw)}",
                 instead=_scalar_advice(array),
             )
-        if array.dtype.kind not in "fiub":
+        if not _is_real(array.dtype):
             raise BadInputError(
                 f"the function must return a real array, but returned {_describe(raw)}"
                 f" with value {_shorten(raw)}"
             )
-        bits = significand_bits(array.dtype) if array.dtype.kind == "f" else 64
+        bits = significand_bits(array.dtype) if is_floating(array.dtype) else 64
         wide = np.promote_types(array.dtype, np.float64)
         return np.array(array, dtype=wide), bits
+
+
+def has_derivative(leaf: Leaf) -> bool:
+    """Whether a leaf is floating point, bfloat16 included."""
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        return is_floating(leaf.dtype)
+    return is_differentiable(leaf)
 
 
 def _holds(array: NDArray[Any], parameter: Parameter) -> bool:
     """Whether an array made from a parameter still has its values, bit by bit."""
     return np.array_equal(array.reshape(-1).view(np.uint8), parameter.values.view(np.uint8))
+
+
+def _is_real(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "iub" or (is_floating(dtype) and dtype.kind != "c")
 
 
 def _fresh(leaf: Leaf) -> Leaf:
@@ -445,7 +457,7 @@ def _shorten(value: object, length: int = 120) -> str:
 def _scalar_advice(array: NDArray[Any]) -> str:
     if array.dtype.kind == "c":
         return "return a real number, such as abs(z) ** 2 or z.real"
-    if array.dtype.kind not in "fiub":
+    if not _is_real(array.dtype):
         return "return the loss as a number; is a return statement missing?"
     if array.size == 1:
         return "return one number: result.item(), or result[0]"

@@ -14,7 +14,7 @@ from steepest.errors import BadInputError, UnsupportedError
 from steepest.numeric.directions import exact_direction, scales_by_entry, typical_scale
 from steepest.numeric.evaluate import Function, Parameter
 from steepest.numeric.noise import Noise, ladder_noise, noise_by_level
-from steepest.numeric.precision import Precision
+from steepest.numeric.precision import Precision, limits
 from steepest.numeric.progress import Progress
 from steepest.numeric.smoothness import diverges, jump, step_height
 from steepest.numeric.stencils import (
@@ -227,7 +227,7 @@ def _error_leaf(column: _Columns) -> Leaf:
     # The gradient is returned in the dtype of x: that rounding is part of its error.
     value = np.abs(parameter.gradient_leaf(column.value)).astype(np.float64).reshape(-1)
     with np.errstate(all="ignore"):
-        error = error + float(np.finfo(parameter.dtype).eps) * value
+        error = error + float(limits(parameter.dtype).eps) * value
     # An error that no bound exists for stays infinite even where the value is NaN.
     error = np.where(np.isnan(error), np.inf, error)
     return float(error[0]) if parameter.form == "python number" else error.reshape(parameter.shape)
@@ -322,7 +322,7 @@ def _ladder_estimate(
         return _single_step(ladder, floor, method, bits, advance)
 
     # The result is rounded to the dtype of x: to know more digits than it holds is of no use.
-    relative = max(GOOD_RELATIVE, float(np.finfo(parameter.dtype).eps) / 8)
+    relative = max(GOOD_RELATIVE, float(limits(parameter.dtype).eps) / 8)
     shape = (len(scales), *centre.shape)
     nothing = np.full(shape, np.nan)
     result = SlopeEstimate(
@@ -446,7 +446,7 @@ def _complex_step(
     for coordinate in range(parameter.size):
         values[coordinate] = function.imaginary_slope(parameter, coordinate, COMPLEX_STEP)
         bar.advance()
-    error = 4 * float(np.finfo(function.working.real_part(parameter.dtype)).eps) * np.abs(values)
+    error = 4 * float(limits(function.working.real_part(parameter.dtype)).eps) * np.abs(values)
     if parameter.size == 0:
         return _Columns(values, error, parameter)
     generator = np.random.default_rng(parameter.position)
@@ -469,7 +469,7 @@ def _complex_step(
         ladder, noise.level(function.working), noise.epsilon(function.working), fine=True
     )
     slope = math.fsum(values * direction)
-    bound = float(central.bound[0]) + 8 * float(np.finfo(parameter.dtype).eps) * math.fsum(
+    bound = float(central.bound[0]) + 8 * float(limits(parameter.dtype).eps) * math.fsum(
         np.abs(values * direction)
     )
     # A kink has a wide bound but is no less wrong for a method that needs an analytic function.

@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["DOUBLE", "EXTENDED", "NATIVE", "SINGLE", "Precision", "significand_bits"]
+__all__ = [
+    "DOUBLE",
+    "EXTENDED",
+    "NATIVE",
+    "SINGLE",
+    "Precision",
+    "is_floating",
+    "limits",
+    "significand_bits",
+]
 
 # Left to a direction, so that its coordinates still differ once they are rounded.
 RESERVED_BITS = 8
@@ -33,7 +42,8 @@ class Precision:
 
     def real_part(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """Return the dtype of one real coordinate of an input of the given dtype."""
-        return np.dtype(np.finfo(self.of(dtype)).dtype)
+        real: np.dtype[Any] = np.dtype(limits(self.of(dtype)).dtype)
+        return real
 
     def bits(self, dtype: np.dtype[Any]) -> int:
         """Return the significand bits, the leading one included."""
@@ -51,6 +61,24 @@ DOUBLE = Precision("double", np.dtype(np.float64))
 EXTENDED = Precision("extended", np.dtype(np.longdouble))
 
 
+def is_floating(dtype: np.dtype[Any]) -> bool:
+    """Whether numbers of a dtype are real or complex floating point.
+
+    The bfloat16 of the package ml_dtypes is, which NumPy takes for a dtype without arithmetic.
+    """
+    return dtype.kind in "fc" or dtype.name == "bfloat16"
+
+
+def limits(dtype: np.dtype[Any]) -> Any:
+    """Return what `numpy.finfo` says of a dtype; of bfloat16 too."""
+    if dtype.kind in "fc":
+        return np.finfo(dtype)
+    # It is installed: the dtype is its own.
+    from ml_dtypes import finfo
+
+    return finfo(dtype)
+
+
 def significand_bits(dtype: np.dtype[Any]) -> int:
     """Return the significand bits of a real or complex floating dtype."""
-    return int(np.finfo(dtype).nmant) + 1
+    return int(limits(dtype).nmant) + 1
