@@ -8,6 +8,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 # For `make train`: options of `steepest train digits`; for `make test`: arguments of pytest.
 ARGUMENTS ?=
 
+# Which tests need PyTorch or JAX.
+FRAMEWORK_TESTS := tests/check/test_torch_face.py tests/check/test_jax_face.py \
+	tests/check/test_products.py tests/cli/test_check_output.py tests/test_pytest_plugin.py
+
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
@@ -19,20 +23,24 @@ ifneq ($(shell $(BIN)/python -c '' 2>/dev/null \
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train test check bench clean
+.PHONY: help train test test-frameworks check bench clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 train: .venv/.installed ## Install, then train an image classifier on hand-written digits
 	$(BIN)/steepest train digits --out runs/digits $(ARGUMENTS)
 
 # One thread for linear algebra: pytest runs one process for each core, and benchmarks compare
 # on one core.
-test bench: export OMP_NUM_THREADS = 1
-test bench: export OPENBLAS_NUM_THREADS = 1
+test test-frameworks bench: export OMP_NUM_THREADS = 1
+test test-frameworks bench: export OPENBLAS_NUM_THREADS = 1
 test: .venv/.installed-test ## Install, then run the whole test suite
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 $(ARGUMENTS)
+
+test-frameworks: .venv/.installed-frameworks .venv/.installed-test ## Install PyTorch and JAX, then run the tests that need them
+	$(BIN)/python -c 'import jax, torch'
+	$(BIN)/python -m pytest $(FRAMEWORK_TESTS) $(ARGUMENTS)
 
 check: .venv/.installed-development ## Install, then run the formatter, the linters and the type checker
 	$(BIN)/ruff format --check

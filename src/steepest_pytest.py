@@ -119,10 +119,7 @@ class GradientChecker:
 
     def _demand(self, report: GradientCheck) -> GradientCheck:
         __tracebackhide__ = True
-        if not report.ok:
-            from steepest.errors import WrongGradientError
-
-            raise WrongGradientError(str(report))
+        report.raise_if_wrong()
         return report
 
 

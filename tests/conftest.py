@@ -7,6 +7,9 @@ import tempfile
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Test sessions inside of tests.
+pytest_plugins = ["pytester"]
+
 # Figures are drawn without a screen.
 os.environ["MPLBACKEND"] = "Agg"
 

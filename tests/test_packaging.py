@@ -38,7 +38,7 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     tops = {name.split("/")[0] for name in wheel}
-    assert tops == {"steepest", f"steepest-{PROJECT['version']}.dist-info"}
+    assert tops == {"steepest", "steepest_pytest.py", f"steepest-{PROJECT['version']}.dist-info"}
     sources = {
         path.relative_to(ROOT / "src").as_posix()
         for path in (ROOT / "src" / "steepest").rglob("*")
@@ -65,6 +65,7 @@ def test_what_the_wheel_says_of_itself(wheel):
     assert metadata["License-Expression"] == "Apache-2.0 AND CC-BY-4.0"
     [name] = [name for name in wheel if name.endswith(".dist-info/entry_points.txt")]
     assert b"steepest = steepest.cli:main" in wheel[name]
+    assert b"[pytest11]\nsteepest = steepest_pytest" in wheel[name]
 
 
 def test_the_source_distribution_can_be_tested_and_built(tmp_path):

@@ -42,7 +42,8 @@ WRITABLE_ARRAY = (
 )
 """How to get an array into which traced values can be written."""
 
-_OWN_FILES = str(Path(__file__).parent) + os.sep
+_PACKAGE = Path(__file__).parent
+_OWN_FILES = (str(_PACKAGE) + os.sep, str(_PACKAGE.parent / "steepest_pytest.py"))
 _STANDARD_LIBRARY = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
 _INSTALLED = ("site-packages", "dist-packages")
 _MACHINERY = ("numpy", "scipy", "tqdm", "click", "pluggy", "_pytest", "hypothesis")
@@ -73,7 +74,7 @@ def is_user_code(filename: str) -> bool:
 
     A package of the user's own may be installed beside NumPy, and is still the user's.
     """
-    if filename.startswith((_OWN_FILES, "<frozen", "<__array_function__")):
+    if filename.startswith((*_OWN_FILES, "<frozen", "<__array_function__")):
         return False
     parts = Path(filename).parts
     for installed in _INSTALLED:

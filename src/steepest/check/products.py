@@ -250,7 +250,7 @@ class Projected:
         if self._weights is None:
             self._weights = [self._draw(np.asarray(leaf), len(leaves) == 1) for leaf in leaves]
             self._structure = structure
-            if not any(weights.size for weights in self._weights):
+            if not any(map(has_derivative, leaves)):
                 raise BadInputError(
                     "the function returns nothing that has a derivative: no floating-point number"
                 )
@@ -313,16 +313,17 @@ class _Steps:
             if not has_derivative(leaf):
                 continue
             parameter = Parameter.from_leaf(position, name, leaf)
-            scales = scales_by_entry(parameter)
+            # Powers of two and small multiples of them, so that points are exact in floating point.
+            scales = 2.0 ** np.rint(np.log2(scales_by_entry(parameter)))
             label, shape = name, parameter.shape
             if parameter.size <= FEW:
                 directions = np.diag(scales)
                 shape += (2,) if parameter.is_complex else ()
             else:
                 label = f"{name} along random directions"
-                factors = generator.uniform(0.5, 1.5, (DIRECTIONS, parameter.size))
+                factors = generator.integers(4, 12, (DIRECTIONS, parameter.size), endpoint=True)
                 signs = generator.choice([-1.0, 1.0], factors.shape)
-                directions = scales * signs * factors
+                directions = scales * signs * factors / 8
                 shape = (DIRECTIONS,)
             self._parameters[label] = parameter
             self._directions[label] = directions

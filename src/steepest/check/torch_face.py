@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, TypeAlias, Unpack
 
@@ -23,7 +24,7 @@ from steepest.check.products import CheckOptions
 from steepest.check.report import GradientCheck
 from steepest.errors import BadInputError, NotDifferentiableError, UnsupportedError
 from steepest.numeric.precision import limits, significand_bits
-from steepest.tree import Tree, flatten, leaf_names, unflatten
+from steepest.tree import NamedLeaves, Tree, flatten, leaf_names, unflatten
 
 __all__ = ["check_torch"]
 
@@ -215,7 +216,12 @@ class _TorchFunction:
 
     def jvp(self, x: Named, tangents: Named) -> Arrays:
         forward = self._torch.autograd.forward_ad
-        with forward.dual_level(), self._at(x, tangents) as (_, arguments):
+        with ExitStack() as stack:
+            stack.enter_context(warnings.catch_warnings())
+            # PyTorch's rules of forward mode use what PyTorch itself has deprecated.
+            warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
+            stack.enter_context(forward.dual_level())
+            _, arguments = stack.enter_context(self._at(x, tangents))
             pushed = [forward.unpack_dual(each) for each in self._call(arguments)]
             return [
                 self._to_numpy(each.primal * 0 if each.tangent is None else each.tangent)
@@ -567,7 +573,7 @@ def _input_names(f: Any, arguments: tuple[Any, ...], torch: Any) -> list[str]:
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = [each.name for each in known if each.kind in positional][dropped:]
     names += [f"inputs[{place}]" for place in range(len(names), len(arguments))]
-    return leaf_names(dict(zip(names, arguments, strict=False)))
+    return leaf_names(NamedLeaves(zip(names, arguments, strict=False)))
 
 
 def _listed(words: list[str]) -> str:

@@ -9,21 +9,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Unpack
 
-from steepest.check import check_gradient
+from steepest.check import check_gradient, check_jax, check_torch
+from steepest.check.products import CheckOptions
 from steepest.errors import BadInputError, FileFormatError, SteepestError
+from steepest.tree import flatten, unflatten
 
 __all__ = ["check_file"]
 
 EXIT_STATUS = {"correct": 0, "wrong": 1}
 COULD_NOT_DECIDE = 3
+# By the package that defines the types of their arrays.
+LIBRARIES = {"torch": "PyTorch", "jax": "JAX", "jaxlib": "JAX"}
 
 
 def check_file(
-    target: str, weights_name: str, data_name: str | None, gradient_name: str | None, *, seed: int
+    target: str,
+    weights_name: str,
+    data_name: str | None,
+    gradient_name: str | None,
+    json_file: str | None = None,
+    **options: Unpack[CheckOptions],
 ) -> int:
     """Check the gradient of a function in a file and print the report.
+
+    Weights that are tensors of PyTorch or arrays of JAX are checked with these; a module of
+    PyTorch has its weights itself, and the data are its inputs.
 
     Parameters
     ----------
@@ -33,7 +45,10 @@ def check_file(
         Names in the file: the weights, the data, and the function that returns the gradient.
         Without a name for the data, they are called "data" if the function takes them; without
         one for the gradient, steepest computes it.
-    seed : int
+    json_file : str, optional
+        Where the report is written as JSON; "-" prints it in place of the report.
+    **options
+        As for `check_gradient`.
 
     Returns
     -------
@@ -55,16 +70,40 @@ def check_file(
     path = Path(filename)
     module = run_file(path)
     function = _find_function(module, path, function_name)
-    weights = _find(module, path, weights_name, "--weights")
+    is_module = _is_torch_module(function)
     arguments: tuple[Any, ...] = ()
-    if data_name is not None or _takes_data(function):
+    if is_module or data_name is not None or _takes_data(function):
         arguments = (_find(module, path, data_name or "data", "--data"),)
     gradient = None
     if gradient_name is not None:
         gradient = _bind(_find_function(module, path, gradient_name), arguments)
+    if is_module:
+        library: str | None = "PyTorch"
+        weights = arguments[0]
+    else:
+        weights = _find(module, path, weights_name, "--weights")
+        library = _library_of(weights)
+    if library is not None and gradient is not None:
+        raise BadInputError(
+            f"--gradient is compared with functions of NumPy, and these are of {library}",
+            instead="leave it out: the derivatives of " + library + " are checked",
+        )
     with _failures_in(path):
-        report = check_gradient(_bind(function, arguments), weights, gradient, seed=seed)
-    print(report)
+        if is_module:
+            report = check_torch(function, weights, **options)
+        elif library == "PyTorch":
+            # The data go with them as an argument, so that their precision is raised too.
+            report = check_torch(function, (_variables(weights), *arguments), **options)
+        elif library == "JAX":
+            report = check_jax(_bind(function, arguments), weights, **options)
+        else:
+            report = check_gradient(_bind(function, arguments), weights, gradient, **options)
+    if json_file == "-":
+        print(report.to_json(indent=2))
+    else:
+        print(report)
+    if json_file not in (None, "-"):
+        Path(json_file).write_text(report.to_json(indent=2) + "\n", encoding="utf-8")
     return EXIT_STATUS.get(report.verdict, COULD_NOT_DECIDE)
 
 
@@ -141,6 +180,31 @@ def _find_function(module: ModuleType, path: Path, name: str) -> Callable[..., A
             f"{path} defines no function {name}; it defines {', '.join(defined) or 'none'}"
         )
     return value
+
+
+def _is_torch_module(function: object) -> bool:
+    # Who has one has imported PyTorch.
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(function, torch.nn.Module)
+
+
+def _variables(weights: Any) -> Any:
+    """Copy weights of PyTorch as what is differentiated by, which the data are not."""
+    leaves, structure = flatten(weights)
+    tensor = sys.modules["torch"].Tensor
+    copies = [
+        leaf.detach().clone().requires_grad_()
+        if isinstance(leaf, tensor) and leaf.is_floating_point()
+        else leaf
+        for leaf in leaves
+    ]
+    return unflatten(structure, copies)
+
+
+def _library_of(weights: Any) -> str | None:
+    """Return whose arrays the weights are; None when they are NumPy's."""
+    homes = {type(leaf).__module__.partition(".")[0] for leaf in flatten(weights)[0]}
+    return next((LIBRARIES[home] for home in homes if home in LIBRARIES), None)
 
 
 def _takes_data(function: Callable[..., Any]) -> bool:

@@ -192,6 +192,7 @@ def predict(model: Path, data: Path, array: str | None, as_json: bool) -> int:
     epilog=examples(
         "steepest check model.py:loss_fn",
         "steepest check model.py:loss_fn --gradient my_gradient --weights start --data batch",
+        "steepest check model.py:loss_fn --seconds 10 --json report.json",
     )
 )
 @click.argument("target", metavar="FILE.py:FUNCTION")
@@ -222,12 +223,55 @@ def predict(model: Path, data: Path, array: str | None, as_json: bool) -> int:
     metavar="N",
     help="Decides the directions in which large parameters are sampled.",
 )
-def check(target: str, weights: str, data: str | None, gradient: str | None, seed: int) -> int:
+@click.option(
+    "--seconds",
+    type=float,
+    callback=read_positive_number,
+    metavar="NUMBER",
+    help="Most time; what is not decided by then is undecided.",
+)
+@click.option(
+    "--evaluations",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Most calls of the function, likewise.",
+)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.999,
+    show_default=True,
+    metavar="PROBABILITY",
+    help="How often what is said of the gradient must hold.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="NUMBER",
+    help="Accepted relative error, for a function that is itself approximate.  [default: none]",
+)
+@click.option(
+    "--json",
+    "json_file",
+    metavar="FILE|-",
+    help="Write the report as JSON too; - prints it in place of the report.",
+)
+def check(
+    target: str,
+    weights: str,
+    data: str | None,
+    gradient: str | None,
+    json_file: str | None,
+    **options: Any,
+) -> int:
     """Check a gradient against a numerical one.
 
     FILE.py is run (it is your code), and must define the function, loss_fn(weights) or
     loss_fn(weights, data), and what it is called with. The exit status is 0 when the gradient is
-    right, 1 when it is wrong, and 3 when that could not be decided: at a kink, or with a function
-    that is noisy.
+    right, 1 when it is wrong, 2 when nothing could be checked, and 3 when it could not be decided:
+    at a kink, or with a function that is noisy.
+
+    If the weights are tensors of PyTorch or arrays of JAX, their derivatives are checked. A module
+    of PyTorch needs no weights; the data are its inputs.
     """
-    return check_file(target, weights, data, gradient, seed=seed)
+    return check_file(target, weights, data, gradient, json_file, **options)
