@@ -225,3 +225,14 @@ def test_bfloat16():
     assert report.parameters["x"].dtype == "bfloat16"
     report = sd.check_gradient(lambda x: np.sum(np.sin(x)), x, lambda x: 2 * gradient(x))
     assert report.verdict == "wrong"
+
+
+def test_results_that_are_not_finite_are_named():
+    with np.errstate(invalid="ignore"):
+        report = sd.check_vjp(
+            lambda x: [x, {"y": np.log(x)}],
+            np.array([1.0, -1.0]),
+            lambda x, v: v[0] + v[1]["y"] / x,
+        )
+    assert not report.ok
+    assert report.notes == ("[1].y[1] is nan at x",)

@@ -415,3 +415,12 @@ def test_without_pytorch_the_error_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(errors.UnsupportedError, match="pip install torch"):
         sd.check_torch(abs, 1.0)
+
+
+def test_what_keeps_a_function_in_single_precision_is_said():
+    matrix, x = torch.randn(3, 3).half(), torch.randn(2, 3).half()
+    report = sd.check_torch(lambda x: (x @ matrix).sin(), x)
+    assert report.verdict == "undecided"
+    assert any("could not be evaluated in double precision" in note for note in report.notes)
+    report = sd.check_torch(lambda x, m: (x @ m).sin(), (x, matrix))
+    assert report.verdict == "correct"

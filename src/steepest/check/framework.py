@@ -68,18 +68,14 @@ def check_framework(
         raise BadInputError(f"mode must be 'reverse' or 'forward', but is {mode!r}")
     if order not in (1, 2):
         raise BadInputError(f"order must be 1 or 2, but is {order!r}")
-    x = _raised_if_another(function)
+    x, note = _point(function)
     if order == 1:
         report = _check_first(function, x, mode, options)
     else:
         report = _check_second(function, x, mode, options)
-    if x is function.x or report.verdict == "noisy":
-        return report
-    note = (
-        "in double precision f has quite another value, as when it draws random numbers in the"
-        " precision that is the default: its derivatives were checked in double precision alone"
-    )
-    return replace(report, notes=(*report.notes, note))
+    # A lower precision matters where it has left something undecided.
+    applies = report.verdict != "noisy" if x is not function.x else report.verdict == "undecided"
+    return replace(report, notes=(*report.notes, note)) if note and applies else report
 
 
 def _check_first(function: Framework, x: Named, mode: Mode, options: CheckOptions) -> GradientCheck:
@@ -105,10 +101,11 @@ def _check_second(
     )
 
 
-def _raised_if_another(function: Framework) -> Named:
-    """Return x; in double precision if the function is another one there.
+def _point(function: Framework) -> tuple[Named, str]:
+    """Return where to check, and what is to be said of the precision.
 
-    Two functions cannot serve to judge each other's rounding.
+    That is x, but in double precision if the function is another one there: two functions cannot
+    serve to judge each other's rounding.
     """
     x = function.x
     results = function.value(x)
@@ -118,16 +115,26 @@ def _raised_if_another(function: Framework) -> Named:
     )
     try:
         raised_results = function.value(raised)
-    except Exception:
+    except Exception as error:
         # Whatever it says it with, it does not compute in double precision.
-        return x
+        return x, (
+            "f could not be evaluated in double precision, which shows more than its own"
+            f" ({type(error).__name__}: {' '.join(str(error).split())}); arrays that it uses"
+            " besides its arguments keep their precision: pass them as arguments"
+        )
+    if any(result.dtype.itemsize < 8 for result in raised_results):
+        return x, "f rounds to a lower precision than that of its arguments"
     for result, exact in zip(results, raised_results, strict=True):
         allowed = max(SAME, ROUNDINGS * 2.0 ** (1 - significand_bits(result.dtype)))
         with np.errstate(all="ignore"):
             difference = np.linalg.norm((result - exact).reshape(-1))
             if difference > allowed * np.linalg.norm(exact.reshape(-1)):
-                return raised
-    return x
+                return raised, (
+                    "in double precision f has quite another value, as when it draws random"
+                    " numbers in the precision that is the default: its derivatives were checked"
+                    " in double precision alone"
+                )
+    return x, ""
 
 
 def import_framework(name: str, library: str) -> Any:

@@ -9,6 +9,7 @@ a gradient.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias, TypedDict, Unpack
 
 import numpy as np
@@ -104,10 +105,15 @@ def check_vjp(
     'wrong'
     """
     projected = Projected(f, options.get("seed", 0))
-    if vjp is None:
-        return check_gradient(projected, x, **options)
     pull_back = vjp
-    return check_gradient(projected, x, lambda x: pull_back(x, projected.cotangents(x)), **options)
+
+    def gradient(x: Tree) -> Tree:
+        assert pull_back is not None
+        return pull_back(x, projected.cotangents(x))
+
+    return projected.annotated(
+        check_gradient(projected, x, None if pull_back is None else gradient, **options)
+    )
 
 
 def check_jvp(
@@ -168,8 +174,10 @@ def check_jvp(
             for name, directions in steps.directions(point).items()
         )
 
-    return check_gradient(
-        lambda lengths: projected(steps.point(lengths)), steps.lengths, slopes, **options
+    return projected.annotated(
+        check_gradient(
+            lambda lengths: projected(steps.point(lengths)), steps.lengths, slopes, **options
+        )
     )
 
 
@@ -239,6 +247,7 @@ class Projected:
         self._generator = np.random.default_rng([seed, 2])
         self._weights: Arrays | None = None
         self._structure: Structure | None = None
+        self._not_finite = ""
 
     def __call__(self, x: Tree) -> Any:
         """Return the projection of f(x)."""
@@ -250,6 +259,7 @@ class Projected:
         if self._weights is None:
             self._weights = [self._draw(np.asarray(leaf), len(leaves) == 1) for leaf in leaves]
             self._structure = structure
+            self._not_finite = _not_finite(results)
             if not any(map(has_derivative, leaves)):
                 raise BadInputError(
                     "the function returns nothing that has a derivative: no floating-point number"
@@ -272,6 +282,11 @@ class Projected:
         assert self._weights is not None
         assert self._structure is not None
         return unflatten(self._structure, self._weights)
+
+    def annotated(self, report: GradientCheck) -> GradientCheck:
+        """Name in the report the entry that makes the projection infinite or NaN."""
+        notes = (*report.notes, self._not_finite) if self._not_finite else report.notes
+        return replace(report, notes=notes)
 
     def _draw(self, result: NDArray[Any], is_alone: bool) -> NDArray[Any]:
         """Draw weights that no error cancels by, of the inverse of the result's size.
@@ -298,6 +313,20 @@ class Projected:
     def _random(self, shape: tuple[int, ...]) -> NDArray[Any]:
         signs = self._generator.choice([-1.0, 1.0], shape)
         return np.asarray(signs * self._generator.uniform(0.5, 1.5, shape))
+
+
+def _not_finite(results: Tree) -> str:
+    """Say which entries of the results are not finite."""
+    where = []
+    for name, leaf in zip(leaf_names(results, "the result"), flatten(results)[0], strict=True):
+        if has_derivative(leaf):
+            values = np.asarray(leaf)
+            for index in np.argwhere(~np.isfinite(values)):
+                entry = f"[{', '.join(map(str, index))}]" if index.size else ""
+                where.append(f"{name}{entry} is {values[tuple(index)]}")
+    if not where:
+        return ""
+    return f"{where[0]} at x" + (f", and {len(where) - 1} more" if len(where) > 1 else "")
 
 
 class _Steps:
