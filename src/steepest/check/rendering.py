@@ -45,7 +45,7 @@ def as_html(report: GradientCheck) -> str:
     heading = "".join(f'<th scope="col">{name}</th>' for name in header)
     rows = "".join(_row(check) for check in report.parameters.values())
     details = "".join(
-        f"<pre>{html.escape(str(check))}</pre>"
+        f'<pre style="white-space: pre-wrap">{html.escape(str(check))}</pre>'
         for check in report.parameters.values()
         if not check.ok
     )
