@@ -32,8 +32,17 @@ def as_json(report: GradientCheck, *, indent: int | None = None) -> str:
         for field in dataclasses.fields(report)
         if field.name not in ("verdict", "parameters")
     }
-    content["parameters"] = [_plain(check) for check in report.parameters.values()]
+    content["parameters"] = [_of_parameter(check) for check in report.parameters.values()]
     return json.dumps(content, indent=indent, allow_nan=False, ensure_ascii=False)
+
+
+def _of_parameter(check: ParameterCheck) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        field.name: _plain(getattr(check, field.name))
+        for field in dataclasses.fields(check)
+        if field.name != "missed"  # what `detectable` is computed from
+    }
+    return content | {"detectable": _plain(check.detectable)}
 
 
 def as_html(report: GradientCheck) -> str:
