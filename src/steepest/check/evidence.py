@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from steepest.errors import is_user_code
 from steepest.numeric.evaluate import Parameter
+from steepest.numeric.precision import limits
 
 __all__ = ["Evidence", "Measure", "arrays_read_by", "lengths_of"]
 
@@ -98,7 +99,7 @@ class Evidence:
         ).usable()
 
     def _rounding(self) -> Floats:
-        epsilon = float(np.finfo(self.parameter.dtype).eps)
+        epsilon = float(limits(self.parameter.dtype).eps)
         rounding: Floats = 16 * epsilon * np.abs(self.numerical)
         return rounding
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from steepest.check.evidence import Evidence
 from steepest.check.factors import meaning_of_factor
+from steepest.numeric.precision import limits, significand_bits
 
 __all__ = ["MISTAKES", "Explanation"]
 
@@ -30,7 +31,6 @@ MOST_MEASURED = 64
 SAME = 1e-12
 ROUND_NORMS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0)
 SIGNIFICANDS = ((24, "float32"), (11, "float16"), (8, "bfloat16"))
-# Intermediate results of lower precision leave errors of some roundings, and seldom fewer.
 # Intermediate results in float32 leave errors of some roundings, and seldom fewer. (Errors of the
 # size of coarser roundings may be anything.)
 FEWEST_ROUNDINGS, MOST_ROUNDINGS = 1 / 64, 16.0
@@ -201,7 +201,7 @@ def _round_norm(evidence: Evidence) -> float | None:
     """Return the norm of the gradient, of this parameter or of all, if it is a round number."""
     here = float(np.linalg.norm(evidence.analytic))
     total = math.hypot(here, *(float(np.linalg.norm(each)) for each in evidence.others.values()))
-    epsilon = 16 * float(np.finfo(evidence.parameter.dtype).eps)
+    epsilon = 16 * float(limits(evidence.parameter.dtype).eps)
     for norm in (here, total):
         for number in ROUND_NORMS:
             if abs(norm - number) <= epsilon * number:
@@ -256,7 +256,7 @@ def conjugated(evidence: Evidence) -> Iterator[Explanation]:
 
 def lower_precision(evidence: Evidence) -> Iterator[Explanation]:
     """Explain by rounding to a lower precision, in the end or on the way."""
-    bits = np.finfo(evidence.parameter.dtype).nmant + 1
+    bits = significand_bits(evidence.parameter.dtype)
     here, numerical = evidence.here, evidence.numerical
     nonzero = evidence.analytic[evidence.analytic != 0]
     gap = np.abs(here - numerical)
@@ -382,7 +382,7 @@ def permuted(evidence: Evidence) -> Iterator[Explanation]:
     sources = []
     for place in wrong:
         value, bound = evidence.numerical[place], 2 * evidence.bound[place]
-        bound += 16 * float(np.finfo(parameter.dtype).eps) * abs(value)
+        bound += 16 * float(limits(parameter.dtype).eps) * abs(value)
         first, last = np.searchsorted(values, [value - bound, value + bound], side="left")
         if last != first + 1:
             return
