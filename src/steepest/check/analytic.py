@@ -23,6 +23,8 @@ Floats: TypeAlias = NDArray[np.float64]
 
 PERTURBATIONS = 5
 PERTURBATION_ULPS = 3
+# The gradient's own slope shows over units of a half precision: one is enough.
+COARSE = 1e-4
 # A formula is allowed so many roundings of its result; what it loses besides is measured.
 ROUNDINGS = 16.0
 HEADROOM = 4.0
@@ -50,6 +52,8 @@ class Projection:
     value: float
     rounding: float
     size: float
+    # The part of the rounding that the format of the gradient makes unavoidable.
+    inherent: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,12 @@ class AnalyticGradient:
             moved = {}
             for parameter in self._function.parameters:
                 values = parameter.coordinates()
-                ulps = generator.integers(1, PERTURBATION_ULPS, values.size, endpoint=True)
+                unit = 2.0 ** (1 - significand_bits(values.dtype))
+                if unit > self._epsilon.get(parameter.position, unit):
+                    # Steps of a coarser argument are no rounding of a finer gradient.
+                    continue
+                most = PERTURBATION_ULPS if unit < COARSE else 1
+                ulps = generator.integers(1, most, values.size, endpoint=True)
                 signs = generator.choice([-1.0, 1.0], values.size)
                 with np.errstate(all="ignore"):
                     step = np.where(values == 0, 0, np.spacing(np.abs(values)) * ulps * signs)
@@ -203,7 +212,7 @@ class AnalyticGradient:
             size = largest * float(np.linalg.norm(terms / largest)) if largest > 0 else 0.0
         if not math.isfinite(value):
             return Projection(math.nan, math.nan, math.nan)
-        rounding = ROUNDINGS * epsilon * (abs(value) + size)
+        rounding = inherent = ROUNDINGS * epsilon * (abs(value) + size)
         changes = [
             abs(float(np.sum((other[position][examined] - values[examined]) * part)))
             for other in self._others.get(precision.name, [])
@@ -214,13 +223,13 @@ class AnalyticGradient:
         if self.is_random:
             # A few calls may give the same number in one entry by chance, but not in all.
             rounding += HEADROOM * self._scatter(parameter) * float(np.linalg.norm(part))
-        return Projection(value, rounding, size)
+        return Projection(value, rounding, size, inherent)
 
     def _beyond(self, changes: list[float]) -> float:
         """Return what a further change will not exceed, with the confidence that is asked for."""
         if not changes:
             return 0.0
-        typical = math.sqrt(sum(change**2 for change in changes) / len(changes))
+        typical = math.hypot(*changes) / math.sqrt(len(changes))
         quantile = student_quantile(self._confidence, len(changes))
         return max(HEADROOM * max(changes), quantile * typical)
 

@@ -50,6 +50,8 @@ NEGLIGIBLE_AT_LAST = 1e-4
 NEGLIGIBLE_UNDER_NOISE = 1e-4
 # Disagreement so many times beyond the errors needs no further evaluation.
 GROSS_EXCESS = 1e3
+# Uncertainty up to so many times the rounding inherent in the gradient's format is agreement.
+INHERENT = 4.0
 # A function moves when it does so by so many times its noise.
 MOVING = 4.0
 STRUCTURE = 1e4
@@ -373,7 +375,8 @@ class Comparer:
             rounding=projection.rounding,
             size=projection.size,
             natural=natural,
-            negligible=reference * negligible,
+            # What the gradient's format cannot hold, no check can see.
+            negligible=max(reference * negligible, INHERENT * projection.inherent),
             tolerance=self._tolerance,
         )
 
@@ -483,7 +486,7 @@ class Comparer:
         if spread is None:
             return result
         # Not the noise seen on fine steps: variation that they do not resolve looks like it.
-        if not spread > ILL_CONDITIONED * float(self._noise.level(precision)):
+        if not spread > ILL_CONDITIONED * float(self._noise.level(precision, with_sample=False)):
             return result
         projection = self._gradient.project(parameter, result.direction, look.formula)
         assert projection is not None

@@ -205,6 +205,7 @@ class _Examination:
         generator = np.random.default_rng([about.seed, parameter.position, 1])
         displacement = generator.uniform(-1, 1, parameter.size) * self._scales.by_entry
         about.noise.observe(parameter, displacement, DISPLACEMENT)
+        about.noise.sample(parameter, displacement)
         self._gradient = about.analytic.coordinates(parameter)
         bad = np.flatnonzero(~np.isfinite(self._gradient))
         if bad.size:

@@ -1,11 +1,13 @@
 """How far one value of a function can be trusted: rounding, lost digits, randomness.
 
-Three witnesses are heard, and the largest counts:
+Four witnesses are heard, and the largest counts:
 
 - the same point evaluated again (randomness, or sums in varying order);
 - the same point evaluated in a higher precision. Its difference is the rounding error itself,
   where the difference table of Moré and Wild [1]_ sees only its variation. Where the higher
   precision would take too long, that variation has to do;
+- where there is no higher precision, third differences of neighbouring points, at spacings too
+  small for the function itself to bend;
 - second differences on the finest steps, too small for curvature to show.
 
 Of a few samples of a noise follows a bound on further values of it: Student's quantile, for the
@@ -47,6 +49,16 @@ DOUBLE_BITS = 53
 # Where calls are cheap, the fine steps of each comparison show the noise better.
 EXPENSIVE = 1e-3
 FINEST_LEVELS = 3
+# Where no higher precision shows the rounding error, so many points in a row sample it.
+SAMPLED_POINTS = 6
+# Third differences of noise vary by the root of 1 + 9 + 9 + 1 of its own deviation.
+THIRD_DIFFERENCE = math.sqrt(20)
+# Noise is as large at any spacing beyond the grain; third differences of the function itself grow
+# 512-fold from each spacing to the next.
+RATIO = 8.0
+GROWTH = 30.0
+# Rounding that takes more than this part of the values away.
+IMPLAUSIBLE = 1e-4
 # A grain of float32, and the roughness of sums in it, against the values of the function.
 GRAIN_LIMIT = 1e-5
 
@@ -74,7 +86,8 @@ class Noise:
         self._largest: Floats | None = None
         self._norm: Floats = np.zeros(())
         self._samples = 0
-        self.repeatability = self._repeat()
+        self._sampled: Floats | None = None
+        self.repeatability = self._repeat(doubted=False)
 
     @property
     def is_random(self) -> bool:
@@ -111,6 +124,12 @@ class Noise:
                 for precision in (working, higher)
             )
             self._record(rounded, exact)
+        if first and not self.is_random:
+            # What is far more than rounding may be chance, which two equal values did not show.
+            assert self._largest is not None
+            loss = self._largest * self.epsilon(working)
+            if np.any(loss > IMPLAUSIBLE * np.abs(function.centre(working))):
+                self.repeatability = self._repeat(doubted=True)
 
     def _record_variation(self, parameter: Parameter, direction: Floats) -> None:
         """Take for the rounding error how it varies between points that are close together."""
@@ -128,6 +147,62 @@ class Noise:
                 bend = (there + back - 2 * centre) / SECOND_DIFFERENCE
             self._record(bend, np.zeros_like(bend))
 
+    def sample(self, parameter: Parameter, direction: RealArray) -> None:
+        """Sample the rounding error along a direction, where there is no higher precision.
+
+        The first time at several spacings: a function that computes in single precision does not
+        move at all on the finest. Few evaluations at steps that a ladder takes may differ by little
+        where the error is large.
+        """
+        function = self._function
+        if function.higher is not None or self.is_random:
+            return
+        if function.seconds_a_call >= EXPENSIVE:
+            # A few differences have to do: see `_record_variation`.
+            return
+        working = function.working
+        direction = exact_direction(parameter, direction.astype(np.float64), working)
+        finest = working.deepest_exponent(parameter.dtype)
+        coarsest = round(working.bits(parameter.dtype) / 9)
+        known = self._sampled
+        exponents = range(finest, coarsest - 1, -1) if known is None else (finest,)
+        if known is None:
+            known = np.zeros(function.centre(working).shape)
+        allowed = np.full(known.shape, np.inf)
+        for exponent in exponents:
+            deviation, is_grainy = self._deviation(parameter, direction, RATIO**-exponent)
+            believed = deviation <= allowed
+            known = np.where(believed, np.maximum(known, deviation), known)
+            # Below the grain, not all of the error has shown; where the function's own variation
+            # has shown, it will show on coarser spacings too.
+            allowed = np.where(is_grainy, np.inf, GROWTH * known)
+            allowed = np.where(believed, allowed, 0.0)
+        self._sampled = known
+
+    def _deviation(
+        self, parameter: Parameter, direction: Floats, spacing: float
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Estimate the standard deviation of rounding from third differences on one side of x.
+
+        Also tell where some neighbours have the same value. On one side, so that a kink or a step
+        at x is no noise.
+        """
+        function = self._function
+        for side in (spacing, -spacing):
+            values = np.stack(
+                [
+                    function.near(parameter, direction, j * side, function.working)
+                    for j in range(1, SAMPLED_POINTS + 1)
+                ]
+            ).astype(np.float64)
+            if np.all(np.isfinite(values)):
+                break
+        with np.errstate(all="ignore"):
+            differences = np.diff(values, n=3, axis=0)
+            deviation = np.sqrt(np.mean(differences**2, axis=0)) / THIRD_DIFFERENCE
+            is_grainy = np.any(np.diff(values, axis=0) == 0, axis=0)
+        return np.where(np.isfinite(deviation), deviation, 0.0), np.asarray(is_grainy)
+
     def _record(self, rounded: RealArray, exact: RealArray) -> None:
         """Keep what was seen of the rounding error."""
         with np.errstate(all="ignore"):
@@ -138,8 +213,11 @@ class Noise:
         self._norm = np.hypot(self._norm, ratio)
         self._samples += 1
 
-    def level(self, precision: Precision) -> Floats:
-        """Return a bound on the error of one value of f, of the shape of f's result."""
+    def level(self, precision: Precision, *, with_sample: bool = True) -> Floats:
+        """Return a bound on the error of one value of f, of the shape of f's result.
+
+        Without what `sample` saw, where other errors are to be told from rounding.
+        """
         epsilon = self.epsilon(precision)
         centre = np.abs(self._function.centre(precision)).astype(np.float64)
         noise = epsilon * np.where(np.isfinite(centre), centre, 0.0)
@@ -148,6 +226,10 @@ class Noise:
             typical = self._norm / math.sqrt(self._samples)
             amplification = np.maximum(HEADROOM * self._largest, quantile * typical)
             noise = np.maximum(noise, epsilon * amplification)
+        if self._sampled is not None and with_sample:
+            # Looked at as often as randomness.
+            quantile = student_quantile(1 - (1 - self._confidence) / LOOKS, REPEATS + 1)
+            noise = np.maximum(noise, quantile * self._sampled)
         if not self.is_random:
             return noise
         quantile = student_quantile(1 - (1 - self._confidence) / LOOKS, REPEATS + 1)
@@ -160,13 +242,13 @@ class Noise:
             for parameter in self._function.parameters
         )
 
-    def _repeat(self) -> Floats:
-        """Evaluate f(x) again, and more often when it differs."""
+    def _repeat(self, *, doubted: bool) -> Floats:
+        """Evaluate f(x) again, and more often when it differs or its repetition is in doubt."""
         function = self._function
         first = function.centre(function.working)
         values = [first, function.value(function.working, {})]
         with np.errstate(all="ignore"):
-            if np.array_equal(values[0], values[1], equal_nan=True):
+            if not doubted and np.array_equal(values[0], values[1], equal_nan=True):
                 return np.zeros(first.shape)
             values += [function.value(function.working, {}) for _ in range(REPEATS)]
             spread = np.std(np.stack(values) - first, axis=0, ddof=1).astype(np.float64)

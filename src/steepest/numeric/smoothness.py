@@ -16,9 +16,8 @@ __all__ = ["diverges", "jump", "one_sided_slopes", "step_height"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
-# A slope difference is seen when it exceeds its noise so many times …
-VISIBLE = 2.0
-# … and would have been seen on a finer step if it exceeded the noise there so many times.
+# A slope difference is seen when it exceeds its noise so many times, and would have been seen on a
+# finer step if it exceeded the noise there as much.
 EXPECTED = 4.0
 NON_DECAYING = 0.9
 GRAIN = 1e-5
@@ -55,7 +54,7 @@ def jump(steps: Floats, forward: Floats, backward: Floats, noise: Floats) -> Flo
     with np.errstate(all="ignore"):
         differences = (forward + backward) / column
         errors = 4 * noise / column
-        visible = np.abs(differences) > VISIBLE * errors
+        visible = np.abs(differences) > EXPECTED * errors
         # Never the coarsest level: each needs a coarser one to remove the part that shrinks.
         finest = np.minimum(np.argmax(visible, axis=0), len(steps) - 2)
         ratio = steps[finest + 1] / steps[finest]
@@ -64,10 +63,11 @@ def jump(steps: Floats, forward: Floats, backward: Floats, noise: Floats) -> Flo
         coarsest = np.minimum(finest + 2, len(steps) - 1)
         next_ratio = np.where(coarsest > finest + 1, steps[coarsest] / steps[finest + 1], np.inf)
         next_jumps = coarser - (_at(differences, coarsest) - coarser) / (next_ratio - 1)
-        uncertainty = 2 * VISIBLE * _at(errors, finest)
+        uncertainty = EXPECTED * _at(errors, finest)
         convincing = np.abs(jumps) > np.maximum(uncertainty, np.abs(jumps - next_jumps))
+        finer = np.maximum(finest - 1, 0)
         contradicted = (finest > 0) & (
-            np.abs(jumps) > EXPECTED * _at(errors, np.maximum(finest - 1, 0))
+            np.abs(jumps - _at(differences, finer)) > EXPECTED * _at(errors, finer)
         )
     seen = visible.any(axis=0) & convincing & ~contradicted
     return np.where(seen, jumps, 0.0)
