@@ -23,9 +23,8 @@ BY_NAME = {case.name: case for case in CASES}
 SOAK_SEEDS = range(1, 6)
 # What the check cannot tell yet; what it has learned to tell fails until it is taken out here.
 KNOWN_GAPS = {
-    "solving with a Hilbert matrix of order 10": (
-        "the solution repeats an error of 1e-5 at every step, which no difference of values shows:"
-        " the gradient is called wrong"
+    "a triangle wave at its top": (
+        "what rounding moves at the kink is taken for ill-conditioning: undecided"
     ),
     "median at a tie": (
         "along each entry alone the function is smooth: the entry is called wrong, although the"

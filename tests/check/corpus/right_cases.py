@@ -875,6 +875,8 @@ SHAPE_OF_F = [
         lambda x: np.mean(np.argmax(x, axis=1) == 1),
         draw(303, 8, 3),
         np.zeros_like,
+        # Zero is right; that there is no slope anywhere may be said instead.
+        also=("kink",),
     ),
     right(
         "fast oscillation",
