@@ -110,6 +110,8 @@ class AnalyticGradient:
                 self.faults[parameter.position] = outcome
             else:
                 self._native[parameter.position], self._epsilon[parameter.position] = outcome
+        # What f itself rounds by, where that is coarser than its arguments.
+        self._unit = 0.0
         self._others: dict[str, list[dict[int, RealArray]]] = {}
         self._raised: dict[str, dict[int, tuple[RealArray, float]]] = {}
 
@@ -163,6 +165,14 @@ class AnalyticGradient:
                 moved[parameter.position] = (values + step).astype(values.dtype)
             self._also(NATIVE, moved)
 
+    def hold_to(self, unit: float) -> None:
+        """Hold the gradient to no more digits than the function has.
+
+        A function that computes in single precision inside, whatever it is given, has a gradient
+        computed so: its sums lose what is small beside the other entries.
+        """
+        self._unit = unit
+
     def probe_grain(self, precision: Precision) -> None:
         """Call at points farther off, in pairs: what is not linear between them is grain.
 
@@ -212,7 +222,11 @@ class AnalyticGradient:
             size = largest * float(np.linalg.norm(terms / largest)) if largest > 0 else 0.0
         if not math.isfinite(value):
             return Projection(math.nan, math.nan, math.nan)
-        rounding = inherent = ROUNDINGS * epsilon * (abs(value) + size)
+        error = epsilon * (abs(value) + size)
+        if self._unit > epsilon:
+            typical = self._typical(parameter) * float(np.linalg.norm(part))
+            error = max(error, self._unit * max(abs(value), size, typical))
+        rounding = inherent = ROUNDINGS * error
         changes = [
             abs(float(np.sum((other[position][examined] - values[examined]) * part)))
             for other in self._others.get(precision.name, [])
@@ -224,6 +238,12 @@ class AnalyticGradient:
             # A few calls may give the same number in one entry by chance, but not in all.
             rounding += HEADROOM * self._scatter(parameter) * float(np.linalg.norm(part))
         return Projection(value, rounding, size, inherent)
+
+    def _typical(self, parameter: Parameter) -> float:
+        """Return the root mean square of the entries that are finite."""
+        values = self._native[parameter.position]
+        values = values[np.isfinite(values)]
+        return math.hypot(*values) / math.sqrt(values.size) if values.size else 0.0
 
     def _beyond(self, changes: list[float]) -> float:
         """Return what a further change will not exceed, with the confidence that is asked for."""

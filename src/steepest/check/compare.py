@@ -281,7 +281,8 @@ class Comparer:
                 noise = ladder_noise(steps, forward, backward, noise, np.array([magnitude]))
             elif number < FINE_STAGE and not self._noise.is_measured and not spent:
                 continue
-            noise = noise_by_level(forward, backward, noise, self._noise.epsilon(precision))
+            epsilon = max(self._noise.epsilon(precision), self._noise.unit())
+            noise = noise_by_level(forward, backward, noise, epsilon)
             estimate = estimate_slope(steps, forward, backward, noise)
             finding: Finding | None = self._roughness(ladder, floor, noise)
             settled = self._is_settled(ladder, floor, noise, projection, estimate)

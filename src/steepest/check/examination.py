@@ -206,6 +206,7 @@ class _Examination:
         displacement = generator.uniform(-1, 1, parameter.size) * self._scales.by_entry
         about.noise.observe(parameter, displacement, DISPLACEMENT)
         about.noise.sample(parameter, displacement)
+        about.analytic.hold_to(about.noise.unit())
         self._gradient = about.analytic.coordinates(parameter)
         bad = np.flatnonzero(~np.isfinite(self._gradient))
         if bad.size:

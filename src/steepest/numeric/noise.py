@@ -59,6 +59,10 @@ RATIO = 8.0
 GROWTH = 30.0
 # Rounding that takes more than this part of the values away.
 IMPLAUSIBLE = 1e-4
+# The coarsest rounding unit that a function may have inside without being noisy, and how much less
+# than its errors the unit is.
+SINGLE_UNIT = 2.0**-23
+FEW_UNITS = 2.0**-7
 # A grain of float32, and the roughness of sums in it, against the values of the function.
 GRAIN_LIMIT = 1e-5
 
@@ -241,6 +245,17 @@ class Noise:
             float(2.0 ** (1 - significand_bits(precision.of(parameter.dtype))))
             for parameter in self._function.parameters
         )
+
+    def unit(self) -> float:
+        """Return the rounding unit of a function that computes in single precision inside.
+
+        Zero for one that does not.
+        """
+        if self._sampled is None or self.is_random:
+            return 0.0
+        size = np.abs(self._function.centre(self._function.working)).astype(np.float64)
+        single = np.any(self._sampled > FEW_UNITS * SINGLE_UNIT * size)
+        return SINGLE_UNIT if single else 0.0
 
     def _repeat(self, *, doubted: bool) -> Floats:
         """Evaluate f(x) again, and more often when it differs or its repetition is in doubt."""
