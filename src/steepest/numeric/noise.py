@@ -49,6 +49,8 @@ DOUBLE_BITS = 53
 # Where calls are cheap, the fine steps of each comparison show the noise better.
 EXPENSIVE = 1e-3
 FINEST_LEVELS = 3
+# On steps up to this part of x, second differences are noise rather than curvature.
+FINE_STEP = 2.0**-5
 # Where no higher precision shows the rounding error, so many points in a row sample it.
 SAMPLED_POINTS = 6
 # Third differences of noise vary by the root of 1 + 9 + 9 + 1 of its own deviation.
@@ -344,7 +346,10 @@ def ladder_noise(
         start[np.newaxis] + np.arange(FINEST_LEVELS).reshape(-1, *([1] * start.ndim)),
         len(moves) - 1,
     )
-    typical = HEADROOM * np.median(np.take_along_axis(curvature, levels, axis=0), axis=0)
+    # In half precision, few steps are so small that curvature does not show.
+    fine = (steps[levels] <= FINE_STEP) | (levels == levels[0])
+    seen = np.where(fine, np.take_along_axis(curvature, levels, axis=0), np.nan)
+    typical = HEADROOM * np.nanmedian(seen, axis=0)
     first_move = np.take_along_axis(moves, start[np.newaxis], axis=0)[0]
     grain = np.where(moves[0] == 0, np.maximum(first_move, typical), typical)
     # A flat function that first moves by much has a kink or a step at that distance.

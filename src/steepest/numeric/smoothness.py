@@ -50,26 +50,29 @@ def jump(steps: Floats, forward: Floats, backward: Floats, noise: Floats) -> Flo
     >>> float(jump(steps, np.expm1(steps), np.expm1(-steps), no_noise))
     0.0
     """
+    if len(steps) < 3:
+        return np.zeros(forward.shape[1:])
     column = steps.reshape(-1, *([1] * (forward.ndim - 1)))
     with np.errstate(all="ignore"):
         differences = (forward + backward) / column
         errors = 4 * noise / column
         visible = np.abs(differences) > EXPECTED * errors
-        # Never the coarsest level: each needs a coarser one to remove the part that shrinks.
-        finest = np.minimum(np.argmax(visible, axis=0), len(steps) - 2)
+        # Two coarser levels tell a kink from curvature.
+        first = np.argmax(visible, axis=0)
+        shown = first + 2 < len(steps)
+        finest = np.minimum(first, len(steps) - 3)
+        here, coarser, coarsest = (_at(differences, finest + i) for i in range(3))
         ratio = steps[finest + 1] / steps[finest]
-        here, coarser = _at(differences, finest), _at(differences, finest + 1)
         jumps = here - (coarser - here) / (ratio - 1)
-        coarsest = np.minimum(finest + 2, len(steps) - 1)
-        next_ratio = np.where(coarsest > finest + 1, steps[coarsest] / steps[finest + 1], np.inf)
-        next_jumps = coarser - (_at(differences, coarsest) - coarser) / (next_ratio - 1)
+        next_ratio = steps[finest + 2] / steps[finest + 1]
+        next_jumps = coarser - (coarsest - coarser) / (next_ratio - 1)
         uncertainty = EXPECTED * _at(errors, finest)
         convincing = np.abs(jumps) > np.maximum(uncertainty, np.abs(jumps - next_jumps))
         finer = np.maximum(finest - 1, 0)
         contradicted = (finest > 0) & (
             np.abs(jumps - _at(differences, finer)) > EXPECTED * _at(errors, finer)
         )
-    seen = visible.any(axis=0) & convincing & ~contradicted
+    seen = visible.any(axis=0) & shown & convincing & ~contradicted
     return np.where(seen, jumps, 0.0)
 
 
