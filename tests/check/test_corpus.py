@@ -21,16 +21,6 @@ from steepest.tree import flatten
 
 BY_NAME = {case.name: case for case in CASES}
 SOAK_SEEDS = range(1, 6)
-# What the check cannot tell yet; what it has learned to tell fails until it is taken out here.
-KNOWN_GAPS = {
-    "a triangle wave at its top": (
-        "what rounding moves at the kink is taken for ill-conditioning: undecided"
-    ),
-    "median at a tie": (
-        "along each entry alone the function is smooth: the entry is called wrong, although the"
-        " function has a kink along every other direction"
-    ),
-}
 # Their derivative as backpropagation defines it is that of a step: zero.
 STEPWISE = {"rounded to twelve decimals"}
 
@@ -42,14 +32,7 @@ def parametrised(cases):
             pytest.param(
                 case,
                 id=f"{case.verdict}: {case.name}",
-                marks=[
-                    *([pytest.mark.soak] if case.is_heavy else []),
-                    *(
-                        [pytest.mark.xfail(reason=KNOWN_GAPS[case.name])]
-                        if case.name in KNOWN_GAPS
-                        else []
-                    ),
-                ],
+                marks=[pytest.mark.soak] if case.is_heavy else [],
             )
             for case in cases
         ],
@@ -123,7 +106,9 @@ def test_totals():
     undecided = [name for name, verdict in verdicts.items() if verdict == "undecided"]
     undiagnosed = [case.name for case in cases if case.diagnosis and not diagnosed(case)]
     with_diagnosis = [case for case in cases if case.diagnosis]
-    assert {*alarms, *missed, *unnamed} <= KNOWN_GAPS.keys()
+    assert not alarms
+    assert not missed
+    assert not unnamed
     assert len(undecided) <= 0.01 * len(cases), undecided
     assert len(undiagnosed) <= 0.1 * len(with_diagnosis), undiagnosed
 

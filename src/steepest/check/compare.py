@@ -18,6 +18,7 @@ from steepest.check.conditioning import run_with_rounding_errors
 from steepest.check.directions import Direction
 from steepest.check.plateau import Jump, find_jump
 from steepest.check.verdict import CERTAIN_EXCESS, Comparison, Finding, Look, judge
+from steepest.numeric.directions import scales_by_entry
 from steepest.numeric.evaluate import BudgetSpentError, Function, Parameter
 from steepest.numeric.noise import Noise, ladder_noise, noise_by_level, student_quantile
 from steepest.numeric.precision import NATIVE, Precision
@@ -69,6 +70,12 @@ GRAIN_PART = 1 / 64
 # A function that changes by less beside x only rounds.
 GRAIN_OF_JUMPS = 1e-9
 ENOUGH_LEVELS = 3
+# Where ties are broken: so far from x, at so many points, with steps smaller by this factor.
+BESIDE = (2.0**-14, 2.0**-20)
+POINTS_BESIDE = 8
+STEP_BESIDE = 2.0**-8
+NOT_CURVED = 0.5
+DOUBLE_BITS = 53
 # Runs with rounding errors of their own, and how far beyond the noise they are ill-conditioned.
 PERTURBED_RUNS = 4
 ILL_CONDITIONED = 30.0
@@ -194,6 +201,42 @@ class Comparer:
         centre = float(self._function.centre(working))
         noise = max(float(self._noise.level(working)), GRAIN_OF_JUMPS * abs(centre))
         return find_jump(sample, centre, noise)
+
+    def is_tied(self, parameter: Parameter, comparison: Comparison) -> bool:
+        """Tell whether an entry's derivative is none at x alone, and differs beside x.
+
+        Where entries are tied (a median, an argmax of equal values), a function may be smooth along
+        each of them and yet not differentiable: beside x, where other entries break the tie, its
+        slope is another one. A gradient among these slopes is no error.
+        """
+        function = self._function
+        direction, working = comparison.direction, function.working
+        bits = working.bits(parameter.dtype)
+        if self._noise.is_random or bits < DOUBLE_BITS:
+            return False
+        generator = np.random.default_rng(0)
+        scales = scales_by_entry(parameter)
+
+        def slope(distance: float) -> float:
+            """Return the slope where other entries have been moved by random amounts."""
+            away = distance * scales * generator.uniform(-1, 1, parameter.size)
+            step = distance * STEP_BESIDE
+            values = []
+            for side in (step, -step):
+                coordinates = parameter.coordinates(working)
+                coordinates += away.astype(coordinates.dtype)
+                move = (side * direction.moves).astype(coordinates.dtype)
+                coordinates[direction.coordinates] += move
+                values.append(float(function.value(working, {parameter.position: coordinates})))
+            return (values[0] - values[1]) / (2 * step)
+
+        far, near = ([slope(distance) for _ in range(POINTS_BESIDE)] for distance in BESIDE)
+        low, high = min(near), max(near)
+        noise = float(self._noise.level(working)) / (BESIDE[1] * STEP_BESIDE)
+        error = SAFETY * (noise + comparison.rounding) + BESIDE[1] * max(abs(low), abs(high))
+        # Slopes of different pieces differ as much nearby; those of a curved function do not.
+        differ = high - low > max(NOT_CURVED * (max(far) - min(far)), 4 * error)
+        return differ and low - error <= comparison.analytic <= high + error
 
     def _settled(
         self,
@@ -398,8 +441,12 @@ class Comparer:
         left = right = math.nan
         note = ""
         if finding in ("kink", "domain edge"):
+            near = ladder.steps <= 1
             slopes = one_sided_slopes(
-                ladder.steps, ladder.forward[:, 0], ladder.backward[:, 0], noise[:, 0]
+                ladder.steps[near],
+                ladder.forward[near, 0],
+                ladder.backward[near, 0],
+                noise[near, 0],
             )
             left, right = slopes.left, slopes.right
             room = slopes.error + projection.rounding + OUTSIDE_JUMP * abs(right - left)
@@ -489,8 +536,10 @@ class Comparer:
         spread = self._spread(precision)
         if spread is None:
             return result
-        # Not the noise seen on fine steps: variation that they do not resolve looks like it.
-        if not spread > ILL_CONDITIONED * float(self._noise.level(precision, with_sample=False)):
+        # Not the noise seen on fine steps: variation that they do not resolve looks like it. Nor
+        # what rounding leaves where the function happens to be zero.
+        level = float(self._noise.level(precision, with_sample=False))
+        if not spread > ILL_CONDITIONED * max(level, self._noise.epsilon(precision) * look.natural):
             return result
         projection = self._gradient.project(parameter, result.direction, look.formula)
         assert projection is not None
@@ -646,7 +695,7 @@ def _best_look(
         total = error + level / float(steps[place - 1])
         if total < least:
             least = total
-            best = Look(exponent, precision, formula, level, error)
+            best = Look(exponent, precision, formula, level, error, _natural(ladder))
     return best
 
 

@@ -68,6 +68,8 @@ SHARPENING = 24
 # Smaller groups serve as long as they are resolved better by this than the group they are of.
 IMPROVEMENT = 0.7
 PARTS = 8
+# More entries that disagree are not looked at for ties.
+MOST_TIED = 16
 # Notes that begin alike say the same with other numbers.
 NOTE_KIND = 32
 
@@ -413,7 +415,7 @@ class _Examination:
         directions = [c for c in work.directions if c.finding == "disagree"]
         sure = [c for c in directions if c.excess > CONFIRMED_EXCESS]
         if work.disagreeing:
-            return self._wrong()
+            return self._tied() or self._wrong()
         if not np.all(np.isfinite(self._about.analytic.coordinates(parameter))):
             return self._not_finite(spent)
         if work.rough:
@@ -533,6 +535,24 @@ class _Examination:
             reasons.append("" if jump is None else describe_plateau(jump))
         reason = "; ".join(filter(None, reasons))
         return work.report("wrong", reason, self._diagnosis(), shown=shown)
+
+    def _tied(self) -> ParameterCheck | None:
+        """Conclude that entries disagree because they are tied, if that is so of all."""
+        entries = self._work.disagreeing
+        if self._parameter.size == 1 or len(entries) > MOST_TIED:
+            return None
+        try:
+            if not all(self._about.comparer.is_tied(self._parameter, c) for c in entries):
+                return None
+        except BudgetSpentError:
+            return None
+        names = ", ".join(self._named(c.coordinate) for c in entries if c.coordinate is not None)
+        return self._work.report(
+            "kink",
+            f"the function has a kink at x: its slope by {names} is another one beside x, where"
+            " other entries change, and the gradient is one of these slopes or lies between",
+            shown=entries[0],
+        )
 
     def _jump(self, comparison: Comparison) -> Jump | None:
         try:

@@ -57,6 +57,8 @@ class Look:
         Bound on the error of a value of the function.
     error : float
         How far the two steps alone were from the derivative.
+    natural : float
+        Size of the function near x.
     """
 
     exponent: int
@@ -64,6 +66,7 @@ class Look:
     formula: Precision
     noise: float
     error: float
+    natural: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
