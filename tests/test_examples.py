@@ -79,3 +79,31 @@ def test_the_gradient_by_hand_has_the_mistake_that_the_readme_shows(capsys):
 def test_the_loss_of_that_example_has_a_right_gradient(capsys):
     assert main(["check", CHECKED]) == 0
     assert "correct" in capsys.readouterr().out
+
+
+GALLERY = sorted(path.stem for path in (EXAMPLES / "gallery").glob("*.py") if path.stem != "show")
+
+
+@pytest.mark.parametrize("name", GALLERY)
+@pytest.mark.filterwarnings("ignore::steepest.errors.NotCompiledWarning")
+def test_the_gallery_is_plain_numpy_that_descends(name, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(EXAMPLES / "gallery")
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    module = importlib.import_module(name)
+    report = sd.check_gradient(module.loss_fn, module.weights, evaluations=150)
+    assert all(each.verdict in ("correct", "undecided") for each in report.parameters.values())
+    assert any(each.ok for each in report.parameters.values())
+    result = module.fit(5)
+    assert module.loss_fn(result.weights) < module.loss_fn(module.weights)
+    module.draw(result).savefig(tmp_path / "figure.png", dpi=40)
+    # The files take part in nothing of steepest's but what the reader sees.
+    source = (EXAMPLES / "gallery" / f"{name}.py").read_text(encoding="utf-8")
+    assert set(re.findall(r"sd\.(\w+)", source)) <= {"descend", "Descent"}
+
+
+def test_the_gallery_page_shows_all_of_it():
+    page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    assert re.findall(r"examples/gallery/(\w+)\.py\)", page) == re.findall(
+        r"images/gallery/(\w+)\.png\)", page
+    )
+    assert set(re.findall(r"images/gallery/(\w+)\.png\)", page)) == set(GALLERY)
