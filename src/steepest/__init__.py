@@ -44,7 +44,7 @@ from steepest.differentiate import (
     vjp,
 )
 from steepest.model_file import load_model, save_model
-from steepest.numeric import numerical_gradient, numerical_jacobian
+from steepest.numeric import numerical_gradient, numerical_hessian, numerical_jacobian
 
 __all__ = [
     "Descent",
@@ -70,6 +70,7 @@ __all__ = [
     "load_model",
     "nn",
     "numerical_gradient",
+    "numerical_hessian",
     "numerical_jacobian",
     "optimizers",
     "sample_training_data",

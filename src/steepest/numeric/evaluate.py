@@ -7,6 +7,7 @@ so that one that changes its input harms neither the user's arrays nor the next 
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from steepest.numeric.precision import (
     SINGLE,
     Precision,
     is_floating,
+    limits,
     significand_bits,
 )
 from steepest.tree import Leaf, Tree, flatten, is_differentiable, leaf_names, unflatten
@@ -35,6 +37,9 @@ RealArray: TypeAlias = NDArray[np.floating[Any]]
 EXTENDED_SLOWDOWN = 30.0
 AFFORDABLE_SECONDS = 1.0
 AFFORDABLE_PART = 0.2
+
+
+DISPLACEMENT = 2.0**-9
 
 
 class BudgetSpentError(Exception):
@@ -190,6 +195,8 @@ class Function:
         self._cost: dict[str, float] = {}
         self._permitted: dict[str, bool] = {}
         self._centres: dict[str, RealArray] = {}
+        # The dtypes of the last results that were floating point, by precision.
+        self._result_dtypes: dict[str, np.dtype[Any]] = {}
         # Called first as the user would: what f raises here is the user's to see.
         self.evaluations += 1
         argument = self.argument(NATIVE, {})
@@ -236,8 +243,8 @@ class Function:
                 coordinates[places] += move
         return self.value(precision, {parameter.position: coordinates})
 
-    def imaginary_slope(self, parameter: Parameter, coordinate: int, step: float) -> float:
-        """Return Im f(x + i step e) / step for one coordinate of a real parameter.
+    def imaginary_slope(self, parameter: Parameter, direction: RealArray, step: float) -> RealArray:
+        """Return Im f(x + i step d) / step, in one real parameter.
 
         Raises
         ------
@@ -247,7 +254,7 @@ class Function:
         precision = self.working
         real = precision.real_part(parameter.dtype)
         values = parameter.coordinates(precision).astype(np.result_type(real, np.complex64))
-        values[coordinate] += 1j * step
+        values += (1j * step) * direction
         leaves = [_fresh(leaf) for leaf in self.leaves]
         for other in self.parameters:
             leaves[other.position] = other.leaf(other.coordinates(precision), precision)
@@ -261,13 +268,13 @@ class Function:
                 f"the function does not take complex arrays: {type(error).__name__}: {error}",
                 instead="use method='extrapolated'",
             ) from error
-        if raw.dtype.kind != "c" or raw.shape != ():
+        if raw.dtype.kind != "c" or raw.shape != self._centres[NATIVE.name].shape:
             raise UnsupportedError(
                 f"for a complex argument the function returned {_describe(raw)}: its imaginary"
                 " part, which holds the derivative, was lost",
                 instead="use method='extrapolated'",
             )
-        return float(raw.imag / step)
+        return np.asarray(raw.imag / step)
 
     def value(self, precision: Precision, moved: Mapping[int, RealArray]) -> RealArray:
         """Evaluate f; NaN where the point lies outside of its domain."""
@@ -282,6 +289,9 @@ class Function:
             # their own) says that this point is outside of its domain.
             return np.full_like(self._centres[NATIVE.name], np.nan)
         self._note_cost(precision, time.monotonic() - began)
+        dtype = np.asarray(raw).dtype
+        if is_floating(dtype):
+            self._result_dtypes[precision.name] = dtype
         return self._measure(raw)[0]
 
     def centre(self, precision: Precision) -> RealArray:
@@ -374,6 +384,38 @@ class Function:
         self._centres[precision.name] = value
         return True
 
+    @functools.cached_property
+    def result_epsilon(self) -> float:
+        """The rounding unit of what f returns; zero if as fine as the working precision.
+
+        A result in single precision, also as a Python float, is known by its bits: at a point
+        whose coordinates have random bits, a result in double precision has them too.
+        """
+        returned = self._result_dtype
+        if significand_bits(returned) < significand_bits(np.dtype(np.float64)):
+            return float(limits(returned).eps)
+        generator = np.random.default_rng(0)
+        moved = {}
+        for parameter in self.parameters:
+            coordinates = parameter.coordinates(self.working)
+            change = generator.uniform(-1, 1, coordinates.shape) * DISPLACEMENT
+            moved[parameter.position] = (coordinates * (1 + change)).astype(coordinates.dtype)
+        for coarse in (np.float16, np.float32):
+            if not _is_rounded_to(self.centre(self.working), coarse):
+                continue
+            if _is_rounded_to(self.value(self.working, moved), coarse):
+                return float(np.finfo(coarse).eps)
+        return 0.0
+
+    @property
+    def result_quantum(self) -> float:
+        """The least number other than zero in the dtype that f returns."""
+        return float(limits(self._result_dtype).smallest_subnormal)
+
+    @property
+    def _result_dtype(self) -> np.dtype[Any]:
+        return self._result_dtypes.get(self.working.name, np.dtype(np.float64))
+
     # -- calls ----------------------------------------------------------------------------------
 
     def spend(self, precision: Precision = NATIVE) -> None:
@@ -400,6 +442,16 @@ class Function:
         """
         if self._deadline is not None and time.monotonic() + needed > self._deadline:
             raise BudgetSpentError("the allowed time is spent")
+
+    def measure(self, raw: Any) -> RealArray:
+        """Turn what f returned into a float64 or longdouble array.
+
+        Raises
+        ------
+        BadInputError
+            When it is not what f must return.
+        """
+        return self._measure(raw)[0]
 
     def _measure(self, raw: Any) -> tuple[RealArray, int]:
         """Turn what f returned into a float64 or longdouble array, and its own precision."""
@@ -439,6 +491,14 @@ def _is_real(dtype: np.dtype[Any]) -> bool:
 def _fresh(leaf: Leaf) -> Leaf:
     """Copy a leaf that the function could change."""
     return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+
+
+def _is_rounded_to(values: RealArray, dtype: type[np.floating[Any]]) -> bool:
+    """Whether all values are numbers of a coarser dtype, and not just whole."""
+    with np.errstate(all="ignore"):
+        kept = values.astype(dtype) == values
+        whole = (values == np.rint(values)) & (np.abs(values) * np.finfo(dtype).eps < 1)
+    return bool(np.all(kept | ~np.isfinite(values)) and not np.all(whole | ~np.isfinite(values)))
 
 
 def _describe(value: object) -> str:

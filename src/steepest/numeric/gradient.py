@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steepest.errors import BadInputError, UnsupportedError
+from steepest.numeric.batches import Batches, Move, of_one_point, value_at
 from steepest.numeric.directions import exact_direction, scales_by_entry, typical_scale
 from steepest.numeric.evaluate import Function, Parameter
-from steepest.numeric.noise import Noise, ladder_noise, noise_by_level
+from steepest.numeric.noise import HEADROOM, Noise, ladder_noise, noise_by_level
 from steepest.numeric.precision import Precision, limits
 from steepest.numeric.progress import Progress
 from steepest.numeric.smoothness import diverges, jump, step_height
+from steepest.numeric.staircase import reads_single_precision, stair_heights
 from steepest.numeric.stencils import (
     BEYOND_STAGE,
     FINE_STAGE,
@@ -31,10 +33,16 @@ from steepest.numeric.stencils import (
 )
 from steepest.tree import Leaf, Tree, unflatten, with_arithmetic
 
-__all__ = ["Method", "NumericalGradient", "numerical_gradient", "numerical_jacobian"]
+__all__ = [
+    "Method",
+    "NumericalGradient",
+    "error_with_rounding",
+    "numerical_gradient",
+    "numerical_jacobian",
+]
 
 Floats: TypeAlias = NDArray[np.float64]
-Method: TypeAlias = Literal["central", "extrapolated", "complex_step", "forward"]
+Method: TypeAlias = Literal["central", "extrapolated", "complex_step", "forward", "backward"]
 
 # A derivative known to so many digits is not worth more evaluations …
 GOOD_RELATIVE = 1e-9
@@ -43,7 +51,12 @@ GOOD_NATURAL = 1e-13
 # A higher precision is called upon when double leaves a derivative less certain than this.
 POOR_RELATIVE = 1e-5
 POOR_NATURAL = 1e-16
+# Values of f that hold less than this part of what it is say nothing of how it varies.
+UNRESOLVED = 0.01
+# Steps up to this, of the size of x, may be lost where x is rounded to single precision.
+SINGLE_GRAIN = 2.0**-20
 COMPLEX_STEP = 1e-30
+COMPLEX_STEP_DIRECTIONS = 3
 DISPLACEMENT = 2.0**-9
 
 
@@ -59,7 +72,7 @@ class NumericalGradient:
         Like x, real: a bound on the error of each entry. Infinite where the function has no
         derivative or is not defined; at a kink at least half the jump of the slope.
     evaluations : int
-        Calls of the function.
+        Points at which the function was evaluated.
     """
 
     value: Tree
@@ -81,6 +94,7 @@ def numerical_gradient(
     x: Tree,
     method: Method = "extrapolated",
     *,
+    batched: bool = False,
     progress: bool | None = None,
 ) -> NumericalGradient:
     """Differentiate a scalar function numerically, with a bound on the error of each entry.
@@ -92,14 +106,18 @@ def numerical_gradient(
     x : pytree
         An array of any shape, a float, or nested containers of them, of float16 to longdouble or
         complex dtype. Never modified.
-    method : {"extrapolated", "central", "forward", "complex_step"}
+    method : {"extrapolated", "central", "forward", "backward", "complex_step"}
         ``"extrapolated"`` evaluates central differences on a ladder of steps and extrapolates them
         (Richardson); 6 evaluations an entry where f is smooth and of moderate noise, more where
-        they are needed. ``"central"`` (4 an entry) and ``"forward"`` (2 an entry) use one step,
-        and another to estimate the error. ``"complex_step"`` (1 an entry) [1]_ is exact to
-        rounding, but only for a function that is analytic and accepts complex arrays; it is
-        verified against central differences, because it is silently wrong through ``abs``,
+        they are needed. ``"central"`` (4 an entry), ``"forward"`` and ``"backward"`` (2 an entry)
+        use one step, and another to estimate the error. ``"complex_step"`` (1 an entry) [1]_ is
+        exact to rounding, but only for a function that is analytic and accepts complex arrays; it
+        is verified against central differences, because it is silently wrong through ``abs``,
         ``max`` and ``conj``.
+    batched : bool
+        Whether f takes many points at once: each floating leaf with a new first axis of length k,
+        the others as they are, and returns k results. The points of a stage of the ladder are then
+        evaluated in one call, or in several if they would take more than 32 MiB.
     progress : bool, optional
         Show a progress bar; by default if the work takes seconds and stderr is a terminal.
 
@@ -117,6 +135,13 @@ def numerical_gradient(
     NotDifferentiableError
         When x has no floating-point leaf.
 
+    Notes
+    -----
+    The error of ``"extrapolated"`` lies within its bound in at least 99.9 % of the entries of the
+    random functions on which the bound is tested, compositions of smooth functions in float16 to
+    longdouble at random points. No function of which finitely many values are known has a bound
+    that is certain: what varies between the points evaluated is not seen.
+
     References
     ----------
     .. [1] W. Squire and G. Trapp, "Using complex variables to estimate derivatives of real
@@ -130,20 +155,35 @@ def numerical_gradient(
     [3.0, 12.0]
     >>> bool(np.all(abs(result.value - [3, 12]) <= result.error))
     True
+
+    Many points in one call:
+
+    >>> result = numerical_gradient(
+    ...     lambda x: np.sum(x**3, axis=-1), np.array([1.0, 2.0]), batched=True
+    ... )
+    >>> np.round(result.value, 6).tolist()
+    [3.0, 12.0]
     """
     if method not in get_args(Method):
         raise BadInputError(
             f"there is no method {method!r}",
             instead="use one of " + ", ".join(repr(name) for name in get_args(Method)),
         )
-    function = Function(f, x)
-    columns = _differentiate(function, method, progress)
+    function = Function(of_one_point(f) if batched and callable(f) else f, x)
+    batches = Batches(f, function) if batched else None
+    columns = _differentiate(function, method, progress, batches)
     values: list[Leaf] = list(function.leaves)
     errors: list[Leaf] = list(function.leaves)
     for column in columns:
         parameter = column.parameter
-        values[parameter.position] = parameter.gradient_leaf(column.value)
-        errors[parameter.position] = _error_leaf(column)
+        value = values[parameter.position] = parameter.gradient_leaf(column.value)
+        error = column.error
+        if parameter.is_complex:
+            error = np.hypot(error[0::2], error[1::2])
+        error = error_with_rounding(error, np.asarray(value).reshape(-1))
+        errors[parameter.position] = (
+            float(error[0]) if parameter.form == "python number" else error.reshape(parameter.shape)
+        )
     return NumericalGradient(
         with_arithmetic(unflatten(function.structure, values)),
         with_arithmetic(unflatten(function.structure, errors)),
@@ -154,8 +194,9 @@ def numerical_gradient(
 def numerical_jacobian(
     f: Callable[[Tree], Any],
     x: Tree,
-    method: Literal["central", "extrapolated", "forward"] = "extrapolated",
+    method: Method = "extrapolated",
     *,
+    batched: bool = False,
     progress: bool | None = None,
 ) -> NumericalGradient:
     """Differentiate an array-valued function numerically, with a bound on each error.
@@ -163,23 +204,27 @@ def numerical_jacobian(
     Parameters
     ----------
     f : callable
-        Takes a pytree like x and returns a real array, always of the same shape.
+        Takes a pytree like x and returns a real or complex array, always of the same shape.
     x : pytree
-        As for `numerical_gradient`, with real leaves.
-    method, progress
         As for `numerical_gradient`.
+    method, batched, progress
+        As for `numerical_gradient`. A batched f returns an array of shape (k, ...).
 
     Returns
     -------
     NumericalGradient
-        Each leaf of ``.value`` and ``.error`` has shape ``f(x).shape + leaf.shape``.
+        Each leaf of ``.value`` and ``.error`` has shape ``f(x).shape + leaf.shape``. For real x
+        it is ∂f/∂x, complex if f is. For complex x = u + iv and real f it is ∂f/∂u - i ∂f/∂v,
+        as in `numerical_gradient`; for complex f it is the complex derivative, ∂f/∂u = -i ∂f/∂v,
+        of which the Cauchy-Riemann equations are verified.
 
     Raises
     ------
     BadInputError
-        When f does not return a real array.
+        When f does not return an array of numbers, or the method does not exist.
     UnsupportedError
-        When x is complex.
+        When f is complex and not holomorphic in a complex x; when the complex step contradicts
+        central differences, or x or f is complex already.
     NotDifferentiableError
         When x has no floating-point leaf.
 
@@ -189,29 +234,41 @@ def numerical_jacobian(
     >>> jacobian = numerical_jacobian(lambda x: x**2, np.array([1.0, 2.0]))
     >>> np.round(jacobian.value, 6).tolist()
     [[2.0, 0.0], [0.0, 4.0]]
+    >>> complex(np.round(numerical_jacobian(lambda z: z**3, 1 + 1j).value, 6))
+    6j
     """
-    if method not in ("central", "extrapolated", "forward"):
+    if method not in get_args(Method):
         raise BadInputError(
-            f"there is no method {method!r} for a Jacobian",
-            instead="use 'central', 'extrapolated' or 'forward'",
+            f"there is no method {method!r}",
+            instead="use one of " + ", ".join(repr(name) for name in get_args(Method)),
         )
-    function = Function(f, x, output="array")
-    for parameter in function.parameters:
-        if parameter.is_complex:
-            raise UnsupportedError(
-                f"the Jacobian by {parameter.name} of dtype {parameter.dtype} is not supported",
-                instead="pass the real and the imaginary part as two arrays",
-            )
+    outputs = _RealOutputs(f)
+    real = outputs if callable(f) else f
+    function = Function(of_one_point(real) if batched else real, x, output="array")
+    batches = Batches(real, function) if batched else None
+    if outputs.is_complex and method == "complex_step":
+        raise UnsupportedError(
+            "the complex step needs a real function, but this one returned complex numbers",
+            instead="use method='extrapolated'",
+        )
     values: list[Leaf] = list(function.leaves)
     errors: list[Leaf] = list(function.leaves)
-    for column in _differentiate(function, method, progress):
+    for column in _differentiate(function, method, progress, batches):
         parameter = column.parameter
-        shape = (*column.value.shape[1:], *parameter.shape)
-        value, error = (
-            np.moveaxis(table, 0, -1).reshape(shape) for table in (column.value, column.error)
-        )
-        values[parameter.position] = value.astype(parameter.dtype)
-        errors[parameter.position] = error
+        value, error = (np.moveaxis(table, 0, -1) for table in (column.value, column.error))
+        dtype = parameter.dtype
+        if outputs.is_complex:
+            value, error = value[..., 0, :] + 1j * value[..., 1, :], _modulus(error, -2)
+            dtype = np.result_type(dtype, np.complex64)
+        if parameter.is_complex and outputs.is_complex:
+            value, error = _holomorphic(value, error, parameter)
+        elif parameter.is_complex:
+            value = value[..., 0::2] - 1j * value[..., 1::2]
+            error = np.hypot(error[..., 0::2], error[..., 1::2])
+        with np.errstate(all="ignore"):
+            value = value.reshape(*value.shape[:-1], *parameter.shape).astype(dtype)
+        values[parameter.position] = value
+        errors[parameter.position] = error_with_rounding(error.reshape(value.shape), value)
     return NumericalGradient(
         with_arithmetic(unflatten(function.structure, values)),
         with_arithmetic(unflatten(function.structure, errors)),
@@ -219,21 +276,69 @@ def numerical_jacobian(
     )
 
 
-def _error_leaf(column: _Columns) -> Leaf:
-    parameter = column.parameter
-    error = column.error
-    if parameter.is_complex:
-        error = np.hypot(error[0::2], error[1::2])
-    # The gradient is returned in the dtype of x: that rounding is part of its error.
-    value = np.abs(parameter.gradient_leaf(column.value)).astype(np.float64).reshape(-1)
+class _RealOutputs:
+    """A function whose complex results are seen as pairs of real numbers, on a new last axis."""
+
+    def __init__(self, f: Callable[[Tree], Any]) -> None:
+        self._f = f
+        self._first: bool | None = None
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether the first result was complex."""
+        return bool(self._first)
+
+    def __call__(self, x: Tree) -> Any:
+        raw = np.asarray(self._f(x))
+        if self._first is None:
+            self._first = raw.dtype.kind == "c"
+        return np.stack([raw.real, raw.imag], axis=-1) if self._first else raw
+
+
+def _modulus(error: Floats, axis: int) -> Floats:
+    first, second = np.moveaxis(error, axis, 0)
+    modulus: Floats = np.hypot(first, second)
+    return modulus
+
+
+def _holomorphic(
+    value: NDArray[Any], error: Floats, parameter: Parameter
+) -> tuple[NDArray[Any], Floats]:
+    """Return the complex derivative from those by real and imaginary part, if they agree."""
+    by_real, by_imaginary = value[..., 0::2], -1j * value[..., 1::2]
+    real_error, imaginary_error = error[..., 0::2], error[..., 1::2]
     with np.errstate(all="ignore"):
-        error = error + float(limits(parameter.dtype).eps) * value
-    # An error that no bound exists for stays infinite even where the value is NaN.
-    error = np.where(np.isnan(error), np.inf, error)
-    return float(error[0]) if parameter.form == "python number" else error.reshape(parameter.shape)
+        differ = np.abs(by_real - by_imaginary) > 2 * (real_error + imaginary_error)
+    if differ.any():
+        first = tuple(np.argwhere(differ)[0])
+        raise UnsupportedError(
+            f"the function is complex and not holomorphic in {parameter.name}: its derivative along"
+            f" the real axis is {by_real[first]:.6g}, along the imaginary axis"
+            f" {by_imaginary[first]:.6g}, and a complex derivative does not exist",
+            instead="pass the real and the imaginary part as two arrays",
+        )
+    better = imaginary_error < real_error
+    return np.where(better, by_imaginary, by_real), np.where(better, imaginary_error, real_error)
 
 
-def _differentiate(function: Function, method: Method, progress: bool | None) -> list[_Columns]:
+def error_with_rounding(error: Floats, rounded: NDArray[Any]) -> Floats:
+    """Add to a bound what rounding to the dtype of the result may change, and double precision.
+
+    Where no bound exists the error stays infinite, even where the value is NaN.
+    """
+    known = limits(rounded.dtype)
+    unit = float(known.eps) + 4 * float(np.finfo(np.float64).eps)
+    with np.errstate(all="ignore"):
+        size = np.abs(rounded.astype(np.result_type(rounded.dtype, np.float64))).astype(np.float64)
+        total = error + unit * size
+        if rounded.dtype.itemsize < 8 or rounded.dtype == np.complex64:
+            total = total + float(known.smallest_subnormal)
+    return np.asarray(np.where(np.isnan(total), np.inf, total))
+
+
+def _differentiate(
+    function: Function, method: Method, progress: bool | None, batches: Batches | None
+) -> list[_Columns]:
     noise = Noise(function)
     coordinates = sum(parameter.size for parameter in function.parameters)
     with Progress(coordinates, "numerical gradient", show=progress) as bar:
@@ -241,48 +346,199 @@ def _differentiate(function: Function, method: Method, progress: bool | None) ->
             return [
                 _complex_step(function, noise, parameter, bar) for parameter in function.parameters
             ]
-        return [
-            _by_differences(function, noise, parameter, method, bar)
-            for parameter in function.parameters
-        ]
+        differences = _Differences(function, noise, method, bar, batches)
+        return [differences.by(parameter) for parameter in function.parameters]
 
 
 # -- differences ------------------------------------------------------------------------------
 
 
-def _by_differences(
-    function: Function, noise: Noise, parameter: Parameter, method: Method, bar: Progress
-) -> _Columns:
-    """Differentiate by one parameter, moving one coordinate at a time."""
-    steps = exact_direction(parameter, scales_by_entry(parameter), function.working)
-    output = function.centre(function.working).shape
-    if parameter.size == 0:
-        return _Columns(np.zeros((0, *output)), np.zeros((0, *output)), parameter)
-    _observe(function, noise, parameter)
-    precision = function.working
-    estimate = _ladder_estimate(function, noise, parameter, steps, method, precision, bar)
-    column = steps.reshape(-1, *([1] * len(output)))
-    with np.errstate(all="ignore"):
-        value, error = estimate.value / column, estimate.bound / column
-        poor = ~(error <= POOR_RELATIVE * np.abs(value)) & ~(
-            error * column <= POOR_NATURAL * np.abs(function.centre(precision))
-        )
-    rows = np.flatnonzero(poor.reshape(len(steps), -1).any(axis=1))
-    higher = function.higher
-    if method == "extrapolated" and rows.size and higher is not None:
-        better = _ladder_estimate(
-            function, noise, parameter, steps[rows], method, higher, None, rows
-        )
+class _Samples:
+    """Function values beside x, of some coordinates of a parameter moved one at a time.
+
+    Calling it with a row and a step gives f at x + step * scale, in that row's coordinate.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        parameter: Parameter,
+        coordinates: NDArray[np.intp],
+        scales: Floats,
+        precision: Precision,
+        batches: Batches | None,
+    ) -> None:
+        self._function = function
+        self._parameter = parameter
+        self._coordinates = coordinates
+        self._scales = scales
+        self._precision = precision
+        self._batches = batches
+        self._ready: dict[tuple[int, float], NDArray[np.floating[Any]]] = {}
+
+    def prepare(self, rows: NDArray[np.intp], steps: list[float]) -> None:
+        """Evaluate what will be asked for, in few calls, if the function takes batches."""
+        if self._batches is None:
+            return
+        keys = [(int(row), step) for row in rows for step in steps]
+        results = self._batches.values([self._moves(*key) for key in keys], self._precision)
+        self._ready.update(zip(keys, results, strict=True))
+
+    def __call__(self, row: int, step: float) -> NDArray[np.floating[Any]]:
+        if (row, step) in self._ready:
+            return self._ready.pop((row, step))
+        return value_at(self._function, self._moves(row, step), self._precision)
+
+    def _moves(self, row: int, step: float) -> list[Move]:
+        distance = step * float(self._scales[row])
+        return [Move(self._parameter, int(self._coordinates[row]), distance)]
+
+
+class _Differences:
+    """Derivatives by differences, of one parameter after the other."""
+
+    def __init__(
+        self,
+        function: Function,
+        noise: Noise,
+        method: Method,
+        bar: Progress,
+        batches: Batches | None,
+    ) -> None:
+        self.function = function
+        self.noise = noise
+        self.method = method
+        self.bar = bar
+        self.batches = batches
+
+    @cached_property
+    def reads_single_precision(self) -> bool:
+        return reads_single_precision(self.function)
+
+    def by(self, parameter: Parameter) -> _Columns:
+        """Differentiate by one parameter, moving one coordinate at a time."""
+        function, noise = self.function, self.noise
+        steps = exact_direction(parameter, scales_by_entry(parameter), function.working)
+        if self.method == "backward":
+            steps = -steps
+        output = function.centre(function.working).shape
+        if parameter.size == 0:
+            return _Columns(np.zeros((0, *output)), np.zeros((0, *output)), parameter)
+        observe_noise(function, noise, parameter)
+        precision = function.working
+        every = np.arange(parameter.size)
+        estimate, unresolved = self._estimate(parameter, every, steps, precision, self.bar)
+        column = steps.reshape(-1, *([1] * len(output)))
+        size = np.abs(column)
         with np.errstate(all="ignore"):
-            finer_value, finer_error = better.value / column[rows], better.bound / column[rows]
-            improved = (finer_error < error[rows]) | np.isnan(finer_error)
-        value[rows] = np.where(improved, finer_value, value[rows])
-        error[rows] = np.where(improved, finer_error, error[rows])
-    unknown = ~np.isfinite(error)
-    return _Columns(np.where(unknown, np.nan, value), np.where(unknown, np.inf, error), parameter)
+            value, error = estimate.value / column, estimate.bound / size
+            poor = ~(error <= POOR_RELATIVE * np.abs(value)) & ~(
+                error * size <= POOR_NATURAL * np.abs(function.centre(precision))
+            )
+        rows = np.flatnonzero(poor.reshape(len(steps), -1).any(axis=1))
+        higher = function.higher
+        if self.method == "extrapolated" and rows.size and higher is not None:
+            better, _ = self._estimate(parameter, rows, steps[rows], higher, None)
+            with np.errstate(all="ignore"):
+                finer_value, finer_error = better.value / column[rows], better.bound / size[rows]
+                improved = (finer_error < error[rows]) | np.isnan(finer_error)
+            # Noise as large as the function itself is no measure of the noise in that precision.
+            improved &= ~unresolved[rows]
+            value[rows] = np.where(improved, finer_value, value[rows])
+            error[rows] = np.where(improved, finer_error, error[rows])
+        unknown = ~np.isfinite(error)
+        return _Columns(
+            np.where(unknown, np.nan, value), np.where(unknown, np.inf, error), parameter
+        )
+
+    def _estimate(
+        self,
+        parameter: Parameter,
+        coordinates: NDArray[np.intp],
+        scales: Floats,
+        precision: Precision,
+        bar: Progress | None,
+    ) -> tuple[SlopeEstimate, NDArray[np.bool_]]:
+        """Estimate the derivatives by some coordinates, in units of their scales.
+
+        Also tells where the function varies too fast for any step.
+        """
+        function, noise = self.function, self.noise
+        sample = _Samples(function, parameter, coordinates, scales, precision, self.batches)
+
+        def advance(_: int) -> None:
+            if bar is not None:
+                bar.advance()
+
+        centre = function.centre(precision)
+        ladder = Ladder(sample, centre, len(scales))
+        shape = (len(scales), *centre.shape)
+        floor = np.broadcast_to(noise_floor(function, noise, precision), shape).copy()
+        bits = precision.bits(parameter.dtype)
+        plan = stages(bits, precision.deepest_exponent(parameter.dtype))
+        if self.method != "extrapolated":
+            estimate = _single_step(ladder, sample, floor, self.method, bits, advance)
+            return estimate, np.zeros(shape, dtype=bool)
+
+        # The result is rounded to the dtype of x: more digits than it holds are of no use.
+        relative = max(GOOD_RELATIVE, float(limits(parameter.dtype).eps) / 8)
+        unit = 2.0 ** (1 - bits)
+        epsilon = max(noise.epsilon(precision), function.result_epsilon)
+        nothing = np.full(shape, np.nan)
+        result = SlopeEstimate(
+            nothing, np.full(shape, np.inf), nothing.copy(), np.zeros(shape, dtype=bool)
+        )
+        stairs, unresolved = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+        for number, exponents in enumerate(plan):
+            if number == FINEST_STAGE and _is_settled(ladder, floor[ladder.rows]):
+                continue
+            new = [k for k in exponents if k not in ladder.exponents]
+            sample.prepare(ladder.rows, [side * RATIO**-k for k in new for side in (1, -1)])
+            ladder.extend(exponents, advance if number == 0 else None)
+            if number >= FINE_STAGE:
+                heights, widths = stair_heights(ladder, sample)
+                floor[ladder.rows] = np.maximum(floor[ladder.rows], heights)
+                if heights.any():
+                    grain = SINGLE_GRAIN if self.reads_single_precision else 0.0
+                    stairs[ladder.rows] |= widths > grain
+            level = _ladder_level(ladder, floor[ladder.rows], unit, fine=number >= FINE_STAGE)
+            estimate, suspicious = _with_bound(
+                ladder, level, floor[ladder.rows], epsilon, fine=number >= FINE_STAGE
+            )
+            for target, source in (
+                (result.value, estimate.value),
+                (result.bound, estimate.bound),
+                (result.step, estimate.step),
+                (result.one_sided, estimate.one_sided),
+            ):
+                target[ladder.rows] = source
+            with np.errstate(all="ignore"):
+                good = (estimate.bound <= relative * np.abs(estimate.value)) | (
+                    estimate.bound <= GOOD_NATURAL * np.abs(centre.astype(np.float64))
+                )
+                # A function that does not move at all does not depend on this variable.
+                still = ~ladder.forward.any(axis=0) & ~ladder.backward.any(axis=0)
+            if number < FINE_STAGE:
+                # A noise that nothing has measured shows on the fine steps alone.
+                good = (good | still) & ~suspicious & noise.is_measured
+            if number > FINEST_STAGE:
+                # Larger steps serve only estimates that noise limits.
+                good |= ~(estimate.step * RATIO**2 >= ladder.steps[-1])
+                good |= noise.is_random and number + 1 >= BEYOND_STAGE
+            open_rows = np.flatnonzero(~good.reshape(len(ladder.rows), -1).all(axis=1))
+            if open_rows.size == 0:
+                break
+            if not noise.is_random:
+                unresolved[ladder.rows] = _is_unresolved(ladder, level)
+            ladder = ladder.select(open_rows)
+        # Whether stairs are rounding or the function itself, whose slope is zero, nobody knows.
+        with np.errstate(all="ignore"):
+            result.bound[stairs] = np.maximum(result.bound[stairs], np.abs(result.value[stairs]))
+        result.bound[unresolved] = np.inf
+        return result, unresolved
 
 
-def _observe(function: Function, noise: Noise, parameter: Parameter) -> None:
+def observe_noise(function: Function, noise: Noise, parameter: Parameter) -> None:
     """Let the noise be measured at a point beside x, where no value is exact by chance."""
     generator = np.random.default_rng(parameter.position)
     direction = typical_scale(parameter) * generator.uniform(-1, 1, parameter.size)
@@ -290,98 +546,51 @@ def _observe(function: Function, noise: Noise, parameter: Parameter) -> None:
     noise.observe(parameter, np.copysign(scales, direction), DISPLACEMENT)
 
 
-def _ladder_estimate(
-    function: Function,
-    noise: Noise,
-    parameter: Parameter,
-    scales: Floats,
-    method: Method,
-    precision: Precision,
-    bar: Progress | None,
-    coordinates: NDArray[np.intp] | None = None,
-) -> SlopeEstimate:
-    """Estimate the derivatives by some coordinates, in units of their scales."""
-    if coordinates is None:
-        coordinates = np.arange(len(scales))
+def noise_floor(function: Function, noise: Noise, precision: Precision) -> Floats:
+    """Return the noise of one value, as far as it is known before any difference is."""
+    centre = np.abs(function.centre(precision)).astype(np.float64)
+    level = np.fmax(noise.level(precision), function.result_epsilon * centre)
+    # One rounding is the least; where nobody has measured, there may be several.
+    return np.maximum(level if noise.is_measured else HEADROOM * level, function.result_quantum)
 
-    def sample(row: int, step: float) -> NDArray[np.floating[Any]]:
-        direction = np.zeros(parameter.size)
-        direction[coordinates[row]] = scales[row]
-        return function.near(parameter, direction, step, precision)
 
-    def advance(_: int) -> None:
-        if bar is not None:
-            bar.advance()
+def _is_unresolved(ladder: Ladder, noise: Floats) -> NDArray[np.bool_]:
+    """Tell which rows may vary between neighbouring numbers: noise is a good part of f itself.
 
-    centre = function.centre(precision)
-    ladder = Ladder(sample, centre, len(scales))
-    floor = noise.level(precision)
-    bits = precision.bits(parameter.dtype)
-    plan = stages(bits, precision.deepest_exponent(parameter.dtype))
-    if method != "extrapolated":
-        return _single_step(ladder, floor, method, bits, advance)
-
-    # The result is rounded to the dtype of x: to know more digits than it holds is of no use.
-    relative = max(GOOD_RELATIVE, float(limits(parameter.dtype).eps) / 8)
-    shape = (len(scales), *centre.shape)
-    nothing = np.full(shape, np.nan)
-    result = SlopeEstimate(
-        nothing, np.full(shape, np.inf), nothing.copy(), np.zeros(shape, dtype=bool)
-    )
-    for number, exponents in enumerate(plan):
-        if number == FINEST_STAGE and _is_settled(ladder, floor):
-            continue
-        ladder.extend(exponents, advance if number == 0 else None)
-        estimate, suspicious = _with_bound(
-            ladder, floor, noise.epsilon(precision), fine=number >= FINE_STAGE
-        )
-        for target, source in (
-            (result.value, estimate.value),
-            (result.bound, estimate.bound),
-            (result.step, estimate.step),
-            (result.one_sided, estimate.one_sided),
-        ):
-            target[ladder.rows] = source
-        with np.errstate(all="ignore"):
-            good = (estimate.bound <= relative * np.abs(estimate.value)) | (
-                estimate.bound <= GOOD_NATURAL * np.abs(centre.astype(np.float64))
-            )
-            # A function that does not move at all does not depend on this variable.
-            still = ~ladder.forward.any(axis=0) & ~ladder.backward.any(axis=0)
-        if number < FINE_STAGE:
-            # A noise that nothing has measured shows on the fine steps alone.
-            good = (good | still) & ~suspicious & noise.is_measured
-        if number > FINEST_STAGE:
-            # Larger steps serve only estimates that noise limits.
-            good |= ~(estimate.step * RATIO**2 >= ladder.steps[-1])
-            good |= noise.is_random and number + 1 >= BEYOND_STAGE
-        open_rows = np.flatnonzero(~good.reshape(len(ladder.rows), -1).all(axis=1))
-        if open_rows.size == 0:
-            break
-        ladder = ladder.select(open_rows)
-    return result
+    Then the noise may be the variation of f from one number to the next, and no step is too fine.
+    """
+    near = ladder.steps <= 1 / RATIO
+    with np.errstate(all="ignore"):
+        moves = np.fmax(np.abs(ladder.forward[near]), np.abs(ladder.backward[near]))
+        moves = np.where(np.isfinite(moves), moves, 0.0).max(axis=0, initial=0.0)
+        size = np.maximum(np.abs(ladder.centre).astype(np.float64), moves)
+        unresolved = (noise > UNRESOLVED * size) & (noise > 10 * UNRESOLVED * moves) & (moves > 0)
+    return np.asarray(unresolved)
 
 
 def _is_settled(ladder: Ladder, floor: Floats) -> bool:
-    noise = np.broadcast_to(floor, ladder.forward.shape[1:])
-    return bool(np.all(is_settled(ladder.steps, ladder.forward, ladder.backward, noise)))
+    return bool(np.all(is_settled(ladder.steps, ladder.forward, ladder.backward, floor)))
+
+
+def _ladder_level(ladder: Ladder, floor: Floats, unit: float, *, fine: bool) -> Floats:
+    """Return the noise of one value, with what the fine steps of a ladder show of it."""
+    steps, forward, backward = ladder.steps, ladder.forward, ladder.backward
+    noise = np.broadcast_to(floor, forward.shape[1:])
+    if not fine:
+        return noise
+    magnitude = np.broadcast_to(np.abs(ladder.centre).astype(np.float64), noise.shape)
+    return ladder_noise(steps, forward, backward, noise, magnitude, unit)
 
 
 def _with_bound(
-    ladder: Ladder, floor: Floats, epsilon: float, *, fine: bool
+    ladder: Ladder, level: Floats, floor: Floats, epsilon: float, *, fine: bool
 ) -> tuple[SlopeEstimate, NDArray[np.bool_]]:
     """Estimate from a ladder, with kinks and singularities in the bound.
 
     Also tells which estimates deserve a look at finer steps.
     """
     steps, forward, backward = ladder.steps, ladder.forward, ladder.backward
-    noise = np.broadcast_to(floor, forward.shape[1:])
-    if fine:
-        magnitude = np.abs(ladder.centre).astype(np.float64)
-        noise = ladder_noise(
-            steps, forward, backward, noise, np.broadcast_to(magnitude, noise.shape)
-        )
-    noise = noise_by_level(forward, backward, noise, epsilon)
+    noise = noise_by_level(forward, backward, level, epsilon)
     estimate = estimate_slope(steps, forward, backward, noise)
     jumps = np.abs(jump(steps, forward, backward, noise))
     singular = diverges(steps, forward, backward, noise)
@@ -391,24 +600,34 @@ def _with_bound(
         singular |= ~is_settled(steps, forward, backward, noise) & np.isfinite(
             forward[0] - backward[0]
         )
+    singular |= _has_holes(forward) | _has_holes(backward)
     bound = np.where(singular, np.inf, np.maximum(estimate.bound, jumps / 2))
     suspicious = (jumps > 0) | singular | estimate.one_sided
     return SlopeEstimate(estimate.value, bound, estimate.step, estimate.one_sided), suspicious
 
 
+def _has_holes(values: Floats) -> NDArray[np.bool_]:
+    """Tell where f is not defined on a finer step than one on which it is: x is on no domain."""
+    defined = np.isfinite(values)
+    return np.asarray((~defined[:-1] & np.logical_or.accumulate(defined[::-1])[::-1][1:]).any(0))
+
+
 def _single_step(
     ladder: Ladder,
+    sample: _Samples,
     noise: Floats,
     method: Method,
     bits: int,
     advance: Callable[[int], None],
 ) -> SlopeEstimate:
-    """Plain central or forward differences: one step, and a coarser one to estimate the error."""
+    """Plain central or one-sided differences: one step, and a coarser one to estimate the error."""
     order = 2 if method == "central" else 1
     # Balances truncation, step**order, with rounding, 2**-bits / step.
     exponent = max(1, round(bits / (3 * (order + 1))))
     exponents = [exponent, exponent - 1]
     steps = np.array([RATIO**-k for k in exponents]).reshape(-1, *([1] * (ladder.centre.ndim + 1)))
+    sides = (1, -1) if method == "central" else (1,)
+    sample.prepare(ladder.rows, [side * RATIO**-k for k in exponents for side in sides])
     if method == "central":
         ladder.extend(exponents, advance)
         slopes = (ladder.forward - ladder.backward) / (2 * steps)
@@ -424,7 +643,7 @@ def _single_step(
         slopes[0],
         np.where(np.isfinite(bound), bound, np.inf),
         np.broadcast_to(steps[0], bound.shape),
-        np.full(bound.shape, method == "forward"),
+        np.full(bound.shape, method != "central"),
     )
 
 
@@ -441,46 +660,65 @@ def _complex_step(
             f" {parameter.dtype}",
             instead="use method='extrapolated'",
         )
-    scales = scales_by_entry(parameter)
-    values = np.empty(parameter.size)
-    for coordinate in range(parameter.size):
-        values[coordinate] = function.imaginary_slope(parameter, coordinate, COMPLEX_STEP)
+    working = function.working
+    output = function.centre(working).shape
+    values = np.zeros((parameter.size, *output))
+    for coordinate, direction in enumerate(np.eye(parameter.size)):
+        values[coordinate] = function.imaginary_slope(parameter, direction, COMPLEX_STEP)
         bar.advance()
-    error = 4 * float(limits(function.working.real_part(parameter.dtype)).eps) * np.abs(values)
     if parameter.size == 0:
-        return _Columns(values, error, parameter)
+        return _Columns(values, values, parameter)
+    observe_noise(function, noise, parameter)
     generator = np.random.default_rng(parameter.position)
-    signs = generator.choice([-1.0, 1.0], parameter.size)
-    direction = exact_direction(
-        parameter, scales * signs * generator.uniform(0.5, 1.5, parameter.size), function.working
-    )
-    _observe(function, noise, parameter)
-
-    def sample(_: int, step: float) -> NDArray[np.floating[Any]]:
-        return function.near(parameter, direction, step, function.working)
-
-    ladder = Ladder(sample, function.centre(function.working))
-    plan = stages(
-        function.working.bits(parameter.dtype),
-        function.working.deepest_exponent(parameter.dtype),
-    )
-    ladder.extend([*plan.first, *plan.neighbours, *plan.fine])
-    central, _ = _with_bound(
-        ladder, noise.level(function.working), noise.epsilon(function.working), fine=True
-    )
-    slope = math.fsum(values * direction)
-    bound = float(central.bound[0]) + 8 * float(limits(parameter.dtype).eps) * math.fsum(
-        np.abs(values * direction)
-    )
+    scales = scales_by_entry(parameter)
+    lost, whole = np.zeros(output), np.zeros(output)
+    for _ in range(COMPLEX_STEP_DIRECTIONS):
+        signs = generator.choice([-1.0, 1.0], parameter.size)
+        direction = exact_direction(
+            parameter, scales * signs * generator.uniform(0.5, 1.5, parameter.size), working
+        )
+        slope = _along(values, direction)
+        again = function.imaginary_slope(parameter, direction, COMPLEX_STEP)
+        lost = np.maximum(lost, np.abs(slope - again).astype(np.float64))
+        whole = np.maximum(whole, _along(np.abs(values), np.abs(direction)))
+    error = 4 * float(limits(working.real_part(parameter.dtype)).eps) * np.abs(values)
+    with np.errstate(all="ignore"):
+        error = np.maximum(error, HEADROOM * np.where(lost > 0, lost / whole, 0.0) * np.abs(values))
+    central, kinked = _central_slope(function, noise, parameter, direction)
+    rounding = 8 * float(limits(parameter.dtype).eps) * _along(np.abs(values), np.abs(direction))
     # A kink has a wide bound but is no less wrong for a method that needs an analytic function.
-    steps, forward, backward = ladder.steps, ladder.forward, ladder.backward
-    kinked = bool(jump(steps, forward, backward, noise.level(function.working))[0] != 0)
-    if kinked or not abs(slope - float(central.value[0])) <= bound:
+    wrong = kinked | ~(np.abs(slope - central.value[0]) <= central.bound[0] + rounding)
+    if wrong.any():
+        first = tuple(np.argwhere(wrong)[0])
         raise UnsupportedError(
             f"the complex step is wrong for this function: in a random direction of"
-            f" {parameter.name} its slope is {slope:.6g}, but central differences give"
-            f" {float(central.value[0]):.6g} ± {float(central.bound[0]):.1g}. The function is not"
+            f" {parameter.name} its slope is {slope[first]:.6g}, but central differences give"
+            f" {central.value[0][first]:.6g} ± {central.bound[0][first]:.1g}. The function is not"
             " analytic in its argument (abs, max, conj, comparison or astype do that)",
             instead="use method='extrapolated'",
         )
     return _Columns(values, error, parameter)
+
+
+def _along(derivatives: Floats, direction: Floats) -> Floats:
+    return np.asarray(np.tensordot(direction, derivatives, axes=1))
+
+
+def _central_slope(
+    function: Function, noise: Noise, parameter: Parameter, direction: Floats
+) -> tuple[SlopeEstimate, NDArray[np.bool_]]:
+    """Return the slope along a direction by central differences, and where it has a kink."""
+    working = function.working
+
+    def sample(_: int, step: float) -> NDArray[np.floating[Any]]:
+        return function.near(parameter, direction, step, working)
+
+    ladder = Ladder(sample, function.centre(working))
+    plan = stages(working.bits(parameter.dtype), working.deepest_exponent(parameter.dtype))
+    ladder.extend([*plan.first, *plan.neighbours, *plan.fine])
+    floor, epsilon = noise.level(working), noise.epsilon(working)
+    unit = 2.0 ** (1 - working.bits(parameter.dtype))
+    level = _ladder_level(ladder, floor, unit, fine=True)
+    central, _ = _with_bound(ladder, level, floor, epsilon, fine=True)
+    kinked = jump(ladder.steps, ladder.forward, ladder.backward, floor)[0] != 0
+    return central, np.asarray(kinked)

@@ -48,7 +48,6 @@ CALLS = 6
 DOUBLE_BITS = 53
 # Where calls are cheap, the fine steps of each comparison show the noise better.
 EXPENSIVE = 1e-3
-FINEST_LEVELS = 3
 # On steps up to this part of x, second differences are noise rather than curvature.
 FINE_STEP = 2.0**-5
 # Where no higher precision shows the rounding error, so many points in a row sample it.
@@ -65,6 +64,11 @@ IMPLAUSIBLE = 1e-4
 # than its errors the unit is.
 SINGLE_UNIT = 2.0**-23
 FEW_UNITS = 2.0**-7
+# Rounding errors below this part of a rounding unit of f are luck.
+LUCKY = 1 / 16
+FINEST_LEVELS = 3
+NOISE_SPREAD = 8.0
+SHRINKING = 64.0
 # A grain of float32, and the roughness of sums in it, against the values of the function.
 GRAIN_LIMIT = 1e-5
 
@@ -102,8 +106,11 @@ class Noise:
 
     @property
     def is_measured(self) -> bool:
-        """Whether the rounding error has been seen."""
-        return self._largest is not None and bool(np.all(self._largest > 0))
+        """Whether the rounding error has been seen, and not exact values by luck."""
+        if self._largest is None:
+            return False
+        usual = np.abs(self._function.centre(self._function.working)).astype(np.float64)
+        return bool(np.all(self._largest > LUCKY * usual))
 
     def observe(self, parameter: Parameter, direction: RealArray, step: float) -> None:
         """Compare the working precision with the higher one at x + step * direction.
@@ -315,7 +322,12 @@ def noise_by_level(forward: Floats, backward: Floats, noise: Floats, epsilon: fl
 
 
 def ladder_noise(
-    steps: Floats, forward: Floats, backward: Floats, floor: Floats, magnitude: Floats
+    steps: Floats,
+    forward: Floats,
+    backward: Floats,
+    floor: Floats,
+    magnitude: Floats,
+    epsilon: float = 0.0,
 ) -> Floats:
     """Estimate noise from function differences on the finest steps of a ladder.
 
@@ -329,6 +341,8 @@ def ladder_noise(
         What is known to be noise.
     magnitude : ndarray, shape (...)
         |f(x)|.
+    epsilon : float
+        Rounding unit: on steps below its square root, curvature does not show beside the noise.
 
     Returns
     -------
@@ -339,8 +353,14 @@ def ladder_noise(
     with np.errstate(all="ignore"):
         moves = np.maximum(np.abs(forward), np.abs(backward))
         moves = np.where(np.isfinite(moves), moves, 0.0)
-        curvature = np.abs(forward + backward) / 2
-        curvature = np.where(np.isfinite(curvature), curvature, 0.0)
+        # What is left when the linear part is taken away: even terms, and odd ones, of which each
+        # level is compared with the next. Rounding may be odd, as that of a linear function is.
+        residual = np.abs(forward + backward) / 2
+        odd = (forward - backward) / 2
+        column = steps.reshape(-1, *([1] * (forward.ndim - 1)))
+        ratio = column[1:] / column[:-1]
+        residual[:-1] = np.fmax(residual[:-1], np.abs(odd[1:] / ratio - odd[:-1]))
+        residual = np.where(np.isfinite(residual), residual, 0.0)
     start = np.argmax(moves > 0, axis=0)
     levels = np.minimum(
         start[np.newaxis] + np.arange(FINEST_LEVELS).reshape(-1, *([1] * start.ndim)),
@@ -348,8 +368,14 @@ def ladder_noise(
     )
     # In half precision, few steps are so small that curvature does not show.
     fine = (steps[levels] <= FINE_STEP) | (levels == levels[0])
-    seen = np.where(fine, np.take_along_axis(curvature, levels, axis=0), np.nan)
-    typical = HEADROOM * np.nanmedian(seen, axis=0)
+    finest = np.where(fine, np.take_along_axis(residual, levels, axis=0), np.nan)
+    # What shrinks with the step is no noise.
+    most = HEADROOM * SHRINKING * np.maximum(finest[0], floor)
+    typical = np.minimum(HEADROOM * np.nanmedian(finest, axis=0), most)
+    # Three may all be small by chance. The others count as long as they are of their size.
+    hidden = HEADROOM * residual[steps**2 <= epsilon]
+    alike = hidden <= np.minimum(NOISE_SPREAD * np.maximum(typical, floor), most)
+    typical = np.maximum(typical, np.where(alike, hidden, 0.0).max(axis=0, initial=0.0))
     first_move = np.take_along_axis(moves, start[np.newaxis], axis=0)[0]
     grain = np.where(moves[0] == 0, np.maximum(first_move, typical), typical)
     # A flat function that first moves by much has a kink or a step at that distance.

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["diverges", "jump", "one_sided_slopes", "step_height"]
+__all__ = ["curvature_diverges", "diverges", "jump", "one_sided_slopes", "step_height"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -96,6 +96,20 @@ def diverges(steps: Floats, forward: Floats, backward: Floats, noise: Floats) ->
         only = np.where(np.isfinite(right[0]), right, left)
         result |= one_sided & _grows(only, 2 * noise / column)
     return np.asarray(result)
+
+
+def curvature_diverges(steps: Floats, curvatures: Floats, noise: Floats) -> NDArray[np.bool_]:
+    """Tell where second difference quotients grow without limit as the steps shrink.
+
+    Parameters
+    ----------
+    steps : ndarray, shape (m,)
+        Ascending.
+    curvatures : ndarray, shape (m, ...)
+    noise : ndarray, shape (m, ...)
+        Bounds on the errors of the quotients.
+    """
+    return _grows(curvatures, noise)
 
 
 def step_height(steps: Floats, forward: Floats, backward: Floats, noise: Floats) -> Floats:

@@ -34,6 +34,7 @@ __all__ = [
     "Ladder",
     "SlopeEstimate",
     "Stages",
+    "estimate_curvature",
     "estimate_slope",
     "is_settled",
     "stages",
@@ -300,10 +301,42 @@ def estimate_slope(
     return SlopeEstimate(value, SAFETY * bound, step, one_sided)
 
 
+def estimate_curvature(steps: Floats, quotients: Floats, noise: Floats) -> SlopeEstimate:
+    """Estimate second derivatives from second difference quotients on a ladder of steps.
+
+    Parameters
+    ----------
+    steps : ndarray, shape (m,)
+        Ascending, positive.
+    quotients : ndarray, shape (m, ...)
+        Their errors are even in the step.
+    noise : ndarray, shape (m, ...)
+        Bounds on what rounding makes of the quotients.
+
+    Returns
+    -------
+    SlopeEstimate
+        Of shape (...).
+
+    Examples
+    --------
+    >>> steps = 8.0 ** np.arange(-3, 0)
+    >>> quotients = (np.exp(steps) + np.exp(-steps) - 2) / steps**2
+    >>> estimate = estimate_curvature(steps, quotients, 1e-15 / steps**2)
+    >>> bool(abs(estimate.value - 1) < estimate.bound < 1e-8)
+    True
+    """
+    with np.errstate(all="ignore"):
+        value, bound, step = _most_credible(steps, quotients, noise, power=2, trusting=False)
+    return SlopeEstimate(value, SAFETY * bound, step, np.zeros(value.shape, dtype=bool))
+
+
 def _most_credible(
-    steps: Floats, slopes: Floats, noise: Floats, *, power: int
+    steps: Floats, slopes: Floats, noise: Floats, *, power: int, trusting: bool = True
 ) -> tuple[Floats, Floats, Floats]:
     """Extrapolate slopes whose error is a series in step**power, and choose by Lepski's rule.
+
+    If not trusting, the finest step's own error is not taken to shrink as the series says.
 
     Returns the values, the bounds (infinite where there is no estimate) and the steps.
     """
@@ -338,12 +371,15 @@ def _most_credible(
             elif order > 0:
                 truncation = np.abs(value - values[order - 1][i - 1])
             elif count > 1:
-                ratio = abscissae[1] / abscissae[0]
+                ratio = abscissae[1] / abscissae[0] if trusting else 2.0
                 truncation = np.abs(slopes[1] - slopes[0]) / (ratio - 1)
                 # The next level lies outside of the domain: then nothing is known of it.
                 truncation = np.where(np.isnan(truncation), np.abs(slopes[0]), truncation)
             else:
                 truncation = np.abs(slopes[0])
+            if i > 0:
+                # The finer estimate may err by the same amount, by the chance of its rounding.
+                truncation = np.fmax(truncation, _next_correction(values, abscissae, order, i))
             bound = errors[order][i] + truncation
             usable = np.isfinite(bound) & np.isfinite(value)
             meets = (value - bound <= high) & (value + bound >= low)
@@ -356,3 +392,16 @@ def _most_credible(
             best_bound = np.where(better, bound, best_bound)
             best_step = np.where(better, steps[i], best_step)
     return best_value, best_bound, best_step
+
+
+def _next_correction(
+    values: list[dict[int, Floats]], abscissae: Floats, order: int, i: int
+) -> Floats:
+    """Return how much the next order of extrapolation would change an estimate.
+
+    Unlike the difference from a finer estimate, it rests on coarser steps, where rounding is small.
+    """
+    if i + 1 >= len(abscissae):
+        return np.full(values[order][i].shape, np.nan)
+    weight = abscissae[i + 1] / abscissae[i - order]
+    return np.asarray(np.abs(values[order][i + 1] - values[order][i]) / (weight - 1))

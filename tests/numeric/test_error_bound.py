@@ -1,0 +1,90 @@
+"""The promise of the error bound, on random functions whose derivatives are known.
+
+The normal run draws 500 functions; ``pytest -m soak tests/numeric/test_error_bound.py`` draws
+100,000, in about half an hour on one core, and prints (with ``-s``) how often the bound failed.
+"""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from tests.numeric.random_functions import DTYPES, draw
+
+from steepest.numeric import numerical_gradient, numerical_hessian
+
+PROMISED = 0.999
+# Beyond this part of the derivative a bound is of little use.
+USEFUL = 0.1
+
+
+def count(seeds, **options):
+    """Count derivatives, those outside of their bounds, and those with a useful bound."""
+    counts: Counter[str] = Counter()
+    failed = []
+    for seed in seeds:
+        drawn = draw(seed)
+        result = numerical_gradient(drawn, drawn.x, **options)
+        wide = np.result_type(drawn.exact.dtype, result.value.dtype)
+        error = np.abs(result.value.astype(wide) - drawn.exact)
+        outside = ~(error <= result.error + drawn.doubt) & np.isfinite(result.error)
+        counts[f"{drawn.dtype} entries"] += outside.size
+        counts["entries"] += outside.size
+        counts["outside"] += int(outside.sum())
+        counts["useful"] += int((result.error <= USEFUL * np.abs(drawn.exact)).sum())
+        if outside.any():
+            failed.append(f"seed {seed}: {drawn}")
+    return counts, failed
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_bounds_hold_on_random_functions():
+    counts, failed = count(range(500))
+    assert all(counts[f"{dtype} entries"] > 50 for dtype in DTYPES)
+    # So few draws may have two more than their share.
+    assert counts["outside"] <= (1 - PROMISED) * counts["entries"] + 2, "\n".join(failed)
+    assert counts["useful"] >= 0.9 * counts["entries"]
+
+
+@pytest.mark.soak
+@pytest.mark.filterwarnings("ignore")
+def test_bounds_hold_on_very_many_random_functions():
+    counts, failed = count(range(1_000_000, 1_100_000))
+    print(dict(counts), *failed, sep="\n")
+    assert counts["outside"] <= (1 - PROMISED) * counts["entries"]
+    assert counts["useful"] >= 0.9 * counts["entries"]
+
+
+@pytest.mark.parametrize("method", ["central", "forward", "backward"])
+@pytest.mark.filterwarnings("ignore")
+def test_bounds_of_one_step(method):
+    """Two steps show less than a ladder: no more is promised of these methods."""
+    counts, failed = count(range(300), method=method)
+    assert counts["outside"] <= 0.1 * counts["entries"], "\n".join(failed)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_bounds_of_hessians():
+    """The Hessian against the derivative of the gradient, both numerical."""
+    outside = entries = 0
+    for seed in range(80):
+        drawn = draw(seed)
+        if drawn.dtype != "float64":
+            continue
+        hessian = numerical_hessian(drawn, drawn.x)
+        step = 2.0**-12 * np.where(drawn.x == 0, 1.0, np.abs(drawn.x))
+        for i in range(drawn.x.size):
+            sides = [
+                drawn.gradient_at(drawn.x + side * step[i] * np.eye(drawn.x.size)[i])
+                for side in (1, -1, 2, -2)
+            ]
+            with np.errstate(all="ignore"):
+                near = (sides[0] - sides[1]) / (2 * step[i])
+                far = (sides[2] - sides[3]) / (4 * step[i])
+                expected = near + (near - far) / 3
+                doubt = np.abs(near - far) / 3
+            known = np.isfinite(expected) & np.isfinite(hessian.error[i])
+            off = np.abs(hessian.value[i] - expected) > hessian.error[i] + doubt.astype(float)
+            outside += int((off & known).sum())
+            entries += int(known.sum())
+    assert entries > 80
+    assert outside <= 0.01 * entries
