@@ -243,7 +243,9 @@ class Function:
                 coordinates[places] += move
         return self.value(precision, {parameter.position: coordinates})
 
-    def imaginary_slope(self, parameter: Parameter, direction: RealArray, step: float) -> RealArray:
+    def imaginary_slope(
+        self, parameter: Parameter, direction: RealArray, step: float, precision: Precision
+    ) -> RealArray:
         """Return Im f(x + i step d) / step, in one real parameter.
 
         Raises
@@ -251,16 +253,15 @@ class Function:
         UnsupportedError
             When f does not take complex arrays, or returns a real number for them.
         """
-        precision = self.working
         real = precision.real_part(parameter.dtype)
         values = parameter.coordinates(precision).astype(np.result_type(real, np.complex64))
         values += (1j * step) * direction
         leaves = [_fresh(leaf) for leaf in self.leaves]
         for other in self.parameters:
             leaves[other.position] = other.leaf(other.coordinates(precision), precision)
-        moved = values.reshape(parameter.shape) if parameter.form == "array" else values[0].item()
+        moved = values.reshape(parameter.shape) if parameter.form == "array" else values[0]
         leaves[parameter.position] = moved
-        self.spend()
+        self.spend(precision)
         try:
             raw = np.asarray(self.f(unflatten(self.structure, leaves)))
         except Exception as error:

@@ -56,7 +56,6 @@ UNRESOLVED = 0.01
 # Steps up to this, of the size of x, may be lost where x is rounded to single precision.
 SINGLE_GRAIN = 2.0**-20
 COMPLEX_STEP = 1e-30
-COMPLEX_STEP_DIRECTIONS = 3
 DISPLACEMENT = 2.0**-9
 
 
@@ -110,10 +109,10 @@ def numerical_gradient(
         ``"extrapolated"`` evaluates central differences on a ladder of steps and extrapolates them
         (Richardson); 6 evaluations an entry where f is smooth and of moderate noise, more where
         they are needed. ``"central"`` (4 an entry), ``"forward"`` and ``"backward"`` (2 an entry)
-        use one step, and another to estimate the error. ``"complex_step"`` (1 an entry) [1]_ is
-        exact to rounding, but only for a function that is analytic and accepts complex arrays; it
-        is verified against central differences, because it is silently wrong through ``abs``,
-        ``max`` and ``conj``.
+        use one step, and another to estimate the error. ``"complex_step"`` (2 an entry, of
+        which one in extended precision) [1]_ is exact to rounding, but only for a function that is
+        analytic and accepts complex arrays; it is verified against central differences, because it
+        is silently wrong through ``abs``, ``max`` and ``conj``.
     batched : bool
         Whether f takes many points at once: each floating leaf with a new first axis of length k,
         the others as they are, and returns k results. The points of a stage of the ladder are then
@@ -661,29 +660,26 @@ def _complex_step(
             instead="use method='extrapolated'",
         )
     working = function.working
-    output = function.centre(working).shape
-    values = np.zeros((parameter.size, *output))
-    for coordinate, direction in enumerate(np.eye(parameter.size)):
-        values[coordinate] = function.imaginary_slope(parameter, direction, COMPLEX_STEP)
-        bar.advance()
+    values = _imaginary_slopes(function, parameter, working)
+    bar.advance(parameter.size)
     if parameter.size == 0:
         return _Columns(values, values, parameter)
     observe_noise(function, noise, parameter)
     generator = np.random.default_rng(parameter.position)
-    scales = scales_by_entry(parameter)
-    lost, whole = np.zeros(output), np.zeros(output)
-    for _ in range(COMPLEX_STEP_DIRECTIONS):
-        signs = generator.choice([-1.0, 1.0], parameter.size)
-        direction = exact_direction(
-            parameter, scales * signs * generator.uniform(0.5, 1.5, parameter.size), working
-        )
-        slope = _along(values, direction)
-        again = function.imaginary_slope(parameter, direction, COMPLEX_STEP)
-        lost = np.maximum(lost, np.abs(slope - again).astype(np.float64))
-        whole = np.maximum(whole, _along(np.abs(values), np.abs(direction)))
-    error = 4 * float(limits(working.real_part(parameter.dtype)).eps) * np.abs(values)
-    with np.errstate(all="ignore"):
-        error = np.maximum(error, HEADROOM * np.where(lost > 0, lost / whole, 0.0) * np.abs(values))
+    signs = generator.choice([-1.0, 1.0], parameter.size)
+    size = scales_by_entry(parameter) * generator.uniform(0.5, 1.5, parameter.size)
+    direction = exact_direction(parameter, signs * size, working)
+    slope = _along(values, direction)
+    higher = function.higher
+    if higher is None:
+        # Nothing but the slope in another direction tells how much rounding there is.
+        again = function.imaginary_slope(parameter, direction, COMPLEX_STEP, working)
+        lost = np.abs(slope - again) / _along(np.abs(values), np.abs(direction))
+        error = HEADROOM**2 * np.nan_to_num(lost) * np.abs(values)
+    else:
+        finer = _imaginary_slopes(function, parameter, higher)
+        error, values = np.abs(values - finer), finer
+    error = error + 4 * float(limits(working.real_part(parameter.dtype)).eps) * np.abs(values)
     central, kinked = _central_slope(function, noise, parameter, direction)
     rounding = 8 * float(limits(parameter.dtype).eps) * _along(np.abs(values), np.abs(direction))
     # A kink has a wide bound but is no less wrong for a method that needs an analytic function.
@@ -698,6 +694,15 @@ def _complex_step(
             instead="use method='extrapolated'",
         )
     return _Columns(values, error, parameter)
+
+
+def _imaginary_slopes(function: Function, parameter: Parameter, precision: Precision) -> Floats:
+    values = np.zeros((parameter.size, *function.centre(precision).shape))
+    for coordinate in range(parameter.size):
+        direction = np.zeros(parameter.size)
+        direction[coordinate] = 1.0
+        values[coordinate] = function.imaginary_slope(parameter, direction, COMPLEX_STEP, precision)
+    return values
 
 
 def _along(derivatives: Floats, direction: Floats) -> Floats:
