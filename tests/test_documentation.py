@@ -93,7 +93,14 @@ def test_the_blocks_of_a_page_run_and_print_what_it_says(page, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/tutorial.md", "docs/derivatives.md", "docs/architecture.md"]
+    "page",
+    [
+        "README.md",
+        "docs/tutorial.md",
+        "docs/derivatives.md",
+        "docs/numerical_gradients.md",
+        "docs/architecture.md",
+    ],
 )
 def test_a_page_that_explains_code_shows_some(page):
     assert blocks_of(ROOT / page)

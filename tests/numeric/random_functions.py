@@ -22,7 +22,7 @@ UNARY: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
     "sin": (np.sin, lambda u, v: np.cos(u)),
     "cos": (np.cos, lambda u, v: -np.sin(u)),
     "exp": (np.exp, lambda u, v: v),
-    "expm1": (np.expm1, lambda u, v: v + 1),
+    "expm1": (np.expm1, lambda u, v: np.exp(u)),
     "log of a square": (lambda u: np.log(u * u + 0.125), lambda u, v: 2 * u / (u * u + 0.125)),
     "log": (lambda u: np.log(u), lambda u, v: 1 / u),
     "log1p": (lambda u: np.log1p(u * u), lambda u, v: 2 * u / (1 + u * u)),

@@ -265,7 +265,7 @@ def numerical_jacobian(
             value = value[..., 0::2] - 1j * value[..., 1::2]
             error = np.hypot(error[..., 0::2], error[..., 1::2])
         with np.errstate(all="ignore"):
-            value = value.reshape(*value.shape[:-1], *parameter.shape).astype(dtype)
+            value = value.reshape((*value.shape[:-1], *parameter.shape)).astype(dtype)
         values[parameter.position] = value
         errors[parameter.position] = error_with_rounding(error.reshape(value.shape), value)
     return NumericalGradient(
