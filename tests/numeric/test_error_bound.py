@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.numeric.random_functions import DTYPES, draw
 
-from steepest.numeric import numerical_gradient, numerical_hessian
+from steepest.numeric import numerical_gradient, numerical_hessian, numerical_jacobian
 
 PROMISED = 0.999
 # Beyond this part of the derivative a bound is of little use.
@@ -88,3 +88,49 @@ def test_bounds_of_hessians():
             entries += int(known.sum())
     assert entries > 80
     assert outside <= 0.01 * entries
+
+
+def single(f):
+    """A function that computes in single precision, and whose result does not show it."""
+    return lambda x: 1.25 * np.float64(f(x.astype(np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "exact", "within"),
+    [
+        # Oscillation far below the size of x, which only the finest steps see.
+        (lambda x: np.sum(np.cos(x)), [1.7e9 + 0.5], [-np.sin(1.7e9 + 0.5)], 1e-4),
+        # Sums whose rounding is odd about x, and hides from second differences.
+        (lambda x: np.sum(x - 0.75), [-4.25e-4, 49.7, -47.2], [1.0, 1.0, 1.0], 1e-6),
+        # Stairs of single precision, small and large beside f.
+        (single(lambda x: np.sum(np.sin(x))), [0.3, 2.0], 1.25 * np.cos([0.3, 2.0]), 1e-2),
+        (single(lambda x: np.sum(np.cos(x))), [-67.85650635], [1.25 * np.sin(67.85650635)], 0.1),
+        # Stairs of the function itself: its slope is zero.
+        (lambda x: np.sum(np.round(x, 3)), [0.4004, 7.0001], [0.0, 0.0], np.inf),
+        # Not resolved by double precision: no number is better than a wrong one.
+        (lambda x: np.sum(np.sin(x**9)), [53.1], [np.nan], np.inf),
+        # Defined at x and here and there beside it.
+        (lambda x: np.sum(np.log(np.sin(1e18 * x))), [3.5], [np.nan], np.inf),
+    ],
+)
+def test_what_once_fell_outside(f, x, exact, within):
+    result = numerical_gradient(f, np.array(x))
+    unknown = np.isnan(exact)
+    assert np.all(np.isinf(result.error[unknown]))
+    inside = np.abs(result.value - exact) <= result.error
+    assert np.all(inside | unknown), (result, exact)
+    if np.isfinite(within):
+        assert np.all(result.error <= within * np.max(np.abs(exact)))
+
+
+def test_values_below_the_least_number_of_the_dtype():
+    x = np.array([-9.2, -2.4e-3], dtype=np.float16)
+    result = numerical_gradient(lambda x: 1e-9 * np.sum(x**2), x)
+    assert np.all(np.abs(result.value - 2e-9 * x.astype(float)) <= result.error)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_errors_of_jacobians_hold_their_rounding(dtype):
+    x = np.array([0.1, 0.7], dtype=dtype)
+    result = numerical_jacobian(np.exp, x)
+    assert np.all(np.abs(result.value - np.diag(np.exp(x.astype(float)))) <= result.error)

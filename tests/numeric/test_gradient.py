@@ -343,3 +343,42 @@ def test_progress_bar(capsys):
 def test_result_pickles():
     result = numerical_gradient(lambda x: np.sum(x**2), np.ones(3))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(result)).value, result.value)
+
+
+@pytest.mark.parametrize("method", ["extrapolated", "central"])
+def test_jacobian_of_holomorphic_functions(method):
+    z = NORMAL[:3] + 1j * NORMAL[3:6]
+    result = numerical_jacobian(lambda z: z**3, z, method)
+    assert result.value.dtype == np.complex128
+    check_bound(result, np.diag(3 * z**2), within=1e-6)
+
+
+def test_jacobian_of_complex_functions_of_real_variables():
+    x = NORMAL[:3]
+    result = numerical_jacobian(lambda x: np.exp(1j * x), x)
+    check_bound(result, np.diag(1j * np.exp(1j * x)), within=1e-8)
+
+
+def test_jacobian_of_real_functions_of_complex_variables():
+    z = NORMAL[:3] + 1j * NORMAL[3:6]
+    result = numerical_jacobian(lambda z: np.abs(z) ** 2, z)
+    check_bound(result, np.diag(2 * np.conj(z)), within=1e-8)
+
+
+def test_jacobian_by_complex_step():
+    x = NORMAL[:5]
+    check_bound(
+        numerical_jacobian(lambda x: np.sin(x) * x[0], x, "complex_step"),
+        np.diag(np.cos(x) * x[0]) + np.outer(np.sin(x), np.eye(5)[0]),
+        within=1e-13,
+    )
+    with pytest.raises(UnsupportedError, match="real function"):
+        numerical_jacobian(lambda x: np.exp(1j * x), x, "complex_step")
+
+
+def test_one_side_alone():
+    x = np.array([0.0, 1.0])
+    forward = numerical_gradient(lambda x: np.sum(x**1.5), x, "forward")
+    backward = numerical_gradient(lambda x: np.sum((1 - x) ** 2.5), x, "backward")
+    np.testing.assert_allclose(forward.value, [0, 1.5], atol=1e-2)
+    np.testing.assert_allclose(backward.value, [-2.5, 0], atol=1e-2)

@@ -323,7 +323,7 @@ def estimate_curvature(steps: Floats, quotients: Floats, noise: Floats) -> Slope
     >>> steps = 8.0 ** np.arange(-3, 0)
     >>> quotients = (np.exp(steps) + np.exp(-steps) - 2) / steps**2
     >>> estimate = estimate_curvature(steps, quotients, 1e-15 / steps**2)
-    >>> bool(abs(estimate.value - 1) < estimate.bound < 1e-8)
+    >>> bool(abs(estimate.value - 1) < estimate.bound < 1e-6)
     True
     """
     with np.errstate(all="ignore"):
