@@ -10,6 +10,7 @@ import statistics
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def problems() -> Iterator[Problem]:
         yield Problem(
             f"sin({frequency:g} x)",
             "gradient",
-            lambda x, w=frequency: np.sum(np.sin(w * x)),
+            partial(_sine, frequency),
             normal,
             frequency * np.cos(frequency * normal),
         )
@@ -155,6 +156,10 @@ def problems() -> Iterator[Problem]:
         point,
         (np.outer(point, point) - np.eye(4)) * np.exp(-np.sum(point * point) / 2),
     )
+
+
+def _sine(frequency: float, x: Any) -> Any:
+    return np.sum(np.sin(frequency * x))
 
 
 def _rosenbrock(x: Any) -> Any:

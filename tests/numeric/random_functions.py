@@ -171,7 +171,7 @@ def _gradient(steps: tuple[Step, ...], reduction: str, x: np.ndarray) -> np.ndar
         values.append(_apply(step, values))
         # The rule reads the result as values[-1].
         tangents.append(_tangent(step, values, tangents))
-    return _reduce_tangent(reduction, values[-1], tangents[-1])
+    return np.asarray(_reduce_tangent(reduction, values[-1], tangents[-1]))
 
 
 def _random_steps(generator: np.random.Generator) -> tuple[Step, ...]:

@@ -63,10 +63,11 @@ def test_memory_is_bounded(monkeypatch):
 
 
 def test_pytrees():
-    x = {"w": np.arange(1.0, 7.0).reshape(2, 3), "scale": 2.0, "count": 3}
+    w = np.arange(1.0, 7.0).reshape(2, 3)
+    x = {"w": w, "scale": 2.0, "count": 3}
     result = numerical_gradient(tree_loss, x, batched=True)
     assert isinstance(result.value["scale"], float)
-    np.testing.assert_allclose(result.value["w"], 6 * x["w"] ** 2, rtol=1e-8)
+    np.testing.assert_allclose(result.value["w"], 6 * w**2, rtol=1e-8)
     np.testing.assert_allclose(result.value["scale"], 441 + 12, rtol=1e-8)
     assert result.value["count"] == 3
 
