@@ -13,7 +13,7 @@ import sysconfig
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 
 __all__ = [
     "WRITABLE_ARRAY",
@@ -169,16 +169,34 @@ class RefusedWrites:
         pass
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
-        cause = error.__cause__ if kind is ValueError and error is not None else None
+        if kind is not ValueError or error is None:
+            return
+        cause = error.__cause__
+        line = None
         if isinstance(cause, TracedConversionError):
-            needs_value = isinstance(cause, NeedsValueError)
-            raise (NeedsValueError if needs_value else UnsupportedError)(
-                "writing a traced value into an ndarray, as in `out[i] = x`",
-                instead=WRITABLE_ARRAY,
-                line=cause.line,
-            ) from cause
+            line = cause.line
+        elif str(error) == _OF_FLAT and traceback is not None:
+            while traceback.tb_next is not None:
+                traceback = traceback.tb_next
+            code = traceback.tb_frame.f_code
+            line = SourceLine(code.co_filename, traceback.tb_lineno, code.co_qualname)
+        else:
+            return
+        needs_value = isinstance(cause, NeedsValueError)
+        raise (NeedsValueError if needs_value else UnsupportedError)(
+            "writing a traced value into an ndarray, as in `out[i] = x`",
+            instead=WRITABLE_ARRAY,
+            line=line,
+        ) from error
+
+
+_OF_FLAT = "Error setting single item of array."
+"""What NumPy says of an error at ``out.flat[i] = x``."""
 
 
 class NotDifferentiableError(SteepestError, TypeError):

@@ -9,7 +9,6 @@ import pytest
 from tests.array.conformity import Case, parameters
 
 import steepest as sd
-from steepest.errors import UnsupportedError
 
 RNG = np.random.default_rng(6)
 VECTOR = RNG.uniform(-2, 2, 9)
@@ -120,6 +119,15 @@ def test_a_choice_that_there_is_not_is_refused() -> None:
         compiled(np.array([0.5, -0.5]))
 
 
-def test_writing_into_the_argument_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match="copy=False"):
-        sd.grad(lambda x: np.sum(np.nan_to_num(x, copy=False)))(VECTOR)
+def test_nan_is_replaced_in_place() -> None:
+    def loss(x: Any) -> Any:
+        y = x / x * x
+        part = y[1:]
+        assert np.nan_to_num(part, copy=False, nan=2.0) is part
+        return np.sum(y * VECTOR)
+
+    x = np.arange(len(VECTOR)) - 2.0
+    with np.errstate(invalid="ignore"):
+        value, gradient = sd.value_and_grad(loss)(x)
+        assert value == loss(x)
+    np.testing.assert_array_equal(gradient, np.where(x == 0, 0, VECTOR), strict=True)

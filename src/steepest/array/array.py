@@ -27,7 +27,7 @@ from steepest.graph import ArrayType, type_of
 from steepest.ops import primitive, primitive_of_ufunc
 from steepest.ops.spec import Primitive, Trace, Traced, Value, bind
 
-__all__ = ["Array", "value_type"]
+__all__ = ["Array", "is_storing", "value_type"]
 
 NO_STATIC: dict[str, Any] = {}
 _PYTHON_NUMBERS = (bool, int, float, complex)
@@ -125,14 +125,9 @@ def _in_place(operator: str) -> Callable[[Array, Value], Value]:
 _times = _binary(_multiply)
 
 
-def _is_storing(frame: FrameType) -> bool:
-    """Whether a frame of the user's is at ``a[key] = value``."""
-    return is_user_code(frame.f_code.co_filename) and dis.opname[
-        frame.f_code.co_code[frame.f_lasti]
-    ] in (
-        "STORE_SUBSCR",
-        "STORE_SLICE",
-    )
+def is_storing(frame: FrameType) -> bool:
+    """Whether a frame is at ``a[key] = value``."""
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("STORE_SUBSCR", "STORE_SLICE")
 
 
 _SLOTS = frozenset(("_trace", "_value", "_node"))
@@ -399,8 +394,13 @@ class Array(Traced):
             # to be the array itself would be lost.
             array = np.array(self._plain_value("np.asarray(…)"), dtype)
             array.flags.writeable = copy is True
+            if copy is not True and array.dtype == self.dtype and self._is_ndarray():
+                from steepest.array.buffers import remember_copy
+
+                remember_copy(self, array)
             return array
-        if _is_storing(sys._getframe(1)):
+        caller = sys._getframe(1)
+        if is_user_code(caller.f_code.co_filename) and is_storing(caller):
             raise UnsupportedError(
                 "writing a traced value into an ndarray, as in `out[i] = x`", instead=WRITABLE_ARRAY
             )

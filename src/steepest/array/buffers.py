@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from steepest.array.array import Array
-from steepest.errors import NeedsValueError, SteepestError
+from steepest.errors import NeedsValueError, SteepestError, UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.index import VIEWS
 from steepest.ops.spec import Primitive, Trace, Traced, Value, bind, released
@@ -36,6 +36,7 @@ __all__ = [
     "making",
     "overwrite",
     "refresh",
+    "remember_copy",
     "reshaped",
     "rewritten",
     "snapshot",
@@ -89,8 +90,8 @@ def duck(value: Value) -> Value:
     """Make an Array of an ndarray of one's own, into which traced values can be written."""
     if type(value) is np.ndarray:
         return Array(PLAIN, value, None)
-    if type(value) is tuple:
-        return tuple(map(duck, value))
+    if type(value) in (tuple, list):
+        return type(value)(map(duck, value))
     return value
 
 
@@ -101,14 +102,17 @@ class Memory:
     ----------
     views : list of weakref
         To the views that have a value.
+    copies : tuple of weakref
+        To ndarrays that were copied where NumPy would have made a view.
     contiguous : bool
         Whether the entries are known to lie in the order of C, also where there is no value.
     """
 
-    __slots__ = ("_limit", "contiguous", "views")
+    __slots__ = ("_limit", "contiguous", "copies", "views")
 
     def __init__(self, contiguous: bool = False) -> None:
         self.views: list[weakref.ref[Array]] = []
+        self.copies: tuple[weakref.ref[np.ndarray[Any, Any]], ...] = ()
         self.contiguous = contiguous
         self._limit = 16
 
@@ -126,7 +130,10 @@ class Memory:
         ------
         NeedsValueError
             When it is not known what a view of them would show.
+        UnsupportedError
+            When an ndarray that somebody holds would not show it.
         """
+        self.check_copies()
         arrays = [array for array in (each() for each in self.views) if array is not None]
         for array in arrays:
             link: View = array._alias
@@ -135,6 +142,16 @@ class Memory:
         for array in arrays:
             del array._trace, array._value, array._node
         self.views.clear()
+
+    def check_copies(self) -> None:
+        """Refuse a write that an ndarray, which shares the memory in NumPy, would not show."""
+        if any(each() is not None for each in self.copies):
+            raise UnsupportedError(
+                "an array was written into that a function which takes ndarrays alone had taken"
+                " for one before; what it made of it shares the memory in NumPy, and not here",
+                instead="give it a copy, as in function(np.copy(y)), or write before the call",
+            )
+        self.copies = ()
 
 
 class View:
@@ -296,6 +313,16 @@ def refresh(array: Array) -> None:
     memory.add(array)
 
 
+def remember_copy(array: Array, copy: np.ndarray[Any, Any]) -> None:
+    """Remember an ndarray that was copied from an Array where NumPy would have made a view."""
+    owner = array._alias.owner if type(array._alias) is View else array
+    if owner._alias is None:
+        owner._alias = Memory()
+    memory: Memory = owner._alias
+    held = [each for each in memory.copies if each() is not None]
+    memory.copies = (*held, weakref.ref(copy))
+
+
 def location(array: Array) -> tuple[Array, tuple[tuple[str, Any], ...]]:
     """Find the owner of an Array's memory, and the path that leads from there to the Array.
 
@@ -318,6 +345,7 @@ def location(array: Array) -> tuple[Array, tuple[tuple[str, Any], ...]]:
     owner = link.owner
     memory: Memory = owner._alias
     if references(owner) == _ONE_MORE:
+        memory.check_copies()
         # Nobody else looks there any more. A stale value would be asked for in vain after that.
         _ = array._value
         array._alias = Memory()

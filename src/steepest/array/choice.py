@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from steepest.array.array import Array
-from steepest.array.plain import holds, may_hold, plain_value
+from steepest.array.plain import apply_plainly, holds, is_traced, may_hold, plain_value
 from steepest.array.products import as_array
 from steepest.array.reductions import refuse_out
-from steepest.errors import UnsupportedError
+from steepest.array.writing import update
 from steepest.ops.spec import Value
 
 __all__ = ["FUNCTIONS"]
@@ -91,12 +91,12 @@ def nan_to_num(
     posinf: Value = None,
     neginf: Value = None,
 ) -> Value:
+    if not copy and isinstance(x, Array) and x._is_ndarray():
+        update(x, np.nan_to_num(x, True, nan, posinf, neginf))
+        return x
+    if not is_traced((x, nan, posinf, neginf)):
+        return apply_plainly(np.nan_to_num, (x, True, nan, posinf, neginf), {})
     x = as_array(x)
-    if not copy and x.ndim:
-        raise UnsupportedError(
-            "np.nan_to_num with copy=False writes into a traced value",
-            instead="x = np.nan_to_num(x)",
-        )
     if x.dtype.kind not in "fc":
         return np.copy(x)
     if x.dtype.kind == "c":

@@ -21,7 +21,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import CodeType, FrameType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ import numpy as np
 from steepest.array.array import Array, value_type
 from steepest.array.buffers import (
     Memory,
+    View,
     duck,
     is_contiguous,
     linked,
@@ -36,6 +37,8 @@ from steepest.array.buffers import (
     snapshot,
     unknown_layout,
 )
+
+# The table is keyed by NumPy's functions, and so is made before these are replaced.
 from steepest.array.dispatch import is_traced
 from steepest.array.plain import plain_value
 from steepest.array.vectorized import apply_along_axis, vectorize_call
@@ -65,7 +68,10 @@ class UserCode(RefusedWrites):
         making.depth += 1
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         if _IS_ON:
             making.depth -= 1
@@ -351,6 +357,18 @@ def _as(order: Any, at_least: int) -> Callable[..., Value]:
     return make
 
 
+def _require(a: Value, dtype: Any = None, requirements: Any = None, *, like: None = None) -> Value:
+    # NumPy's checks, and the letters that its words stand for.
+    np.require(np.empty(0), None, requirements)
+    wanted = {str(each)[:1].upper() for each in requirements or ()}
+    order: Any = "F" if "F" in wanted else "C" if "C" in wanted else None
+    result = _MAKERS["asanyarray"](a, dtype) if order is None else _as(order, 0)(a, dtype)
+    link = result._alias if isinstance(result, Array) else None
+    if isinstance(link, View) and ("O" in wanted or ("W" in wanted and not link.writeable)):
+        return np.copy(result, order or "K")
+    return result
+
+
 def _lies(array: Array, order: str) -> bool | None:
     """Whether the entries lie in an order; None where that is not known."""
     value: Value = array
@@ -427,6 +445,7 @@ _MAKERS: dict[str, Callable[..., Value]] = {
     "empty": _empty(np.empty),
     "empty_like": _empty(np.empty_like),
     "fromiter": _fromiter,
+    "require": _require,
     "apply_along_axis": apply_along_axis,
     **{name: _new(getattr(np, name)) for name in _NEW},
 }

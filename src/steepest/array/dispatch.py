@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from steepest.array.array import Array, value_type
-from steepest.array.buffers import duck, linked, making
 from steepest.array.functions import FOLLOWED, FUNCTIONS, INSTEAD, PLAIN_FUNCTIONS
-from steepest.array.plain import plain_arguments
+from steepest.array.plain import apply_plainly, is_traced, plain_arguments
 from steepest.array.ufuncs import accumulate, apply_primitive, outer, reduce_one_by_one, reduceat
 from steepest.array.writing import add_at, into
 from steepest.errors import UnsupportedError
@@ -167,37 +166,6 @@ def _without_out(
         if place is not None and place < len(args) and isinstance(args[place], (np.ndarray, Array)):
             return (*args[:place], None, *args[place + 1 :]), settings, args[place]
     return args, settings, None
-
-
-def is_traced(value: Any) -> bool:
-    """Whether there is an Array in which something is differentiated among nested arguments."""
-    if isinstance(value, Array):
-        return value._trace.active
-    if isinstance(value, (tuple, list)):
-        return any(map(is_traced, value))
-    return isinstance(value, dict) and any(map(is_traced, value.values()))
-
-
-def apply_plainly(function: Callable[..., Any], args: Any, settings: dict[str, Any]) -> Value:
-    """Call NumPy with the plain values of Arrays in which nothing is differentiated."""
-    plain_args, plain_settings = plain_arguments((args, settings), function.__name__)
-    result = function(*plain_args, **plain_settings)
-    if not making.depth:
-        return result
-    result = duck(result)
-    if isinstance(result, Array) and not result._value.flags.writeable:
-        for each in (*args, *settings.values()):
-            if isinstance(each, Array) and np.may_share_memory(result._value, each._value):
-                # A view by a function that is not followed: no write may go unnoticed.
-                return linked(result, each, writeable=False, refusal=_unfollowed(function))
-    return result
-
-
-def _unfollowed(function: Callable[..., Any]) -> UnsupportedError:
-    return UnsupportedError(
-        f"an array was written into of which np.{function.__name__} had made a view",
-        instead=f"np.{function.__name__} of a copy of the array, or after the last write",
-    )
 
 
 def apply_function(

@@ -22,6 +22,7 @@ from steepest.array import (
     sequences,
     statistics,
     vectorized,
+    windows,
     writing,
 )
 from steepest.ops.spec import Value
@@ -43,6 +44,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     **choice.FUNCTIONS,
     **fourier.FUNCTIONS,
     **vectorized.FUNCTIONS,
+    **windows.FUNCTIONS,
     **writing.FUNCTIONS,
 }
 """Functions with a derivative, by NumPy's function."""
@@ -61,6 +63,7 @@ FOLLOWED: frozenset[Callable[..., Any]] = frozenset(
         np.diag,
         np.diagonal,
         np.dsplit,
+        np.einsum,
         np.expand_dims,
         np.flip,
         np.fliplr,
@@ -71,6 +74,7 @@ FOLLOWED: frozenset[Callable[..., Any]] = frozenset(
         np.linalg.matrix_transpose,
         np.matrix_transpose,
         np.moveaxis,
+        np.nan_to_num,
         np.ravel,
         np.real,
         np.real_if_close,
@@ -82,6 +86,8 @@ FOLLOWED: frozenset[Callable[..., Any]] = frozenset(
         np.swapaxes,
         np.transpose,
         np.vsplit,
+        *windows.FUNCTIONS,
+        *(getattr(np, name) for name in ("unstack",) if hasattr(np, name)),
     }
 )
 """Functions that write, or whose results are views: they are told which memory is whose also where

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from steepest.array.array import value_type
+from steepest.array.array import Array, value_type
 from steepest.array.plain import plain_arguments, plain_value
 from steepest.array.products import as_array
 from steepest.array.reductions import refuse_out
@@ -184,7 +184,7 @@ def matrix_rank(
 
 
 def matrix_power(a: Value, n: Any) -> Value:
-    a = as_array(a)
+    given, a = a, as_array(a)
     try:
         n = operator.index(n)
     except TypeError as error:
@@ -193,6 +193,9 @@ def matrix_power(a: Value, n: Any) -> Value:
         raise np.linalg.LinAlgError("Last 2 dimensions of the array must be square")
     if n == 0:
         return np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape).copy()
+    if n == 1:
+        # As in NumPy no copy.
+        return given if isinstance(given, Array) else a
     if n < 0:
         a, n = np.linalg.inv(a), -n
     if n == 3:

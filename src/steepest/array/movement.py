@@ -26,7 +26,7 @@ from steepest.errors import UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Traced, Value, bind
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["FUNCTIONS", "diagonal_view"]
 
 _NO_VALUE: Any = np._NoValue
 _reshape = primitive("reshape")
@@ -540,6 +540,13 @@ def unstack(x: Value, /, *, axis: int = 0) -> tuple[Value, ...]:
 
 
 def diagonal(a: Value, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Value:
+    return diagonal_view(a, offset, axis1, axis2, writeable=False)
+
+
+def diagonal_view(
+    a: Value, offset: int = 0, axis1: int = 0, axis2: int = 1, *, writeable: bool
+) -> Value:
+    """Make the view of a diagonal, or of the diagonals along two axes."""
     ndim = value_type(a).ndim
     # NumPy's checks, and the length.
     shape = np.diagonal(_stand_in(a), offset, axis1, axis2).shape
@@ -552,7 +559,7 @@ def diagonal(a: Value, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Value
         ("transpose", {"axes": (*rest, axis1, axis2)}),
         ("reshape", {"shape": flat}),
         ("slice", {"key": (..., _diagonal_of(lengths[axis2], offset, shape[-1]))}),
-        writeable=False,
+        writeable=writeable,
     )
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from steepest.array.array import Array
+from steepest.array.buffers import duck, linked, making
 from steepest.errors import NeedsValueError, UnsupportedError
 from steepest.ops.spec import Value
 
 __all__ = [
+    "apply_plainly",
     "base_array",
     "holds",
     "is_known",
+    "is_traced",
     "may_hold",
     "means_otherwise",
     "plain_arguments",
     "plain_value",
+    "written_through",
 ]
 
 
@@ -101,3 +106,43 @@ def plain_arguments(arguments: Any, asked: str) -> Any:
     if type(arguments) is dict:
         return {key: plain_arguments(each, asked) for key, each in arguments.items()}
     return arguments
+
+
+def is_traced(value: Any) -> bool:
+    """Whether there is an Array in which something is differentiated among nested arguments."""
+    if isinstance(value, Array):
+        return value._trace.active
+    if isinstance(value, (tuple, list)):
+        return any(map(is_traced, value))
+    return isinstance(value, dict) and any(map(is_traced, value.values()))
+
+
+def apply_plainly(function: Callable[..., Any], args: Any, settings: dict[str, Any]) -> Value:
+    """Call NumPy with the plain values of Arrays in which nothing is differentiated."""
+    plain_args, plain_settings = plain_arguments((args, settings), function.__name__)
+    result = function(*plain_args, **plain_settings)
+    if not making.depth:
+        return result
+    given = [each for each in (*args, *settings.values()) if isinstance(each, Array)]
+    return _watched(duck(result), function, given)
+
+
+def _watched(result: Value, function: Callable[..., Any], given: list[Array]) -> Value:
+    """Let no write go unnoticed by a view of what was given that a function has made."""
+    if type(result) in (tuple, list):
+        return type(result)(_watched(each, function, given) for each in result)
+    if isinstance(result, Array) and not result._value.flags.writeable:
+        for each in given:
+            if np.may_share_memory(result._value, each._value):
+                return linked(
+                    result, each, writeable=False, refusal=written_through(function.__name__)
+                )
+    return result
+
+
+def written_through(name: str) -> UnsupportedError:
+    """Make the error for a write that a view by a function that is not followed would have seen."""
+    return UnsupportedError(
+        f"an array was written into of which np.{name} had made a view",
+        instead=f"np.{name} of a copy of the array, or after the last write",
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array.array import Array
 from steepest.array.plain import holds, plain_value
 from steepest.array.products import as_array
 from steepest.errors import UnsupportedError
@@ -105,10 +106,13 @@ def polyder(p: Value, m: int = 1) -> Value:
     m = int(m)
     if m < 0:
         raise ValueError("Order of derivative must be positive (see polyint)")
+    if not m and isinstance(p, Array):
+        # As in NumPy no copy.
+        return p
     p = as_array(p)
     for _ in range(m):
         p = p[:-1] * np.arange(len(p) - 1, 0, -1)
-    return p if m else np.copy(p)
+    return p
 
 
 def polyint(p: Value, m: int = 1, k: Value = None) -> Value:
@@ -120,10 +124,13 @@ def polyint(p: Value, m: int = 1, k: Value = None) -> Value:
         constants = constants[0] * np.ones(m)
     if len(constants) < m:
         raise ValueError("k must be a scalar or a rank-1 array of length 1 or >m.")
+    if not m and isinstance(p, Array):
+        # As in NumPy no copy.
+        return p
     p = as_array(p)
     for order in range(m):
         p = np.concatenate([p / np.arange(len(p), 0, -1), constants[order : order + 1]])
-    return p if m else np.copy(p)
+    return p
 
 
 def poly(seq_of_zeros: Value) -> Value:

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from steepest.array.array import Array, value_type
+from steepest.array.movement import diagonal_view
+from steepest.array.plain import apply_plainly, is_traced
 from steepest.array.reductions import refuse_out
 from steepest.errors import UnsupportedError
 from steepest.ops.matrices import conjugate
@@ -265,6 +267,13 @@ def einsum(
 ) -> Value:
     refuse_out(out, "einsum")
     terms, output, given = _parse(operands)
+    if len(given) == 1 and isinstance(given[0], Array):
+        shown = _shown(given[0], terms, output)
+        if shown is not None:
+            return shown
+    if not is_traced(operands):
+        settings = {"dtype": dtype, "order": order, "casting": casting, "optimize": optimize}
+        return apply_plainly(np.einsum, operands, settings)
     arrays = [as_array(each) for each in given]
     terms, output = _without_ellipsis(terms, output, tuple(each.ndim for each in arrays))
     kind = np.result_type(*(each.dtype for each in arrays)) if dtype is None else np.dtype(dtype)
@@ -290,6 +299,20 @@ def einsum(
         x = np.transpose(x, [labels.index(each) for each in output])
     # Truth values were counted.
     return x if x.dtype == kind else x.astype(kind)
+
+
+def _shown(x: Array, terms: tuple[Labels, ...], output: Labels | None) -> Value | None:
+    """Make the view that an einsum of one operand is where nothing is summed; None elsewhere."""
+    if not x._is_ndarray():
+        return None
+    (term,), output = _without_ellipsis(terms, output, (x.ndim,))
+    if set(term) != set(output):
+        return None
+    ((diagonals, _, labels),) = _plans((term,), (x.shape,))
+    view = x[...]
+    for first, second in diagonals:
+        view = diagonal_view(view, axis1=first, axis2=second, writeable=True)
+    return view if labels == output else np.transpose(view, [labels.index(each) for each in output])
 
 
 def einsum_path(*operands: Any, **settings: Any) -> Any:

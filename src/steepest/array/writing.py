@@ -7,13 +7,14 @@ replaced. What was computed from the old one keeps it.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from steepest.array.array import Array, value_type
+from steepest.array.array import Array, is_storing, value_type
 from steepest.array.buffers import PLAIN, View, location, overwrite, snapshot
 from steepest.array.indexing import basic_key, entry_of, known_mask, read, with_axes
 from steepest.array.plain import base_array, plain_arguments, plain_value
@@ -47,6 +48,7 @@ def assign(target: Array, key: Any, value: Value) -> None:
     basic = basic_key(items)
     if basic is not None:
         if not _is_part(value, target, basic):
+            _refuse_swap(value, target, basic)
             _store(_write, target, basic, (), value)
         return
     entries = [entry_of(item) for item in items]
@@ -82,11 +84,35 @@ def _is_part(value: Value, target: Array, key: Key) -> bool:
     """
     if not isinstance(value, Array) or type(value._alias) is not View:
         return False
-    part, link = value._alias, target._alias
+    return _shows(value._alias, target, key)
+
+
+def _shows(view: View, target: Array, key: Key) -> bool:
+    """Whether a view is of a part of an array."""
+    link = target._alias
     step = ("slice", {"key": key})
     if type(link) is View:
-        return part.owner is link.owner and part.steps == (*link.steps, step)
-    return part.owner is target and part.steps == (step,)
+        return view.owner is link.owner and view.steps == (*link.steps, step)
+    return view.owner is target and view.steps == (step,)
+
+
+def _refuse_swap(value: Value, target: Array, key: Key) -> None:
+    """Refuse ``y[i], y[j] = y[j], y[i]`` of rows by compiled code, which takes them for copies.
+
+    That is how ``shuffle`` of NumPy's generators goes through what is no ndarray. In Python the
+    rows are views, of which the second has changed before it is written; that is followed.
+    """
+    if not isinstance(value, Array) or _owner(value) is not _owner(target):
+        return
+    if is_storing(sys._getframe(3)):
+        return
+    views = [each() for each in _owner(target)._alias.views]
+    if any(each is not None and _shows(each._alias, target, key) for each in views):
+        raise UnsupportedError(
+            "compiled code, as np.random.shuffle, exchanged parts of an array, and would have"
+            " written one of them twice",
+            instead="y = y[rng.permutation(len(y))]",
+        )
 
 
 def _indexed(target: Array, entries: list[Any]) -> tuple[tuple[Any, ...], Key, tuple[Any, ...]]:
