@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import steepest as sd
 from steepest.array import Array, value_type
-from steepest.array.dispatch import is_traced
 from steepest.array.functions import FUNCTIONS, INSTEAD, PLAIN_FUNCTIONS
+from steepest.array.plain import is_traced
 from steepest.compiling import compile as compiled
 from steepest.errors import NeedsValueError, UnsupportedError
 from steepest.ops import primitive_of_ufunc

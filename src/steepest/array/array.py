@@ -114,9 +114,7 @@ def _in_place(operator: str) -> Callable[[Array, Value], Value]:
         if result is NotImplemented or not self._is_ndarray():
             # A number's name is bound anew.
             return result
-        from steepest.array.writing import update
-
-        update(self, result)
+        writing.update(self, result)
         return self
 
     return method
@@ -222,7 +220,7 @@ class Array(Traced):
     @property
     def size(self) -> int:
         """Number of entries."""
-        return value_type(self).size
+        return math.prod(self.shape)
 
     @property
     def itemsize(self) -> int:
@@ -365,10 +363,10 @@ class Array(Traced):
         if method == "__call__" and not settings and _are_arrays(inputs):
             entry = primitive_of_ufunc(ufunc)
             if entry is not None:
+                if len(inputs) == 1 and self._trace.active:
+                    return self._trace.record(entry, inputs, NO_STATIC)
                 return bind(entry, inputs, NO_STATIC)
-        from steepest.array.dispatch import apply_ufunc
-
-        return apply_ufunc(ufunc, method, inputs, settings)
+        return dispatch.apply_ufunc(ufunc, method, inputs, settings)
 
     def __array_function__(
         self,
@@ -377,12 +375,14 @@ class Array(Traced):
         args: tuple[Any, ...],
         settings: dict[str, Any],
     ) -> Value:
-        from steepest.array.dispatch import apply_function
-
         for each in types:
-            if each is not Array and not issubclass(each, (np.ndarray, np.generic)):
+            if (
+                each is not Array
+                and each is not np.ndarray
+                and not issubclass(each, (np.ndarray, np.generic))
+            ):
                 return NotImplemented
-        return apply_function(function, args, settings)
+        return dispatch.apply_function(function, args, settings)
 
     # Conversions: free where nothing is differentiated, errors elsewhere
 
@@ -395,24 +395,20 @@ class Array(Traced):
             array = np.array(self._plain_value("np.asarray(…)"), dtype)
             array.flags.writeable = copy is True
             if copy is not True and array.dtype == self.dtype and self._is_ndarray():
-                from steepest.array.buffers import remember_copy
-
-                remember_copy(self, array)
+                buffers.remember_copy(self, array)
             return array
         caller = sys._getframe(1)
         if is_user_code(caller.f_code.co_filename) and is_storing(caller):
             raise UnsupportedError(
                 "writing a traced value into an ndarray, as in `out[i] = x`", instead=WRITABLE_ARRAY
             )
-        from steepest.array.scipy_functions import INSTEAD, scipy_function
-
-        called = scipy_function(sys._getframe(1))
+        called = scipy_functions.scipy_function(sys._getframe(1))
         if called is not None:
             module, name = called
             raise TracedConversionError(
                 f"{module}.{name} takes ndarrays alone, and would lose the gradient of a traced"
                 f" value of {value_type(self)}",
-                instead=INSTEAD.get(module, {}).get(
+                instead=scipy_functions.INSTEAD.get(module, {}).get(
                     name, "a formula of NumPy's functions, or sd.custom_gradient around the call"
                 ),
             )
@@ -479,14 +475,10 @@ class Array(Traced):
 
     def __getattr__(self, name: str) -> Any:
         if name in _SLOTS:
-            from steepest.array.buffers import refresh
-
-            refresh(self)
+            buffers.refresh(self)
             return getattr(self, name)
         if not self._trace.active and not name.startswith("__"):
-            from steepest.array.plain import plain_value
-
-            return getattr(np.asarray(plain_value(self, name)), name)
+            return getattr(np.asarray(plain.plain_value(self, name)), name)
         if hasattr(np.ndarray, name) and not name.startswith("__"):
             raise UnsupportedAttributeError(
                 f"ndarray.{name} is not supported on a traced value",
@@ -496,14 +488,10 @@ class Array(Traced):
         raise AttributeError(f"'Array' object has no attribute {name!r}")
 
     def __getitem__(self, key: Any) -> Value:
-        from steepest.array.indexing import read
-
-        return read(self, key)
+        return indexing.read(self, key)
 
     def __setitem__(self, key: Any, value: Value) -> None:
-        from steepest.array.writing import assign
-
-        assign(self, key, value)
+        writing.assign(self, key, value)
 
     def __contains__(self, item: Value) -> bool:
         return bool(np.any(self == item))
@@ -598,10 +586,8 @@ class Array(Traced):
     @property
     def flat(self) -> Any:
         """The entries one by one, in the order of C, to be read and written."""
-        from steepest.array.writing import FlatIterator
-
         # Of a NumPy scalar, as in NumPy, those of a copy.
-        return FlatIterator(self if self._is_ndarray() else self.copy())
+        return writing.FlatIterator(self if self._is_ndarray() else self.copy())
 
     @flat.setter
     def flat(self, value: Value) -> None:
@@ -652,3 +638,7 @@ class Array(Traced):
     def flatten(self, order: Any = "C") -> Value:
         """Copy into one axis."""
         return np.copy(np.ravel(np.copy(self), order))
+
+
+# Modules that need the class above. Looking them up at each call would cost as much as the call.
+from steepest.array import buffers, dispatch, indexing, plain, scipy_functions, writing  # noqa: E402

@@ -37,10 +37,7 @@ from steepest.array.buffers import (
     snapshot,
     unknown_layout,
 )
-
-# The table is keyed by NumPy's functions, and so is made before these are replaced.
-from steepest.array.dispatch import is_traced
-from steepest.array.plain import plain_value
+from steepest.array.plain import is_traced, plain_value
 from steepest.array.vectorized import apply_along_axis, vectorize_call
 from steepest.errors import RefusedWrites
 from steepest.ops import primitive

@@ -18,7 +18,7 @@ from steepest.errors import UnsupportedError
 from steepest.ops import primitive_of_ufunc, refused_ufuncs
 from steepest.ops.spec import Value
 
-__all__ = ["apply_function", "apply_ufunc", "is_traced"]
+__all__ = ["apply_function", "apply_ufunc"]
 
 _REDUCTIONS: dict[np.ufunc, Callable[..., Value]] = {
     np.add: np.sum,
@@ -161,10 +161,9 @@ def _without_out(
     if "out" in settings:
         rest = {name: value for name, value in settings.items() if name != "out"}
         return args, rest, None if settings["out"] is np._NoValue else settings["out"]
-    if len(args) > 2:
-        place = _place_of_out(implementation)
-        if place is not None and place < len(args) and isinstance(args[place], (np.ndarray, Array)):
-            return (*args[:place], None, *args[place + 1 :]), settings, args[place]
+    place = _place_of_out(implementation)
+    if place is not None and place < len(args) and isinstance(args[place], (np.ndarray, Array)):
+        return (*args[:place], None, *args[place + 1 :]), settings, args[place]
     return args, settings, None
 
 
@@ -173,14 +172,16 @@ def apply_function(
 ) -> Value:
     """Apply one of NumPy's functions to arguments of which at least one is an Array."""
     implementation = FUNCTIONS.get(function)
-    args, settings, out = _without_out(implementation or function, args, settings)
-    if out is not None:
-        if function in _ACCUMULATING and settings.get("dtype") is None:
-            settings["dtype"] = out.dtype
-        return into(out, function(*args, **settings))
-    if implementation is not None and (function in FOLLOWED or is_traced((args, settings))):
+    if len(args) > 2 or "out" in settings:
+        args, settings, out = _without_out(implementation or function, args, settings)
+        if out is not None:
+            if function in _ACCUMULATING and settings.get("dtype") is None:
+                settings["dtype"] = out.dtype
+            return into(out, function(*args, **settings))
+    traced = is_traced(args) or (bool(settings) and is_traced(settings))
+    if implementation is not None and (traced or function in FOLLOWED):
         return implementation(*args, **settings)
-    if not is_traced((args, settings)):
+    if not traced:
         return apply_plainly(function, args, settings)
     if function in PLAIN_FUNCTIONS:
         # Results that have no derivative: integers, booleans, shapes.

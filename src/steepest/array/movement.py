@@ -140,7 +140,7 @@ def _reshaped(a: Value, shape: Any, order: Any) -> tuple[int, ...]:
     """Find the lengths of a reshaped array, with the one that -1 stands for."""
     given = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     target = tuple(map(operator.index, given))
-    size = value_type(a).size
+    size = a.size if isinstance(a, Array) else value_type(a).size
     if min(target, default=0) >= 0 and math.prod(target) == size and order in {"C", "F"}:
         return target
     # The -1, and the words for a shape that does not fit, are NumPy's.

@@ -113,7 +113,13 @@ def is_traced(value: Any) -> bool:
     if isinstance(value, Array):
         return value._trace.active
     if isinstance(value, (tuple, list)):
-        return any(map(is_traced, value))
+        for each in value:
+            if each.__class__ is Array:
+                if each._trace.active:
+                    return True
+            elif isinstance(each, (tuple, list, dict)) and is_traced(each):
+                return True
+        return False
     return isinstance(value, dict) and any(map(is_traced, value.values()))
 
 

@@ -15,15 +15,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from steepest.array.array import Array, value_type
+from steepest.array.array import NO_STATIC, Array, value_type
 from steepest.array.movement import diagonal_view
 from steepest.array.plain import apply_plainly, is_traced
 from steepest.array.reductions import refuse_out
 from steepest.errors import UnsupportedError
+from steepest.ops import primitive
 from steepest.ops.matrices import conjugate
-from steepest.ops.spec import Value
+from steepest.ops.spec import Value, bind
 
 __all__ = ["FUNCTIONS", "as_array"]
+
+_matmul = primitive("matmul")
 
 Labels = tuple[Hashable, ...]
 """A name for each axis of an operand."""
@@ -55,7 +58,7 @@ def dot(a: Value, b: Value, out: None = None) -> Value:
     if not a.ndim or not b.ndim:
         return np.multiply(a, b)
     if a.ndim <= 2 and b.ndim <= 2:
-        return a @ b
+        return bind(_matmul, (a, b), NO_STATIC)
     return np.tensordot(a, b, (-1, -2 if b.ndim > 1 else 0))
 
 

@@ -27,6 +27,8 @@ def normalized_axes(axis: Any, ndim: int) -> tuple[int, ...]:
         return tuple(range(ndim))
     if ndim == 0 and not isinstance(axis, (tuple, list)) and axis in (0, -1):
         return ()  # what NumPy lets pass
+    if type(axis) is int and -ndim <= axis < ndim:
+        return (axis % ndim,)
     axes = (axis,) if not isinstance(axis, (tuple, list)) else axis
     return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(tuple(axes), ndim)))
 
@@ -41,7 +43,7 @@ def refuse_out(out: Any, name: str) -> None:
 
 def _reduce(operation: Primitive, a: Value, axis: Any, keepdims: Any) -> Value:
     # A Python number among the arguments is an array of NumPy's to a reduction.
-    ndim = value_type(a).ndim
+    ndim = a.ndim if isinstance(a, Array) else value_type(a).ndim
     return bind(
         operation,
         (a,),
@@ -54,7 +56,12 @@ def _reduce(operation: Primitive, a: Value, axis: Any, keepdims: Any) -> Value:
 
 def _as_array(a: Value) -> Value:
     """Take a Python number as NumPy's functions do, as an array of its dtype."""
-    return a.astype(a.dtype) if isinstance(a, Array) and value_type(a).weak else a
+    if not isinstance(a, Array) or isinstance(a._value, _OF_NUMPY):
+        return a
+    return a.astype(a.dtype) if value_type(a).weak else a
+
+
+_OF_NUMPY = (np.ndarray, np.generic)
 
 
 def _total(name: str, identity: int) -> Callable[..., Value]:

@@ -34,11 +34,15 @@ from steepest.ops.spec import (
     no_cotangent,
 )
 
-__all__ = ["Record", "Tape", "backward", "fit"]
+__all__ = ["Accumulator", "Record", "Tape", "backward", "fit", "propagate", "records_behind"]
 
+_WITH_TYPE = (np.ndarray, np.generic, Array)
+"""What knows its shape and dtype."""
+
+_VALUE, _TYPE = Keep.VALUE, Keep.TYPE
 _real = primitive("real")
 _cast = primitive("cast")
-_PYTHON_NUMBERS = (float, int, complex, bool)
+_next_serial = count().__next__
 
 
 class Record:
@@ -73,7 +77,6 @@ class Record:
         "shape",
         "static",
     )
-    _serials = count()
 
     def __init__(
         self,
@@ -94,7 +97,7 @@ class Record:
         self.shape = shape
         self.dtype = dtype
         self.position = position
-        self.serial = next(self._serials)
+        self.serial = _next_serial()
 
     @property
     def ndim(self) -> int:
@@ -139,7 +142,7 @@ class Tape(Trace):
                     parents.append(arg._node)
                     continue
                 nested = True
-            elif isinstance(arg, np.ndarray) and type(arg) is not np.ndarray:
+            elif type(arg) is not np.ndarray and isinstance(arg, np.ndarray):
                 values.append(base_array(arg))
                 parents.append(None)
                 continue
@@ -153,16 +156,9 @@ class Tape(Trace):
         kept = self._kept(primitive, values, parents) if primitive.reads_arguments else ()
         if primitive.outputs > 1:
             return self._several(primitive, kept, parents, static, result)
-        kind = result if isinstance(result, (np.ndarray, np.generic, Array)) else type_of(result)
-        record = Record(
-            primitive,
-            parents,
-            kept,
-            static,
-            result if primitive.keeps_result else None,
-            kind.shape,
-            kind.dtype,
-        )
+        kind = result if isinstance(result, _WITH_TYPE) else type_of(result)
+        kept_result = result if primitive.keeps_result else None
+        record = Record(primitive, parents, kept, static, kept_result, kind.shape, kind.dtype)
         return Array(self, result, record)
 
     def write(
@@ -199,10 +195,14 @@ class Tape(Trace):
             keeps += keeps[-1:] * (len(values) - len(keeps))
         kept: list[Value] = []
         for keep, value, parent in zip(keeps, values, parents, strict=False):
-            if keep is Keep.VALUE:
-                captured = parent is None and type(value) is np.ndarray
-                kept.append(self.captures.keep(value) if captured else compact(value))
-            elif keep is Keep.TYPE:
+            if keep is _VALUE:
+                if type(value) is not np.ndarray:
+                    kept.append(compact(value))
+                elif parent is None:
+                    kept.append(self.captures.keep(value))
+                else:
+                    kept.append(value if value.base is None else compact(value))
+            elif keep is _TYPE:
                 # A record knows shape and dtype of what it stands for.
                 kept.append(value_type(value) if parent is None else parent)
             else:
@@ -233,7 +233,7 @@ class Tape(Trace):
         )
 
 
-def _records_behind(start: Record) -> list[Record]:
+def records_behind(start: Record) -> list[Record]:
     """All records that one depends on, itself included, latest first."""
     seen = {start}
     pending = [start]
@@ -255,7 +255,7 @@ def fit(value: Value, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Value:
     Axes along which the argument was broadcast are summed over; a complex cotangent of a real
     argument is its real part.
     """
-    kind = value if isinstance(value, (np.ndarray, np.generic, Array)) else type_of(value)
+    kind = value if isinstance(value, _WITH_TYPE) else type_of(value)
     if kind.shape != shape:
         extra = len(kind.shape) - len(shape)
         axes = tuple(range(extra)) + tuple(
@@ -374,11 +374,11 @@ def _backward_pass(start: Record, cotangent: Value, inputs: Sequence[Array]) -> 
     accumulator.add(start, cotangent)
     # What the rules meet on the branches not taken is not the user's warning.
     with np.errstate(all="ignore"):
-        for record in _records_behind(start):
+        for record in records_behind(start):
             if record.primitive is not None:
                 g = accumulator.take(record)
                 if g is not None:
-                    _propagate(record, record.primitive, g, accumulator)
+                    propagate(record, record.primitive, g, accumulator)
             elif record.position >= 0:
                 g = accumulator.take(record)
                 if g is not None:
@@ -386,7 +386,7 @@ def _backward_pass(start: Record, cotangent: Value, inputs: Sequence[Array]) -> 
     return [accumulator.take(each._node) for each in inputs]
 
 
-def _propagate(record: Record, operation: Primitive, g: Value, accumulator: Accumulator) -> None:
+def propagate(record: Record, operation: Primitive, g: Value, accumulator: Accumulator) -> None:
     """Apply the rules of one record."""
     if operation.outputs > 1:
         g = [
@@ -396,26 +396,41 @@ def _propagate(record: Record, operation: Primitive, g: Value, accumulator: Accu
     if operation.in_place_vjp is not None and not isinstance(g, Traced):
         _propagate_in_place(record, operation.in_place_vjp, g, accumulator)
         return
+    result, args, static = record.result, record.args, record.static
     joint = None
     if operation.joint_vjp is not None:
-        joint = operation.joint_vjp(g, record.result, record.args, record.static)
+        joint = operation.joint_vjp(g, result, args, static)
+    adds = operation.add_vjp is not None and not isinstance(g, Traced)
+    rules, several = operation.vjps, operation.tail is not None
     for position, parent in enumerate(record.parents):
         if parent is None:
             continue
         if joint is not None:
             contribution = joint[position]
         else:
-            if operation.add_vjp is not None and not isinstance(g, Traced):
+            if adds:
                 total = accumulator.total(parent)
                 if total is not None:
-                    operation.add_vjp(total, g, **record.static)
+                    assert operation.add_vjp is not None
+                    operation.add_vjp(total, g, **static)
                     continue
-            rule, static = operation.rule_at(operation.vjps, position, record.static)
+            if several:
+                rule, settings = operation.rule_at(rules, position, static)
+            else:
+                rule, settings = (rules[position] if position < len(rules) else None), static
             if rule is None:
                 continue
-            contribution = rule(g, record.result, record.args, static)
-        if contribution is not None:
-            accumulator.add(parent, fit(contribution, parent.shape, parent.dtype))
+            contribution = rule(g, result, args, settings)
+        if contribution is None:
+            continue
+        shape, dtype = parent.shape, parent.dtype
+        if (
+            type(contribution) is not np.ndarray
+            or contribution.shape != shape
+            or contribution.dtype is not dtype
+        ):
+            contribution = fit(contribution, shape, dtype)
+        accumulator.add(parent, contribution)
 
 
 def _propagate_in_place(

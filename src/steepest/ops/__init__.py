@@ -72,12 +72,20 @@ _DEPENDING_ON_ARGUMENTS = (np.sign, np.heaviside)
 @cache
 def primitive_of_ufunc(ufunc: np.ufunc) -> Primitive | None:
     """Find the primitive that always stands for a ufunc of NumPy or SciPy."""
-    name = ufunc.__name__
-    entry = PRIMITIVES.get(name)
-    if entry is not None and getattr(np, name, None) is ufunc:
-        return None if ufunc in _DEPENDING_ON_ARGUMENTS else entry
+    entry = _NUMPY_UFUNCS.get(ufunc)
+    if entry is not None or ufunc in _DEPENDING_ON_ARGUMENTS:
+        return entry
     # A ufunc of another library with a name of SciPy's is not SciPy's.
     return _special_ufuncs().get(ufunc)
+
+
+_NUMPY_UFUNCS: dict[np.ufunc, Primitive] = {
+    ufunc: entry
+    for ufunc, entry in ((getattr(np, name, None), entry) for name, entry in PRIMITIVES.items())
+    # np.pow is another name of np.power, but the primitive of that name is Python's operator.
+    if isinstance(ufunc, np.ufunc) and ufunc.__name__ == entry.name
+    if ufunc not in _DEPENDING_ON_ARGUMENTS
+}
 
 
 @cache

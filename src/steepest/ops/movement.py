@@ -10,10 +10,15 @@ import numpy as np
 from steepest.graph import ArrayType
 from steepest.ops.spec import Linearity, Primitive, Sample, Value
 
-__all__ = ["PRIMITIVES", "broadcast"]
+__all__ = ["PRIMITIVES", "broadcast", "reshaped"]
 
 SMALL = 1024
 """Entries up to which filling a new array is faster than NumPy's stride tricks."""
+
+
+def reshaped(x: Value, shape: tuple[int, ...]) -> Value:
+    """Reshape; of an ndarray by its method, which takes half the time of NumPy's function."""
+    return x.reshape(shape) if type(x) is np.ndarray else np.reshape(x, shape)
 
 
 def _evaluate_broadcast(x: Value, shape: tuple[int, ...]) -> Value:
@@ -171,9 +176,9 @@ PRIMITIVES = (
     ),
     Primitive(
         "reshape",
-        np.reshape,
+        reshaped,
         infer=lambda x, shape: ArrayType(shape, x.dtype),
-        vjps=(lambda g, x_type: np.reshape(g, x_type.shape),),
+        vjps=(lambda g, x_type: reshaped(g, x_type.shape),),
         jvp=Linearity.JOINT,
         samples=lambda rng: [
             Sample((rng.uniform(-1, 1, (2, 3)),), {"shape": (3, 2)}),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from steepest.graph import ArrayType
-from steepest.ops.movement import broadcast
+from steepest.ops.movement import broadcast, reshaped
 from steepest.ops.spec import Linearity, Primitive, Sample, Value, scale
 
 __all__ = ["PRIMITIVES"]
@@ -43,7 +43,7 @@ def _sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def _spread(value: Value, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Value:
     """Repeat a reduction's result along the axes that it lost."""
     if not keepdims and axis:
-        value = np.reshape(value, _reduced_shape(shape, axis, keepdims=True))
+        value = reshaped(value, _reduced_shape(shape, axis, keepdims=True))
     return broadcast(value, shape=shape)
 
 
@@ -309,7 +309,7 @@ def _argument_samples(rng: np.random.Generator) -> Iterator[Sample]:
 PRIMITIVES = (
     Primitive(
         "sum",
-        np.sum,
+        np.add.reduce,
         infer=_reduction_type(_sum_dtype),
         vjps=(_sum_vjp,),
         jvp=Linearity.JOINT,

@@ -328,9 +328,13 @@ _TAIL = -2
 def _adapt_general(
     rule: Rule, picks: Sequence[int], keywords: Sequence[str], tail: int | None
 ) -> AdaptedRule:
+    number = len(keywords)
+
     def adapted(g: Value, ans: Value, args: Sequence[Value], static: dict[str, Any]) -> Value:
         positional = [ans if i == -1 else args[tail:] if i == _TAIL else args[i] for i in picks]
-        return rule(g, *positional, **{name: static[name] for name in keywords})
+        if len(static) != number:
+            static = {name: static[name] for name in keywords}
+        return rule(g, *positional, **static)
 
     return adapted
 
@@ -493,15 +497,17 @@ def needs_care(product: Value) -> bool:
     return NAN_CHECKS.get() and has_nan(product)
 
 
+_PYTHON_NUMBERS = frozenset((float, int, complex, bool))
+
+
 def _evaluate_scale(g: Value, derivative: Value) -> Value:
-    kind = type(derivative)
     product = g * derivative
-    if kind is float or kind is int or kind is complex or kind is bool:
+    if type(derivative) in _PYTHON_NUMBERS:
         if derivative != 0 and abs(derivative) < np.inf:
             return product
-    elif derivative.dtype == np.bool:
+    elif derivative.dtype.kind == "b":
         return np.where(derivative, g, np.zeros((), product.dtype))
-    if needs_care(product):
+    if NAN_CHECKS.get() and has_nan(product):
         zero = np.equal(g, 0) | np.equal(derivative, 0)
         product = np.where(zero, np.asarray(product).dtype.type(0), product)[()]
     return product
@@ -514,7 +520,10 @@ def scale(g: Value, derivative: Value) -> Value:
     finite gradient at 0, while a genuine NaN, one that meets a cotangent that is not zero,
     survives.
     """
-    if isinstance(g, Traced) or isinstance(derivative, Traced):
+    if type(g) is np.ndarray and type(derivative) is np.ndarray:
+        if derivative.dtype.kind != "b" and not NAN_CHECKS.get():
+            return g * derivative
+    elif isinstance(g, Traced) or isinstance(derivative, Traced):
         return bind(SCALE, (g, derivative), {})
     return _evaluate_scale(g, derivative)
 
