@@ -269,6 +269,9 @@ def _evaluate_add_at(x: Value, v: Value, *indices: Value, path: Path) -> Value:
 
 
 def _write_type(x: ArrayType, v: ArrayType, *indices: ArrayType, path: Path) -> ArrayType:
+    if v.weak and v.dtype.kind == "c" and x.dtype.kind != "c":
+        # Of complex arrays, NumPy drops the imaginary part, with a warning.
+        raise TypeError(f"a complex number cannot be written into an array of {x.dtype}")
     part = x
     for name, setting in path:
         if name == "key":
