@@ -268,10 +268,7 @@ def _evaluate_add_at(x: Value, v: Value, *indices: Value, path: Path) -> Value:
     return result
 
 
-def _write_type(x: ArrayType, v: ArrayType, *indices: ArrayType, path: Path) -> ArrayType:
-    if v.weak and v.dtype.kind == "c" and x.dtype.kind != "c":
-        # Of complex arrays, NumPy drops the imaginary part, with a warning.
-        raise TypeError(f"a complex number cannot be written into an array of {x.dtype}")
+def _updated_type(x: ArrayType, v: ArrayType, *indices: ArrayType, path: Path) -> ArrayType:
     part = x
     for name, setting in path:
         if name == "key":
@@ -286,6 +283,13 @@ def _write_type(x: ArrayType, v: ArrayType, *indices: ArrayType, path: Path) -> 
     if math.prod(v.shape) != math.prod(given) or np.broadcast_shapes(given, shape) != shape:
         raise ValueError(f"could not broadcast input array from shape {v.shape} into shape {shape}")
     return ArrayType(x.shape, x.dtype)
+
+
+def _write_type(x: ArrayType, v: ArrayType, *indices: ArrayType, path: Path) -> ArrayType:
+    if v.weak and v.dtype.kind == "c" and x.dtype.kind in "iuf":
+        # Of complex arrays, NumPy drops the imaginary part, with a warning.
+        raise TypeError(f"a complex number cannot be written into an array of {x.dtype}")
+    return _updated_type(x, v, *indices, path=path)
 
 
 def _write_vjp(g: Value, indices: Sequence[Value], path: Path) -> Value:
@@ -469,7 +473,7 @@ write: Primitive = Primitive(
 add_at: Primitive = Primitive(
     "add_at",
     _evaluate_add_at,
-    infer=_write_type,
+    infer=_updated_type,
     arguments="x v *indices",
     vjps=(lambda g: g, _added_vjp),
     jvp=(
