@@ -310,7 +310,7 @@ def _svd_vjp(g: Sequence[Value], ans: Sequence[Value]) -> Value:
     if right.shape[-1] > rank:
         right, g_right, rotation = _without_complement(right, g_right, rank)
         beyond.append(rotation)
-    if is_absent(g[0]) and is_absent(g[2]):
+    if not rank or (is_absent(g[0]) and is_absent(g[2])):
         return conjugate(product(left, core.astype(left.dtype), conjugate_transpose(right)))
     rows, columns = left.shape[-2], right.shape[-2]
     turned_left = product(conjugate_transpose(left), g_left)
