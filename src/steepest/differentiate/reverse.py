@@ -333,6 +333,10 @@ class Accumulator:
         """Remove and return what has been added up for a record; None for nothing."""
         return self._values.pop(record, None)
 
+    def present(self, record: Record) -> Value:
+        """Return what has been added up for a record so far; None for nothing."""
+        return self._values.get(record)
+
     def is_own(self, record: Record) -> bool:
         """Whether what was taken for a record belongs to whoever took it."""
         return record in self._own

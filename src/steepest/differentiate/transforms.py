@@ -14,6 +14,7 @@ from steepest.array import Array, value_type
 from steepest.array.buffers import snapshot
 from steepest.array.creating import UserCode
 from steepest.array.plain import base_array
+from steepest.differentiate.finite import not_finite, raise_not_finite
 from steepest.differentiate.forward import Forward
 from steepest.differentiate.reverse import Tape, backward
 from steepest.errors import BadInputError, NotDifferentiableError
@@ -199,11 +200,13 @@ class _ValueAndGrad(_Transform):
         argnums: int | tuple[int, ...] = 0,
         has_aux: bool = False,
         shadow_run: bool = False,
+        check_finite: bool = False,
     ) -> None:
         super().__init__(function)
         self._argnums = argnums
         self._has_aux = has_aux
         self._shadow_run = shadow_run
+        self._check_finite = check_finite
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         positions = _selected(args, self._argnums)
@@ -243,7 +246,36 @@ class _ValueAndGrad(_Transform):
         if self._shadow_run or SHADOWING.get():
             self._shadow_run = False
             _compare(self._function, value, args, keywords, positions)
+        if self._check_finite:
+            self._refuse_not_finite(gradient, args, keywords, positions)
         return value, gradient[0] if isinstance(self._argnums, int) else gradient
+
+    def _refuse_not_finite(
+        self,
+        gradient: tuple[Tree, ...],
+        args: tuple[Any, ...],
+        keywords: dict[str, Any],
+        positions: Sequence[int],
+    ) -> None:
+        names = [
+            name
+            for position, each in zip(positions, gradient, strict=True)
+            for name in not_finite(each, f"argument {position}")
+        ]
+        if not names:
+            return
+
+        def run(tape: Tape) -> tuple[Value, list[Array]]:
+            changed = list(args)
+            arrays = []
+            for position in positions:
+                watched = _watch(tape, args[position], f"argument {position}")
+                changed[position] = watched.tree
+                arrays += watched.watched
+            result = self._function(*changed, **keywords)
+            return (result[0] if self._has_aux else result), arrays
+
+        raise_not_finite(gradient, names, run)
 
 
 def _compare(
@@ -285,6 +317,7 @@ def value_and_grad(
     has_aux: bool = False,
     *,
     shadow_run: bool = False,
+    check_finite: bool = False,
 ) -> Function:
     """Make the function that returns a scalar function's value and its exact gradient.
 
@@ -297,7 +330,7 @@ def value_and_grad(
     has_aux : bool
         Whether `f` returns ``(loss, aux)``; the value is then that pair, `aux` not
         differentiated.
-    shadow_run : bool
+    shadow_run, check_finite : bool
         See `grad`.
 
     Returns
@@ -311,7 +344,7 @@ def value_and_grad(
     >>> value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
     (np.float64(5.0), array([2., 4.]))
     """
-    return _ValueAndGrad(f, argnums, has_aux, shadow_run)
+    return _ValueAndGrad(f, argnums, has_aux, shadow_run, check_finite)
 
 
 def grad(
@@ -320,6 +353,7 @@ def grad(
     has_aux: bool = False,
     *,
     shadow_run: bool = False,
+    check_finite: bool = False,
 ) -> Function:
     """Make the function that returns the exact gradient of a scalar function.
 
@@ -335,6 +369,11 @@ def grad(
     shadow_run : bool
         Whether the first call also runs `f` untraced and compares the values; a difference is
         a `ShadowRunError` that says where the two runs parted.
+    check_finite : bool
+        Whether a NaN or an infinity in the gradient is an error. It names the operation where
+        it was born, on the way forward or backward, with its line. A finite gradient is looked
+        at once; one that is not is computed a second time. In `compile` and `descend`, where
+        values are not known, there is nothing to look at.
 
     Returns
     -------
@@ -349,6 +388,8 @@ def grad(
         When `f` does not return a real scalar, or an argument has nothing to differentiate by.
     UnsupportedError
         When `f` uses what is not differentiated; the error names the line.
+    NotFiniteError
+        With `check_finite`, for a gradient that is not finite.
 
     Examples
     --------
@@ -361,7 +402,7 @@ def grad(
     {'W': array([[2., 2.],
            [2., 2.]]), 'b': array([2., 2.])}
     """
-    return _Grad(f, argnums, has_aux, shadow_run)
+    return _Grad(f, argnums, has_aux, shadow_run, check_finite)
 
 
 class _Pullback:
