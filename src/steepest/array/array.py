@@ -518,7 +518,8 @@ class Array(Traced):
 
     def copy(self, order: str = "C") -> Value:
         """Copy: in-place operations on the result leave this array alone."""
-        return self._call("copy", order)
+        # A NumPy scalar's is a NumPy scalar, unlike that of np.copy.
+        return self._call("copy", order) if self._is_ndarray() else self
 
     def _call(self, name: str, *args: Any) -> Value:
         return getattr(np, name)(self, *args)
@@ -609,6 +610,16 @@ class Array(Traced):
     def put(self, indices: Value, values: Value, mode: Any = "raise") -> None:
         """Write values at positions in the flattened array."""
         self._call("put", indices, values, mode)
+
+    device = property(lambda self: "cpu", doc="Where the array is.")
+
+    def to_device(self, device: str, /, *, stream: None = None) -> Value:
+        """Return the array itself, which is where it is asked for."""
+        if device != "cpu":
+            raise ValueError(f'Unsupported device: {device}. Only "cpu" is accepted.')
+        if stream is not None:
+            raise ValueError("The stream argument in to_device() is not supported")
+        return self
 
     def view(self, dtype: Any = None) -> Value:
         """Look at the same memory."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from steepest.array.array import Array
+from steepest.array.array import Array, value_type
 from steepest.errors import NeedsValueError, SteepestError, UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.index import VIEWS
@@ -27,6 +27,7 @@ __all__ = [
     "Memory",
     "Step",
     "View",
+    "as_ndarray",
     "compact",
     "duck",
     "is_contiguous",
@@ -478,3 +479,23 @@ def overwrite(
         array._value = held.pop()
         raise
     array._trace, array._node = PLAIN, None
+
+
+def as_ndarray(x: Array) -> Array:
+    """Take a NumPy scalar or Python number as the array without axes that NumPy makes of it."""
+    if x._is_ndarray():
+        return x
+    if value_type(x).weak:
+        x = x.astype(value_type(x).dtype)
+        if not isinstance(x, Array):
+            return duck(np.asarray(x))
+    result: Array = _lifted(x)
+    if result._value is None and not result.shape:
+        result._alias = Memory(contiguous=True)
+    return result
+
+
+def _lifted(value: Value) -> Value:
+    if isinstance(value, Array):
+        return Array(value._trace, _lifted(value._value), value._node)
+    return value if value is None else np.asarray(value)

@@ -26,7 +26,7 @@ def choose(a: Value, choices: Any, out: None = None, mode: Any = "raise") -> Val
             f"Cannot cast array data from {a.dtype!r} to dtype('int64') according to the rule"
             " 'safe'"
         )
-    dtype = np.result_type(*(each.dtype for each in arrays))
+    dtype = np.result_type(*choices)
     shape = np.broadcast_shapes(a.shape, *(each.shape for each in arrays))
     stack = np.stack([np.broadcast_to(each.astype(dtype), shape) for each in arrays])
     place: Value = a.astype(np.intp)
@@ -42,7 +42,8 @@ def choose(a: Value, choices: Any, out: None = None, mode: Any = "raise") -> Val
         # What is negative would count from the end.
         place = np.where(place < 0, len(arrays), place) if may_hold(place < 0) else place
     places = np.reshape(np.broadcast_to(place, shape), (1, *shape))
-    return np.copy(np.take_along_axis(stack, places, axis=0)[0])
+    chosen = np.take_along_axis(stack, places, axis=0)[0]
+    return np.copy(chosen) if shape else chosen[()]
 
 
 def piecewise(x: Value, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Value:

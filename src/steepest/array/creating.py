@@ -28,8 +28,8 @@ import numpy as np
 
 from steepest.array.array import Array, value_type
 from steepest.array.buffers import (
-    Memory,
     View,
+    as_ndarray,
     duck,
     is_contiguous,
     linked,
@@ -37,6 +37,7 @@ from steepest.array.buffers import (
     snapshot,
     unknown_layout,
 )
+from steepest.array.creation import full_like
 from steepest.array.plain import is_traced, plain_value
 from steepest.array.vectorized import apply_along_axis, vectorize_call
 from steepest.errors import RefusedWrites
@@ -240,7 +241,7 @@ def _array(
 ) -> Value:
     result: Value
     if isinstance(object, Array):
-        result = _as_ndarray(object)
+        result = as_ndarray(object)
         if dtype is not None and np.dtype(dtype) != result.dtype:
             result = _without_gradient(result.astype(dtype))
         elif copy:
@@ -263,26 +264,6 @@ def _is_shared(result: Value, given: Any) -> bool:
     if isinstance(given, np.ndarray):
         return result is given or np.may_share_memory(result, given)
     return not isinstance(given, (list, tuple)) and not result.flags.owndata
-
-
-def _as_ndarray(x: Array) -> Array:
-    """Take a NumPy scalar or Python number as the array without axes that NumPy makes of it."""
-    if x._is_ndarray():
-        return x
-    if value_type(x).weak:
-        x = x.astype(value_type(x).dtype)
-        if not isinstance(x, Array):
-            return duck(np.asarray(x))
-    result: Array = _lifted(x)
-    if result._value is None and not result.shape:
-        result._alias = Memory(contiguous=True)
-    return result
-
-
-def _lifted(value: Value) -> Value:
-    if isinstance(value, Array):
-        return Array(value._trace, _lifted(value._value), value._node)
-    return value if value is None else np.asarray(value)
 
 
 def _without_gradient(value: Value) -> Value:
@@ -397,8 +378,25 @@ def _arange(*args: Any, **settings: Any) -> Value:
     start = by_name.get("start", 0) if len(args) > 1 or "start" in settings else 0
     step = by_name.get("step", 1)
     # As NumPy, which takes the difference of the first two entries.
-    values = start + np.arange(plain.size) * ((start + step) - start)
+    first, second = (
+        each.astype(plain.dtype) if isinstance(each, Array) else each
+        for each in (start, start + step)
+    )
+    values = first + np.arange(plain.size) * (second - first)
     return values.astype(plain.dtype) if isinstance(values, Array) else _owned(plain)
+
+
+def _full_like(a: Value, fill_value: Value, *args: Any, **settings: Any) -> Value:
+    if is_traced(fill_value):
+        return full_like(a, fill_value, *args, **settings)
+    return _owned(_originals["full_like"](a, _plain(fill_value), *args, **settings))
+
+
+def _asarray_chkfinite(a: Value, dtype: Any = None, order: Any = None) -> Value:
+    result = _as(None, 0)(a, dtype, order)
+    if value_type(result).dtype.kind in "fc" and not np.all(np.isfinite(result)):
+        raise ValueError("array must not contain infs or NaNs")
+    return result
 
 
 def _empty(original: Callable[..., Any]) -> Callable[..., Value]:
@@ -425,7 +423,7 @@ def _fromiter(iter: Iterable[Any], dtype: Any, count: int = -1, **settings: Any)
 
 
 _NEW = (
-    "column_stack", "concatenate", "copy", "diag", "diagflat", "eye", "full_like", "geomspace",
+    "column_stack", "concatenate", "copy", "diag", "diagflat", "eye", "geomspace",
     "hstack", "identity", "indices", "linspace", "logspace", "meshgrid", "ones", "ones_like",
     "outer", "repeat", "stack", "tile", "tri", "tril", "triu", "vander", "vstack", "zeros",
     "zeros_like",
@@ -437,7 +435,9 @@ _MAKERS: dict[str, Callable[..., Value]] = {
     "asanyarray": _as(None, 0),
     "ascontiguousarray": _as("C", 1),
     "asfortranarray": _as("F", 0),
+    "asarray_chkfinite": _asarray_chkfinite,
     "full": _full,
+    "full_like": _full_like,
     "arange": _arange,
     "empty": _empty(np.empty),
     "empty_like": _empty(np.empty_like),

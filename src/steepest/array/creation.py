@@ -11,7 +11,7 @@ from steepest.array.array import Array, value_type
 from steepest.array.buffers import duck, making
 from steepest.ops.spec import Value
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["FUNCTIONS", "full_like"]
 
 Shape = int | tuple[int, ...] | None
 
@@ -75,6 +75,7 @@ def full_like(
     *,
     device: Any = None,
 ) -> Value:
+    """Make an array like another, of one value, which may be traced."""
     kind = value_type(a)
     target = kind.dtype if dtype is None else np.dtype(dtype)
     lengths = kind.shape if shape is None else shape
@@ -121,4 +122,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.iscomplexobj: _of_type(np.iscomplexobj),
     np.isrealobj: _of_type(np.isrealobj),
     np.common_type: _of_type(np.common_type),
+    np.diag_indices_from: _of_type(np.diag_indices_from),
+    np.tril_indices_from: _of_type(np.tril_indices_from),
+    np.triu_indices_from: _of_type(np.triu_indices_from),
 }

@@ -28,6 +28,7 @@ _REDUCTIONS: dict[np.ufunc, Callable[..., Value]] = {
     np.logical_and: np.all,
     np.logical_or: np.any,
 }
+_TRUTHS = (np.logical_and, np.logical_or, np.logical_xor)
 _ACCUMULATIONS: dict[np.ufunc, Callable[..., Value]] = {
     np.add: np.cumsum,
     np.multiply: np.cumprod,
@@ -51,6 +52,8 @@ def apply_ufunc(
         return outer(ufunc, inputs, settings)
     if method in _REDUCING and (ufunc.nin, ufunc.nout) == (2, 1):
         _check_known(ufunc)
+        if ufunc in _TRUTHS and value_type(inputs[0]).dtype != np.bool_:
+            return _of_truths(ufunc, method, *inputs, **settings)
         return _REDUCING[method](ufunc, *inputs, **settings)
     raise UnsupportedError(
         f"np.{ufunc.__name__}.{method} is not supported on a traced value",
@@ -106,12 +109,26 @@ def _check_known(ufunc: np.ufunc) -> None:
     )
 
 
+def _of_truths(ufunc: np.ufunc, method: str, x: Value, *rest: Any, **settings: Any) -> Value:
+    """Reduce the truth of each entry."""
+    if settings.get("dtype") is not None:
+        # For NumPy to say which it has no loop for.
+        ufunc.reduce(np.ones(1), dtype=settings["dtype"])
+    truths = (x if isinstance(x, Array) else np.asarray(x)).astype(bool)
+    return getattr(ufunc, method)(truths, *rest, **settings)
+
+
 def _reduce_ufunc(ufunc: np.ufunc, x: Value, axis: Any = 0, **settings: Any) -> Value:
     reduction = _REDUCTIONS.get(ufunc) or FUNCTIONS.get(ufunc.reduce)
     if settings.get("where", True) is True:
         settings.pop("where", None)
+    if ufunc in _TRUTHS and settings.get("initial") is not None:
+        settings["initial"] = bool(settings["initial"])
+        reduction = None
     if reduction is None:
         return reduce_one_by_one(ufunc, x, axis, **settings)
+    if reduction in (np.max, np.min) and settings.get("dtype") is not None:
+        x = x.astype(settings.pop("dtype"), copy=False)
     if settings.get("initial", 0) is None and 0 not in value_type(x).shape:
         del settings["initial"]
     return reduction(x, axis=axis, **{k: v for k, v in settings.items() if v is not None})
@@ -135,7 +152,20 @@ _REDUCING: dict[str, Callable[..., Value]] = {
 }
 """The methods of ufuncs of two arguments that run along axes."""
 
-_ACCUMULATING = frozenset((np.sum, np.prod, np.cumsum, np.cumprod))
+_ACCUMULATING = frozenset(
+    (
+        np.sum,
+        np.prod,
+        np.mean,
+        np.cumsum,
+        np.cumprod,
+        np.nansum,
+        np.nanprod,
+        np.nanmean,
+        np.nancumsum,
+        np.nancumprod,
+    )
+)
 """Reductions that are computed in the dtype of what is given as out=."""
 
 
@@ -167,6 +197,29 @@ def _without_out(
     return args, settings, None
 
 
+def _function_into(
+    function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any], out: Value
+) -> Value:
+    """Apply a function and write its result into the array given as out=."""
+    if function not in _ACCUMULATING:
+        return into(out, function(*args, **settings))
+    if args and value_type(args[0]).dtype.kind == "c" != out.dtype.kind:
+        # NumPy drops the imaginary parts of the entries, not of the result.
+        raise UnsupportedError(
+            f"np.{function.__name__} of complex numbers with out= of {out.dtype}",
+            instead=f"np.{function.__name__}(np.real(x), out=out)",
+        )
+    if settings.get("dtype") is None:
+        settings["dtype"] = out.dtype
+    result = function(*args, **settings)
+    if value_type(result).shape != value_type(out).shape:
+        raise ValueError(
+            f"output operand of np.{function.__name__} has the shape {value_type(out).shape},"
+            f" and the result {value_type(result).shape}"
+        )
+    return into(out, result)
+
+
 def apply_function(
     function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any]
 ) -> Value:
@@ -175,9 +228,7 @@ def apply_function(
     if len(args) > 2 or "out" in settings:
         args, settings, out = _without_out(implementation or function, args, settings)
         if out is not None:
-            if function in _ACCUMULATING and settings.get("dtype") is None:
-                settings["dtype"] = out.dtype
-            return into(out, function(*args, **settings))
+            return _function_into(function, args, settings, out)
     traced = is_traced(args) or (bool(settings) and is_traced(settings))
     if implementation is not None and (traced or function in FOLLOWED):
         return implementation(*args, **settings)

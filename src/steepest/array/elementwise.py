@@ -9,6 +9,7 @@ import numpy as np
 
 from steepest.array.array import NO_STATIC, Array, value_type
 from steepest.array.buffers import view
+from steepest.array.products import as_array
 from steepest.array.ufuncs import apply_primitive
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
@@ -93,7 +94,7 @@ def heaviside(x: Value, at_zero: Value, **settings: Any) -> Value:
     kind = value_type(at_zero)
     zero: Any = kind.dtype.type(0)
     step = np.heaviside(x, zero.item() if kind.weak else zero, **settings)
-    return _scalar_or_array(np.where(np.equal(x, 0), at_zero, step))
+    return _scalar_or_array(np.where(np.equal(x, 0), at_zero.astype(value_type(step).dtype), step))
 
 
 def _scalar_or_array(value: Value) -> Value:
@@ -154,6 +155,66 @@ def divmod_(x: Value, y: Value) -> tuple[Value, Value]:
     return np.floor_divide(x, y), np.remainder(x, y)
 
 
+def astype(x: Value, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Value:
+    if device is not None and device != "cpu":
+        raise ValueError(f'Device not understood. Only "cpu" is allowed, but received: {device}')
+    return x.astype(dtype, copy=copy)
+
+
+# Questions, of which the answer has no derivative
+
+
+def isneginf(x: Value, out: None = None) -> Value:
+    return _answered(np.isinf(x) & np.signbit(_real_only(x, "isneginf")), out)
+
+
+def isposinf(x: Value, out: None = None) -> Value:
+    return _answered(np.isinf(x) & ~np.signbit(_real_only(x, "isposinf")), out)
+
+
+def _real_only(x: Value, name: str) -> Value:
+    if _is_complex(x):
+        raise TypeError(
+            f"This operation is not supported for {value_type(x).dtype} values because it would be"
+            f" ambiguous: np.{name}"
+        )
+    return x
+
+
+def _answered(answer: Value, out: Any) -> Value:
+    if out is None:
+        return answer
+    np.copyto(out, answer)
+    return out
+
+
+def iscomplex(x: Value) -> Value:
+    return np.not_equal(np.imag(x), 0) if _is_complex(x) else _nowhere(x)
+
+
+def isreal(x: Value) -> Value:
+    return np.logical_not(iscomplex(x))
+
+
+def _nowhere(x: Value) -> Value:
+    return np.zeros(value_type(x).shape, bool)[()]
+
+
+def isclose(
+    a: Value, b: Value, rtol: Value = 1e-5, atol: Value = 1e-8, equal_nan: bool = False
+) -> Value:
+    kind = value_type(b)
+    if not kind.weak or kind.dtype.kind in "iub":
+        # Of integers and booleans, the numbers.
+        b = as_array(b).astype(np.result_type(kind.dtype, 1.0), copy=False)
+    with np.errstate(invalid="ignore"):
+        near = np.less_equal(np.abs(np.subtract(a, b)), atol + rtol * np.abs(b))
+        result = np.logical_or(near & np.isfinite(b), np.equal(a, b))
+        if equal_nan:
+            result = result | (np.isnan(a) & np.isnan(b))
+    return _scalar_or_array(result)
+
+
 # What the method of an ndarray calls, which has no public name.
 _CLIP: np.ufunc = np._core.umath.clip  # type: ignore[attr-defined]
 
@@ -175,4 +236,10 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.modf: modf,
     np.frexp: frexp,
     np.divmod: divmod_,
+    np.astype: astype,
+    np.isneginf: isneginf,
+    np.isposinf: isposinf,
+    np.iscomplex: iscomplex,
+    np.isreal: isreal,
+    np.isclose: isclose,
 }

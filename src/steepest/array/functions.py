@@ -18,8 +18,10 @@ from steepest.array import (
     ordering,
     polynomials,
     products,
+    ranges,
     reductions,
     sequences,
+    sets,
     statistics,
     vectorized,
     windows,
@@ -40,6 +42,8 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     **statistics.FUNCTIONS,
     **missing.FUNCTIONS,
     **sequences.FUNCTIONS,
+    **ranges.FUNCTIONS,
+    **sets.FUNCTIONS,
     **polynomials.FUNCTIONS,
     **choice.FUNCTIONS,
     **fourier.FUNCTIONS,
@@ -104,12 +108,7 @@ PLAIN_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
         np.array2string,
         np.can_cast,
         np.flatnonzero,
-        np.isclose,
-        np.iscomplex,
         np.isin,
-        np.isneginf,
-        np.isposinf,
-        np.isreal,
         np.nonzero,
         np.shares_memory,
         np.may_share_memory,
@@ -118,7 +117,6 @@ PLAIN_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
 """Functions without a derivative: their results are plain values."""
 
 INSTEAD: dict[str, str] = {
-    "resize": "np.ravel(x)[np.arange(size) % x.size].reshape(shape)",
-    "union1d": "np.unique(np.concatenate((x, y), axis=None))",
+    "require": "np.ascontiguousarray(x), or x itself",
 }
 """What to write for a function that is not differentiated."""

@@ -205,7 +205,8 @@ def _argument(name: str) -> Callable[..., Value]:
         refuse_out(out, name)
         a = as_array(a)
         if axis is not None:
-            (axis,) = normalized_axes(int(axis), a.ndim)
+            # A number has no axis, but takes one.
+            axis = (*normalized_axes(int(axis), a.ndim), None)[0]
         static = {"axis": axis, "keepdims": keepdims is not _NO_VALUE and bool(keepdims)}
         return bind(operation, (a,), static)
 

@@ -14,6 +14,7 @@ from steepest.array.array import Array, value_type
 from steepest.array.buffers import (
     Memory,
     View,
+    as_ndarray,
     is_contiguous,
     laid_out_as_in_numpy,
     reshaped,
@@ -58,6 +59,7 @@ def copy(a: Value, order: Any = "K", subok: bool = False) -> Value:
     # new memory begin with it, so that the views they make on the way are not of the user's array.
     if not isinstance(a, Array):
         return np.array(a, order=order)
+    a = as_ndarray(a)
     result = Array(a._trace, laid_out(a._value, order), a._node)
     if result._value is None and a._is_ndarray():
         result._alias = Memory(contiguous=order == "C")
@@ -646,14 +648,15 @@ def pad(array: Value, pad_width: Any, mode: Any = "constant", **settings: Any) -
     if mode in ("constant", "empty"):
         return _pad_constant(array, widths, settings.get("constant_values", 0))
     reflect_type = settings.get("reflect_type", "even")
-    if mode in _READ and reflect_type == "even":
+    is_read = mode in _READ and reflect_type == "even"
+    if is_read:
         for axis, (before, after) in enumerate(widths):
             # NumPy pads the positions; reading there pads the entries.
             positions = np.pad(np.arange(shape[axis]), (before, after), mode, **settings)
             if before or after:
                 array = np.take(array, positions, axis)
         return array
-    if mode not in _READ and math.prod(shape) == 0 and any(any(pair) for pair in widths):
+    if math.prod(shape) == 0 and any(any(pair) for pair in widths):
         _refuse_empty_axis(shape, widths, mode)
     for axis, pair in enumerate(widths):
         if mode == "linear_ramp":

@@ -119,6 +119,8 @@ def polyint(p: Value, m: int = 1, k: Value = None) -> Value:
     m = int(m)
     if m < 0:
         raise ValueError("Order of integral must be positive (see polyder)")
+    if isinstance(k, (list, tuple)):
+        k = np.stack([as_array(each) for each in k]) if k else np.zeros(0)
     constants = np.atleast_1d(as_array(np.zeros(m) if k is None else k))
     if len(constants) == 1 and m > 1:
         constants = constants[0] * np.ones(m)

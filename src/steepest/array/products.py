@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from steepest.array.array import NO_STATIC, Array, value_type
+from steepest.array.buffers import as_ndarray
 from steepest.array.movement import diagonal_view
 from steepest.array.plain import apply_plainly, is_traced
 from steepest.array.reductions import refuse_out
@@ -66,7 +67,8 @@ def inner(a: Value, b: Value, /) -> Value:
     a, b = as_array(a), as_array(b)
     if not a.ndim or not b.ndim:
         return np.multiply(a, b)
-    return np.tensordot(a, b, (-1, -1))
+    result = np.tensordot(a, b, (-1, -1))
+    return result if result.ndim else result[()]
 
 
 def vdot(a: Value, b: Value, /) -> Value:
@@ -106,7 +108,9 @@ def tensordot(a: Value, b: Value, axes: Any = 2) -> Value:
     for i, j in zip(axes_a, axes_b, strict=True):
         labels_b[j] = labels_a[i]
     kept = frozenset(labels_a) ^ frozenset(labels_b)
-    return _contract(a, tuple(labels_a), b, tuple(labels_b), kept)[0]
+    result = _contract(a, tuple(labels_a), b, tuple(labels_b), kept)[0]
+    # Without axes it is an array all the same.
+    return result if result.ndim or not isinstance(result, Array) else as_ndarray(result)
 
 
 def _paired_axes(axes: Any, ndim_a: int, ndim_b: int) -> tuple[list[int], list[int]]:

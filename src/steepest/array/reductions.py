@@ -146,7 +146,8 @@ def _extremum(operation: Primitive, combine: np.ufunc, name: str) -> Callable[..
         if any(kind.shape[each] == 0 for each in axes):
             keep = keepdims is not _NO_VALUE and bool(keepdims)
             shape = np.sum(np.zeros(kind.shape, bool), axis=axes, keepdims=keep).shape
-            return np.copy(np.broadcast_to(initial, shape))
+            filled = np.broadcast_to(initial, shape)
+            return np.copy(filled) if shape else filled[()]
         return combine(_reduce(operation, a, axis, keepdims), initial)
 
     return extremum
@@ -194,9 +195,9 @@ def _divide_by_count(total: Value, count: Any, target: np.dtype[Any] | None = No
 def _count(a: Value, axis: Any, keepdims: Any, where: Any) -> Any:
     """Count the entries that a mean runs over: an int, or an array under a mask."""
     kind = value_type(a)
-    if axis is not None and not kind.ndim:
-        np.lib.array_utils.normalize_axis_tuple(axis, 0)
     if where is _NO_VALUE or where is True:
+        if axis is not None and not kind.ndim:
+            np.lib.array_utils.normalize_axis_tuple(axis, 0)
         return math.prod(kind.shape[each] for each in normalized_axes(axis, kind.ndim))
     mask = np.broadcast_to(where, kind.shape)
     keep = False if keepdims is _NO_VALUE else keepdims

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from steepest.array.array import Array, value_type
 from steepest.array.indexing import read
-from steepest.array.plain import is_known, may_hold
+from steepest.array.plain import is_known, may_hold, plain_value
 from steepest.array.products import as_array
 from steepest.array.reductions import refuse_out
 from steepest.ops import primitive
@@ -332,9 +333,46 @@ def _convolve(long: Value, short: Value, mode: str) -> Value:
     return np.copy(result[start : start + len(long)])
 
 
+# Parts and repetitions
+
+
+def resize(a: Value, new_shape: Any) -> Value:
+    shape = (new_shape,) if isinstance(new_shape, (int, np.integer)) else tuple(new_shape)
+    if any(length < 0 for length in shape):
+        raise ValueError("all elements of `new_shape` must be non-negative")
+    entries = np.ravel(as_array(a))
+    size = math.prod(shape)
+    if not entries.size or not size:
+        return np.zeros_like(entries, shape=shape)
+    return np.reshape(np.take(entries, np.arange(size) % entries.size), shape)
+
+
+def trim_zeros(filt: Value, trim: Any = "fb", axis: Any = None) -> Value:
+    plain = plain_value(filt, "np.trim_zeros")
+    # NumPy's errors; before 2.2 it took one axis alone.
+    np.trim_zeros(plain, trim, **({} if axis is None else {"axis": axis}))
+    ndim = np.ndim(plain)
+    axes = range(ndim) if axis is None else normalize_axis_tuple(axis, ndim)
+    found = np.argwhere(plain)
+    if not len(found):
+        return filt[tuple(slice(0, 0) if each in axes else slice(None) for each in range(ndim))]
+    first, last = found.min(axis=0), found.max(axis=0) + 1
+    front, back = "f" in trim.lower(), "b" in trim.lower()
+    return filt[
+        tuple(
+            slice(first[each] if front else None, last[each] if back else None)
+            if each in axes
+            else slice(None)
+            for each in range(ndim)
+        )
+    ]
+
+
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.cumprod: cumprod,
     np.ediff1d: ediff1d,
+    np.resize: resize,
+    np.trim_zeros: trim_zeros,
     np.gradient: gradient,
     np.trapezoid: trapezoid,
     np.unwrap: unwrap,

@@ -56,6 +56,8 @@ class _Rows(NamedTuple):
         lead = value_type(result).shape[: value_type(result).ndim - kept]
         shape = (*lead, *self.shape)
         # A new array: nobody else holds what it is a view of.
+        if not shape:
+            return np.reshape(result, ())[()]
         return np.copy(result if value_type(result).shape == shape else np.reshape(result, shape))
 
 
@@ -83,7 +85,11 @@ def median(
     keepdims: bool = False,
 ) -> Value:
     refuse_out(out, "median")
-    rows = _rows(as_array(a), axis, keepdims)
+    a = as_array(a)
+    if axis is not None:
+        # Unlike a reduction, it takes no axis of a number.
+        np.lib.array_utils.normalize_axis_tuple(axis, a.ndim)
+    rows = _rows(a, axis, keepdims)
     count = rows.array.shape[0]
     ordered = np.sort(rows.array, axis=0)
     middle = ordered[(count - 1) // 2 : count // 2 + 1] if count else ordered
@@ -110,6 +116,9 @@ def nanmedian(
     a = as_array(a)
     if not a.size:
         return np.nanmean(a, axis, keepdims=keepdims)
+    if axis is not None:
+        # Unlike a reduction, it takes no axis of a number.
+        np.lib.array_utils.normalize_axis_tuple(axis, a.ndim)
     rows = _rows(a, axis, keepdims)
     count = _valid(rows.array)
     ordered = np.sort(rows.array, axis=0)
@@ -232,6 +241,9 @@ def _quantile(
         raise ValueError(f"{method!r} is not a valid method. Use one of: {list(_METHODS)}")
     if skip_nan and not a.size:
         return np.nanmean(a, axis, keepdims=keepdims)
+    if axis is not None:
+        # Unlike a reduction, it takes no axis of a number.
+        np.lib.array_utils.normalize_axis_tuple(axis, a.ndim)
     rows = _rows(a, axis, keepdims)
     array = rows.array
     count = _valid(array) if skip_nan else array.shape[0]

@@ -143,7 +143,10 @@ def reduce_one_by_one(
     where: Any = True,
 ) -> Value:
     """Reduce along axes with a ufunc that has no reduction of its own: entry after entry."""
-    x = _cast(x, dtype)
+    if dtype is not None:
+        # For NumPy to say which it has no loop for.
+        ufunc.reduce(np.ones(1, value_type(x).dtype), dtype=dtype)
+    x = _in_loop(ufunc, _cast(x, dtype))
     kind = value_type(x)
     _check_loop(ufunc, kind.dtype)
     if axis is None or isinstance(axis, tuple):
@@ -173,13 +176,23 @@ def reduce_one_by_one(
         step = ufunc(total, entry)
         total = step if masks is None else np.where(masks[position], step, total)
     if total is _NO_VALUE or not isinstance(total, Array):
-        total = np.full(lengths, total, kind.dtype)
+        total = np.full(lengths, total, kind.dtype)[()]
     elif not lengths:
         total = total[()]
     if keepdims:
         shape = tuple(1 if i in axes else length for i, length in enumerate(kind.shape))
         total = np.reshape(total, shape)
     return total
+
+
+def _in_loop(ufunc: np.ufunc, x: Value) -> Value:
+    """Cast integers for a ufunc that gives floating-point numbers of them."""
+    dtype = value_type(x).dtype
+    if dtype.kind in "iub" and ufunc.nout == 1:
+        result = ufunc.resolve_dtypes((dtype, dtype, None))[2]
+        if result.kind == "f":
+            return x.astype(result)
+    return x
 
 
 def _check_loop(ufunc: np.ufunc, dtype: np.dtype[Any]) -> None:
@@ -212,7 +225,7 @@ def accumulate(
     ufunc: np.ufunc, x: Value, axis: Any = 0, dtype: Any = None, out: None = None
 ) -> Value:
     """Keep what a reduction has found so far, after each entry along an axis."""
-    x = _cast(x, dtype)
+    x = _in_loop(ufunc, _cast(x, dtype))
     _check_loop(ufunc, value_type(x).dtype)
     axis = _one_axis(ufunc, "accumulate", x, axis)
     results: list[Value] = []

@@ -20,10 +20,10 @@ _stack = primitive("stack")
 
 def _together(parts: Sequence[Value], dtype: Any) -> Value:
     """Stack parts of one shape along a new first axis, in one dtype."""
+    if dtype.kind not in "fc":
+        parts = [_cast(each, dtype) for each in parts]
     if not any(isinstance(each, Array) for each in parts):
         return duck(np.array(parts, dtype))
-    if dtype.kind not in "fc":
-        return _together([_cast(each, dtype) for each in parts], dtype)
     arrays = (each if isinstance(each, Array) else np.asarray(each) for each in parts)
     return bind(_stack, tuple(arrays), {"dtype": dtype})
 

@@ -98,6 +98,13 @@ def _share_of_sum(exp: np.ufunc, x: Value, other: Value, ans: Value) -> Value:
     return np.where(infinite & (x == other), 0.5, share)
 
 
+def _slope_of_quotient(y: Value) -> Value:
+    if isinstance(y, (int, float)) and y == 0:
+        # A number of Python's, which raises where NumPy's give infinity.
+        return math.copysign(math.inf, y)
+    return 1 / y
+
+
 ARITHMETIC = (
     elementwise(np.add, 1, 1, domain=[REAL, REAL], operator=operator.add),
     elementwise(np.subtract, 1, -1, domain=[REAL, REAL], operator=operator.sub),
@@ -110,7 +117,7 @@ ARITHMETIC = (
     ),
     elementwise(
         np.divide,
-        lambda y: 1 / y,
+        _slope_of_quotient,
         lambda ans, y: -ans / y,
         domain=[REAL, POSITIVE],
         operator=operator.truediv,
@@ -423,7 +430,8 @@ where = Primitive(
 
 
 def _evaluate_cast(x: Value, dtype: np.dtype[Any]) -> Value:
-    return np.asarray(x).astype(dtype)[()]
+    # A scalar stays a scalar, an array without axes an array.
+    return x.astype(dtype) if isinstance(x, np.ndarray) else np.asarray(x).astype(dtype)[()]
 
 
 cast = Primitive(
