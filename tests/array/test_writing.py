@@ -466,6 +466,18 @@ def test_complex_into_real_warns_as_numpy_does() -> None:
     np.testing.assert_allclose(gradient, 2 * X)
 
 
+def test_what_is_no_array_is_no_place_for_a_result() -> None:
+    not_an_array: Any = [0.0]
+    calls: list[Callable[[Any], Any]] = [
+        lambda x: np.sum(x, 0, None, not_an_array),
+        lambda x: np.take(x, [0], 0, not_an_array),
+        lambda x: np.fft.fft(x, None, -1, None, not_an_array),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="return arrays must be of ArrayType"):
+            sd.grad(lambda x, call=call: np.sum(call(x)))(np.arange(3.0))
+
+
 def test_an_array_that_the_function_did_not_make_is_refused_with_the_way_out() -> None:
     captured = PLAIN.copy()
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array.arguments import as_array
 from steepest.array.array import Array
 from steepest.array.plain import apply_plainly, holds, is_traced, may_hold, plain_value
-from steepest.array.products import as_array
-from steepest.array.reductions import refuse_out
 from steepest.array.writing import update
 from steepest.ops.spec import Value
 
@@ -18,7 +17,6 @@ __all__ = ["FUNCTIONS"]
 
 
 def choose(a: Value, choices: Any, out: None = None, mode: Any = "raise") -> Value:
-    refuse_out(out, "choose")
     a = as_array(a)
     arrays = [as_array(each) for each in choices]
     if a.dtype.kind not in "iub":

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array.arguments import NO_VALUE
 from steepest.array.array import Array, value_type
 from steepest.array.functions import FOLLOWED, FUNCTIONS, INSTEAD, PLAIN_FUNCTIONS
 from steepest.array.plain import apply_plainly, is_traced, plain_arguments
@@ -190,11 +191,13 @@ def _without_out(
     """Take out= out of the arguments of a function."""
     if "out" in settings:
         rest = {name: value for name, value in settings.items() if name != "out"}
-        return args, rest, None if settings["out"] is np._NoValue else settings["out"]
+        return args, rest, None if settings["out"] is NO_VALUE else settings["out"]
     place = _place_of_out(implementation)
-    if place is not None and place < len(args) and isinstance(args[place], (np.ndarray, Array)):
-        return (*args[:place], None, *args[place + 1 :]), settings, args[place]
-    return args, settings, None
+    if place is None or place >= len(args) or args[place] is None:
+        return args, settings, None
+    if not isinstance(args[place], (np.ndarray, Array)):
+        raise TypeError("return arrays must be of ArrayType")  # as NumPy says
+    return (*args[:place], None, *args[place + 1 :]), settings, args[place]
 
 
 def _function_into(

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array.arguments import NO_VALUE, as_array
 from steepest.array.array import NO_STATIC, Array, value_type
 from steepest.array.buffers import view
-from steepest.array.products import as_array
 from steepest.array.ufuncs import apply_primitive
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
@@ -17,12 +17,11 @@ from steepest.ops.spec import Value, bind
 
 __all__ = ["FUNCTIONS"]
 
-_NO_VALUE: Any = np._NoValue
 _where = primitive("where")
 
 
-def where(condition: Value, x: Value = _NO_VALUE, y: Value = _NO_VALUE, /) -> Value:
-    if x is _NO_VALUE:
+def where(condition: Value, x: Value = NO_VALUE, y: Value = NO_VALUE, /) -> Value:
+    if x is NO_VALUE:
         return np.nonzero(condition)
     args = (
         each if isinstance(each, (Array, np.generic, int, float, complex)) else np.asarray(each)
@@ -33,21 +32,21 @@ def where(condition: Value, x: Value = _NO_VALUE, y: Value = _NO_VALUE, /) -> Va
 
 def clip(
     a: Value,
-    a_min: Value = _NO_VALUE,
-    a_max: Value = _NO_VALUE,
+    a_min: Value = NO_VALUE,
+    a_max: Value = NO_VALUE,
     out: None = None,
     *,
-    min: Value = _NO_VALUE,  # noqa: A002  # NumPy's names
-    max: Value = _NO_VALUE,  # noqa: A002
+    min: Value = NO_VALUE,  # noqa: A002  # NumPy's names
+    max: Value = NO_VALUE,  # noqa: A002
     **settings: Any,
 ) -> Value:
-    if a_min is _NO_VALUE and a_max is _NO_VALUE:
-        low = None if min is _NO_VALUE else min
-        high = None if max is _NO_VALUE else max
-    elif a_min is _NO_VALUE or a_max is _NO_VALUE:
-        missing = "a_min" if a_min is _NO_VALUE else "a_max"
+    if a_min is NO_VALUE and a_max is NO_VALUE:
+        low = None if min is NO_VALUE else min
+        high = None if max is NO_VALUE else max
+    elif a_min is NO_VALUE or a_max is NO_VALUE:
+        missing = "a_min" if a_min is NO_VALUE else "a_max"
         raise TypeError(f"clip() missing 1 required positional argument: {missing!r}")
-    elif min is not _NO_VALUE or max is not _NO_VALUE:
+    elif min is not NO_VALUE or max is not NO_VALUE:
         raise ValueError(
             "Passing `min` or `max` keyword argument when `a_min` and `a_max` are provided is"
             " forbidden."

@@ -4,34 +4,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from steepest.array.array import value_type
-from steepest.errors import UnsupportedError
 from steepest.ops import primitive
+from steepest.ops.fourier import SWAPPED, Norm
 from steepest.ops.spec import Value, bind
 
 __all__ = ["FUNCTIONS"]
 
 _fft, _rfft, _irfft = (primitive(name) for name in ("fft", "rfft", "irfft"))
-Norm: TypeAlias = Literal["backward", "ortho", "forward"] | None
-
-_SWAPPED: dict[Norm, Norm] = {
-    None: "forward",
-    "backward": "forward",
-    "ortho": "ortho",
-    "forward": "backward",
-}
-
-
-def _refuse_out(out: Any, name: str) -> None:
-    if out is not None:
-        raise UnsupportedError(
-            f"np.fft.{name} with out= is not supported on a traced value",
-            instead=f"x = np.fft.{name}(…), which makes a new array",
-        )
 
 
 def _resized(a: Value, length: int, axis: int) -> Value:
@@ -54,7 +38,7 @@ def _length(a: Value, n: int | None, axis: int) -> int:
 
 
 def _check(norm: Norm) -> None:
-    if norm not in _SWAPPED:
+    if norm not in SWAPPED:
         raise ValueError(f'Invalid norm value {norm}; should be "backward", "ortho" or "forward".')
 
 
@@ -62,7 +46,6 @@ def _transform(name: str, inverse: bool) -> Callable[..., Value]:
     def transform(
         a: Value, n: int | None = None, axis: int = -1, norm: Norm = None, out: Any = None
     ) -> Value:
-        _refuse_out(out, name)
         _check(norm)
         axis = _axis(a, axis)
         a = _resized(a, _length(a, n, axis), axis)
@@ -74,7 +57,6 @@ def _transform(name: str, inverse: bool) -> Callable[..., Value]:
 def rfft(
     a: Value, n: int | None = None, axis: int = -1, norm: Norm = None, out: Any = None
 ) -> Value:
-    _refuse_out(out, "rfft")
     _check(norm)
     axis = _axis(a, axis)
     a = _resized(a, _length(a, n, axis), axis)
@@ -84,7 +66,6 @@ def rfft(
 def irfft(
     a: Value, n: int | None = None, axis: int = -1, norm: Norm = None, out: Any = None
 ) -> Value:
-    _refuse_out(out, "irfft")
     _check(norm)
     axis = _axis(a, axis)
     length = (value_type(a).shape[axis] - 1) * 2 if n is None else operator.index(n)
@@ -97,17 +78,15 @@ def irfft(
 def hfft(
     a: Value, n: int | None = None, axis: int = -1, norm: Norm = None, out: Any = None
 ) -> Value:
-    _refuse_out(out, "hfft")
     _check(norm)
-    return irfft(np.conjugate(a), n, axis, _SWAPPED[norm])
+    return irfft(np.conjugate(a), n, axis, SWAPPED[norm])
 
 
 def ihfft(
     a: Value, n: int | None = None, axis: int = -1, norm: Norm = None, out: Any = None
 ) -> Value:
-    _refuse_out(out, "ihfft")
     _check(norm)
-    return np.conjugate(rfft(a, n, axis, _SWAPPED[norm]))
+    return np.conjugate(rfft(a, n, axis, SWAPPED[norm]))
 
 
 def _sizes_and_axes(
@@ -145,7 +124,6 @@ def _in_several_axes(name: str) -> Callable[..., Value]:
         norm: Norm = None,
         out: Any = None,
     ) -> Value:
-        _refuse_out(out, name)
         pairs = _sizes_and_axes(a, s, axes, is_half=kind == "irfft")
         if kind == "rfft":
             *pairs, (length, axis) = pairs

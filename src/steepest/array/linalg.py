@@ -10,18 +10,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from steepest.array.arguments import NO_VALUE, as_array
 from steepest.array.array import Array, value_type
 from steepest.array.plain import plain_arguments, plain_value
-from steepest.array.products import as_array
-from steepest.array.reductions import refuse_out
 from steepest.errors import NeedsValueError, UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.matrices import conjugate
 from steepest.ops.spec import Value, bind
 
 __all__ = ["FUNCTIONS"]
-
-_NO_VALUE: Any = np._NoValue
 
 
 @cache
@@ -89,9 +86,9 @@ def _truncates(rcond: Any, dtype: np.dtype[Any], rows: int, columns: int) -> boo
     return bool(np.any(np.asarray(rcond) > 10 * max(rows, columns) * precision))
 
 
-def pinv(a: Value, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _NO_VALUE) -> Value:
+def pinv(a: Value, rcond: Any = None, hermitian: bool = False, *, rtol: Any = NO_VALUE) -> Value:
     a = as_array(a)
-    if rcond is not None and rtol is not _NO_VALUE:
+    if rcond is not None and rtol is not NO_VALUE:
         raise ValueError("`rtol` and `rcond` can't be both set.")
     if a.ndim < 2:
         return np.linalg.pinv(np.zeros(a.shape, a.dtype))  # which raises NumPy's error
@@ -100,7 +97,7 @@ def pinv(a: Value, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _N
         if rtol is None:
             rcond = max(rows, columns) * np.finfo(a.dtype).eps
         else:
-            rcond = 1e-15 if rtol is _NO_VALUE else rtol
+            rcond = 1e-15 if rtol is NO_VALUE else rtol
     # The rank is piecewise constant.
     cutoff = np.asarray(plain_value(rcond, "the cutoff of np.linalg.pinv"))
     static = {
@@ -212,7 +209,6 @@ def matrix_power(a: Value, n: Any) -> Value:
 
 
 def multi_dot(arrays: Sequence[Value], *, out: None = None) -> Value:
-    refuse_out(out, "linalg.multi_dot")
     matrices = [as_array(each) for each in arrays]
     if len(matrices) < 2:
         raise ValueError("Expecting at least two arrays.")

@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array.arguments import NO_VALUE, as_array, given
 from steepest.array.array import Array
 from steepest.array.plain import holds
-from steepest.array.products import as_array
-from steepest.array.reductions import normalized_axes, refuse_out
+from steepest.array.reductions import normalized_axes
 from steepest.ops import primitive
 from steepest.ops.spec import Value, bind
 
 __all__ = ["FUNCTIONS"]
-
-_NO_VALUE: Any = np._NoValue
 
 
 def _replaced(a: Value, value: float) -> tuple[Value, Value]:
@@ -36,22 +34,16 @@ def _refuse_integers(dtype: Any) -> None:
         raise TypeError("If a is inexact, then dtype must be inexact")
 
 
-def _given(**settings: Any) -> dict[str, Any]:
-    """Keep the keywords that were given."""
-    return {key: value for key, value in settings.items() if value is not _NO_VALUE}
-
-
 def nansum(
     a: Value,
     axis: Any = None,
     dtype: Any = None,
     out: None = None,
-    keepdims: Any = _NO_VALUE,
-    initial: Any = _NO_VALUE,
-    where: Any = _NO_VALUE,
+    keepdims: Any = NO_VALUE,
+    initial: Any = NO_VALUE,
+    where: Any = NO_VALUE,
 ) -> Value:
-    refuse_out(out, "nansum")
-    settings = _given(keepdims=keepdims, initial=initial, where=where)
+    settings = given(keepdims=keepdims, initial=initial, where=where)
     return np.sum(_replaced(a, 0)[0], axis=axis, dtype=dtype, **settings)
 
 
@@ -60,22 +52,19 @@ def nanprod(
     axis: Any = None,
     dtype: Any = None,
     out: None = None,
-    keepdims: Any = _NO_VALUE,
-    initial: Any = _NO_VALUE,
-    where: Any = _NO_VALUE,
+    keepdims: Any = NO_VALUE,
+    initial: Any = NO_VALUE,
+    where: Any = NO_VALUE,
 ) -> Value:
-    refuse_out(out, "nanprod")
-    settings = _given(keepdims=keepdims, initial=initial, where=where)
+    settings = given(keepdims=keepdims, initial=initial, where=where)
     return np.prod(_replaced(a, 1)[0], axis=axis, dtype=dtype, **settings)
 
 
 def nancumsum(a: Value, axis: Any = None, dtype: Any = None, out: None = None) -> Value:
-    refuse_out(out, "nancumsum")
     return np.cumsum(_replaced(a, 0)[0], axis=axis, dtype=dtype)
 
 
 def nancumprod(a: Value, axis: Any = None, dtype: Any = None, out: None = None) -> Value:
-    refuse_out(out, "nancumprod")
     return np.cumprod(_replaced(a, 1)[0], axis=axis, dtype=dtype)
 
 
@@ -89,12 +78,11 @@ def nanmean(
     axis: Any = None,
     dtype: Any = None,
     out: None = None,
-    keepdims: Any = _NO_VALUE,
+    keepdims: Any = NO_VALUE,
     *,
-    where: Any = _NO_VALUE,
+    where: Any = NO_VALUE,
 ) -> Value:
-    refuse_out(out, "nanmean")
-    settings = _given(keepdims=keepdims, where=where)
+    settings = given(keepdims=keepdims, where=where)
     array, missing = _replaced(a, 0)
     if missing is None:
         return np.mean(array, axis=axis, dtype=dtype, **settings)
@@ -112,27 +100,26 @@ def nanvar(
     dtype: Any = None,
     out: None = None,
     ddof: float = 0,
-    keepdims: Any = _NO_VALUE,
+    keepdims: Any = NO_VALUE,
     *,
-    where: Any = _NO_VALUE,
-    mean: Any = _NO_VALUE,
-    correction: Any = _NO_VALUE,
+    where: Any = NO_VALUE,
+    mean: Any = NO_VALUE,
+    correction: Any = NO_VALUE,
 ) -> Value:
-    refuse_out(out, "nanvar")
     array, missing = _replaced(a, 0)
     if missing is None:
-        settings = _given(keepdims=keepdims, where=where, mean=mean, correction=correction)
+        settings = given(keepdims=keepdims, where=where, mean=mean, correction=correction)
         return np.var(array, axis=axis, dtype=dtype, ddof=ddof, **settings)
     _refuse_integers(dtype)
-    if correction is not _NO_VALUE:
+    if correction is not NO_VALUE:
         if ddof != 0:
             raise ValueError("ddof and correction can't be provided simultaneously.")
         ddof = correction
-    settings = _given(where=where)
+    settings = given(where=where)
     count = np.sum(
-        np.logical_not(missing), axis=axis, dtype=np.intp, **settings, **_given(keepdims=keepdims)
+        np.logical_not(missing), axis=axis, dtype=np.intp, **settings, **given(keepdims=keepdims)
     )
-    if mean is _NO_VALUE:
+    if mean is NO_VALUE:
         total = np.sum(array, axis=axis, dtype=dtype, keepdims=True, **settings)
         valid = np.logical_not(missing)
         mean = _quotient(total, np.sum(valid, axis=axis, dtype=np.intp, keepdims=True, **settings))
@@ -143,7 +130,7 @@ def nanvar(
         if deviation.dtype.kind == "c"
         else deviation * deviation
     )
-    total = np.sum(square, axis=axis, dtype=dtype, **settings, **_given(keepdims=keepdims))
+    total = np.sum(square, axis=axis, dtype=dtype, **settings, **given(keepdims=keepdims))
     degrees = count - ddof
     result = _quotient(total, degrees)
     lacking = np.less_equal(degrees, 0)
@@ -160,31 +147,29 @@ def nanstd(
     dtype: Any = None,
     out: None = None,
     ddof: float = 0,
-    keepdims: Any = _NO_VALUE,
+    keepdims: Any = NO_VALUE,
     *,
-    where: Any = _NO_VALUE,
-    mean: Any = _NO_VALUE,
-    correction: Any = _NO_VALUE,
+    where: Any = NO_VALUE,
+    mean: Any = NO_VALUE,
+    correction: Any = NO_VALUE,
 ) -> Value:
-    refuse_out(out, "nanstd")
-    settings = _given(keepdims=keepdims, where=where, mean=mean, correction=correction)
+    settings = given(keepdims=keepdims, where=where, mean=mean, correction=correction)
     return np.sqrt(np.nanvar(a, axis=axis, dtype=dtype, ddof=ddof, **settings))
 
 
-def _extremum(extremum: Callable[..., Value], worst: float, name: str) -> Callable[..., Value]:
+def _extremum(extremum: Callable[..., Value], worst: float) -> Callable[..., Value]:
     def nan_extremum(
         a: Value,
         axis: Any = None,
         out: None = None,
-        keepdims: Any = _NO_VALUE,
-        initial: Any = _NO_VALUE,
-        where: Any = _NO_VALUE,
+        keepdims: Any = NO_VALUE,
+        initial: Any = NO_VALUE,
+        where: Any = NO_VALUE,
     ) -> Value:
-        refuse_out(out, name)
         array, missing = _replaced(a, worst)
-        settings = _given(keepdims=keepdims, where=where)
-        result = extremum(array, axis=axis, **settings, **_given(initial=initial))
-        if missing is None or initial is not _NO_VALUE:
+        settings = given(keepdims=keepdims, where=where)
+        result = extremum(array, axis=axis, **settings, **given(initial=initial))
+        if missing is None or initial is not NO_VALUE:
             return result
         nothing = np.all(missing, axis=axis, **settings)
         if holds(nothing):
@@ -200,14 +185,13 @@ def _argument(name: str) -> Callable[..., Value]:
     operation = primitive(name)
 
     def argument(
-        a: Value, axis: Any = None, out: None = None, *, keepdims: Any = _NO_VALUE
+        a: Value, axis: Any = None, out: None = None, *, keepdims: Any = NO_VALUE
     ) -> Value:
-        refuse_out(out, name)
         a = as_array(a)
         if axis is not None:
             # A number has no axis, but takes one.
             axis = (*normalized_axes(int(axis), a.ndim), None)[0]
-        static = {"axis": axis, "keepdims": keepdims is not _NO_VALUE and bool(keepdims)}
+        static = {"axis": axis, "keepdims": keepdims is not NO_VALUE and bool(keepdims)}
         return bind(operation, (a,), static)
 
     return argument
@@ -221,8 +205,8 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.nanmean: nanmean,
     np.nanvar: nanvar,
     np.nanstd: nanstd,
-    np.nanmax: _extremum(np.max, -np.inf, "nanmax"),
-    np.nanmin: _extremum(np.min, np.inf, "nanmin"),
+    np.nanmax: _extremum(np.max, -np.inf),
+    np.nanmin: _extremum(np.min, np.inf),
     np.nanargmax: _argument("nanargmax"),
     np.nanargmin: _argument("nanargmin"),
 }

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from steepest.array.arguments import NO_VALUE
 from steepest.array.array import Array, value_type
 from steepest.array.buffers import (
     Memory,
@@ -29,7 +30,6 @@ from steepest.ops.spec import Traced, Value, bind
 
 __all__ = ["FUNCTIONS", "diagonal_view"]
 
-_NO_VALUE: Any = np._NoValue
 _reshape = primitive("reshape")
 _concatenate = primitive("concatenate")
 _pad = primitive("pad")
@@ -99,14 +99,6 @@ def _stand_in(value: Value) -> np.ndarray[Any, Any]:
     """Make an ndarray of a value's shape, without memory, to ask NumPy about shapes."""
     shape = value_type(value).shape
     return np.ndarray(shape, bool, b"0", 0, (0,) * len(shape))
-
-
-def refuse_out(out: Any, name: str) -> None:
-    if out is not None:
-        raise UnsupportedError(
-            f"np.{name} with out= is not supported on a traced value",
-            instead=f"use the result: y = np.{name}(…)",
-        )
 
 
 def _at(axis: int, item: Any) -> tuple[Any, ...]:
@@ -368,7 +360,6 @@ def concatenate(
     dtype: Any = None,
     casting: Any = "same_kind",
 ) -> Value:
-    refuse_out(out, "concatenate")
     parts = _each_copied(arrays)
     if not parts:
         raise ValueError("need at least one array to concatenate")
@@ -405,7 +396,6 @@ def stack(
     dtype: Any = None,
     casting: Any = "same_kind",
 ) -> Value:
-    refuse_out(out, "stack")
     parts = _each_copied(arrays)
     if not parts:
         raise ValueError("need at least one array to stack")
@@ -589,7 +579,6 @@ def diagflat(v: Value, k: int = 0) -> Value:
 def trace(
     a: Value, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
 ) -> Value:
-    refuse_out(out, "trace")
     return np.sum(diagonal(copy(a), offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
@@ -797,7 +786,6 @@ def _pad_constant(array: Value, widths: tuple[tuple[int, int], ...], constants: 
 def take(
     a: Value, indices: Value, axis: int | None = None, out: None = None, mode: Any = "raise"
 ) -> Value:
-    refuse_out(out, "take")
     a = copy(a)
     if axis is None:
         a, axis = ravel(a), 0
@@ -837,7 +825,6 @@ def _at_axis(axis: int, ndim: int) -> tuple[int, ...]:
 
 
 def compress(condition: Value, a: Value, axis: int | None = None, out: None = None) -> Value:
-    refuse_out(out, "compress")
     mask = np.asarray(plain_arguments(condition, "np.compress"))
     if mask.ndim != 1:
         raise ValueError("condition must be a 1-d array")
@@ -901,7 +888,7 @@ def _insertion_points(obj: Any, length: int) -> np.ndarray[Any, Any]:
 
 
 def diff(
-    a: Value, n: int = 1, axis: int = -1, prepend: Any = _NO_VALUE, append: Any = _NO_VALUE
+    a: Value, n: int = 1, axis: int = -1, prepend: Any = NO_VALUE, append: Any = NO_VALUE
 ) -> Value:
     if n == 0:
         return a
@@ -914,7 +901,7 @@ def diff(
     axis = normalize_axis_index(axis, len(shape))
     parts = []
     for each in (prepend, a, append):
-        if each is _NO_VALUE:
+        if each is NO_VALUE:
             continue
         part = _as_array(each)
         if np.ndim(part) == 0:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array.arguments import as_array
 from steepest.array.array import value_type
 from steepest.array.plain import plain_value
-from steepest.array.products import as_array
 from steepest.ops import primitive
 from steepest.ops.spec import Value, bind
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array.arguments import as_array
 from steepest.array.array import Array
 from steepest.array.plain import holds, plain_value
-from steepest.array.products import as_array
 from steepest.errors import UnsupportedError
 from steepest.ops.spec import Value
 

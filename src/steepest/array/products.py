@@ -15,17 +15,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from steepest.array.arguments import as_array
 from steepest.array.array import NO_STATIC, Array, value_type
 from steepest.array.buffers import as_ndarray
 from steepest.array.movement import diagonal_view
 from steepest.array.plain import apply_plainly, is_traced
-from steepest.array.reductions import refuse_out
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.matrices import conjugate
 from steepest.ops.spec import Value, bind
 
-__all__ = ["FUNCTIONS", "as_array"]
+__all__ = ["FUNCTIONS"]
 
 _matmul = primitive("matmul")
 
@@ -36,25 +36,11 @@ REMEMBERED = 1024
 """How many sums of products are remembered, by their subscripts and shapes."""
 
 
-def as_array(value: Value) -> Value:
-    """Take a value as NumPy's functions do: a Python number is an array of its dtype.
-
-    An Array is a new one over the same record: what is done to it here makes no view of the
-    user's, which may still be written into.
-    """
-    if not isinstance(value, Array):
-        return np.asarray(value)
-    if not isinstance(value._value, (np.ndarray, np.generic)) and value_type(value).weak:
-        return value.astype(value.dtype)
-    return Array(value._trace, value._value, value._node)
-
-
 def _rank(value: Value) -> int:
     return value_type(value).ndim
 
 
 def dot(a: Value, b: Value, out: None = None) -> Value:
-    refuse_out(out, "dot")
     a, b = as_array(a), as_array(b)
     if not a.ndim or not b.ndim:
         return np.multiply(a, b)
@@ -76,7 +62,6 @@ def vdot(a: Value, b: Value, /) -> Value:
 
 
 def outer(a: Value, b: Value, out: None = None) -> Value:
-    refuse_out(out, "outer")
     return np.multiply(np.reshape(as_array(a), (-1, 1)), np.reshape(as_array(b), (1, -1)))
 
 
@@ -272,7 +257,6 @@ def einsum(
     casting: Any = "safe",
     optimize: Any = False,
 ) -> Value:
-    refuse_out(out, "einsum")
     terms, output, given = _parse(operands)
     if len(given) == 1 and isinstance(given[0], Array):
         shown = _shown(given[0], terms, output)

@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array.arguments import NO_VALUE
 from steepest.array.array import Array, value_type
 from steepest.array.plain import plain_value
-from steepest.errors import NeedsValueError, UnsupportedError
+from steepest.errors import NeedsValueError
 from steepest.ops import primitive
 from steepest.ops.spec import Primitive, Value, bind
 
 __all__ = ["FUNCTIONS"]
-
-_NO_VALUE: Any = np._NoValue
-"""What NumPy itself passes for a keyword that was not given."""
 
 
 def normalized_axes(axis: Any, ndim: int) -> tuple[int, ...]:
@@ -33,14 +31,6 @@ def normalized_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(tuple(axes), ndim)))
 
 
-def refuse_out(out: Any, name: str) -> None:
-    if out is not None and out is not _NO_VALUE:
-        raise UnsupportedError(
-            f"np.{name} with out= is not supported on a traced value",
-            instead=f"use the result: y = np.{name}(x)",
-        )
-
-
 def _reduce(operation: Primitive, a: Value, axis: Any, keepdims: Any) -> Value:
     # A Python number among the arguments is an array of NumPy's to a reduction.
     ndim = a.ndim if isinstance(a, Array) else value_type(a).ndim
@@ -49,7 +39,7 @@ def _reduce(operation: Primitive, a: Value, axis: Any, keepdims: Any) -> Value:
         (a,),
         {
             "axis": normalized_axes(axis, ndim),
-            "keepdims": bool(keepdims) if keepdims is not _NO_VALUE else False,
+            "keepdims": bool(keepdims) if keepdims is not NO_VALUE else False,
         },
     )
 
@@ -73,15 +63,14 @@ def _total(name: str, identity: int) -> Callable[..., Value]:
         axis: Any = None,
         dtype: Any = None,
         out: None = None,
-        keepdims: Any = _NO_VALUE,
-        initial: Any = _NO_VALUE,
-        where: Any = _NO_VALUE,
+        keepdims: Any = NO_VALUE,
+        initial: Any = NO_VALUE,
+        where: Any = NO_VALUE,
     ) -> Value:
-        refuse_out(out, name)
-        if where is _NO_VALUE:
+        if where is NO_VALUE:
             where = True
         # An initial value of None is as good as none: there is an identity.
-        started = initial is not _NO_VALUE and initial is not None
+        started = initial is not NO_VALUE and initial is not None
         a = _as_array(a)
         if dtype is None and where is True and not started:
             return _reduce(plain, a, axis, keepdims)
@@ -96,7 +85,7 @@ def _total(name: str, identity: int) -> Callable[..., Value]:
             raise ValueError("Input object to a reduction's initial must be a scalar")
         static = {
             "axis": normalized_axes(axis, kind.ndim),
-            "keepdims": keepdims is not _NO_VALUE and bool(keepdims),
+            "keepdims": keepdims is not NO_VALUE and bool(keepdims),
             "dtype": target,
             "started": started,
         }
@@ -121,14 +110,13 @@ def _extremum(operation: Primitive, combine: np.ufunc, name: str) -> Callable[..
         a: Value,
         axis: Any = None,
         out: None = None,
-        keepdims: Any = _NO_VALUE,
-        initial: Any = _NO_VALUE,
-        where: Any = _NO_VALUE,
+        keepdims: Any = NO_VALUE,
+        initial: Any = NO_VALUE,
+        where: Any = NO_VALUE,
     ) -> Value:
-        refuse_out(out, name)
         a = _as_array(a)
-        if initial is _NO_VALUE or initial is None:
-            if where is not _NO_VALUE and where is not True:
+        if initial is NO_VALUE or initial is None:
+            if where is not NO_VALUE and where is not True:
                 raise ValueError(
                     f"reduction operation '{combine.__name__}' does not have an identity, so to"
                     " use a where mask one has to specify 'initial'"
@@ -139,12 +127,12 @@ def _extremum(operation: Primitive, combine: np.ufunc, name: str) -> Callable[..
             initial = initial.astype(kind.dtype, copy=False)
         else:
             initial = kind.dtype.type(initial)
-        if where is not _NO_VALUE and where is not True:
+        if where is not NO_VALUE and where is not True:
             _check_mask(where, kind.shape)
             a = np.where(where, a, initial)
         axes = normalized_axes(axis, kind.ndim)
         if any(kind.shape[each] == 0 for each in axes):
-            keep = keepdims is not _NO_VALUE and bool(keepdims)
+            keep = keepdims is not NO_VALUE and bool(keepdims)
             shape = np.sum(np.zeros(kind.shape, bool), axis=axes, keepdims=keep).shape
             filled = np.broadcast_to(initial, shape)
             return np.copy(filled) if shape else filled[()]
@@ -158,11 +146,10 @@ def mean(
     axis: Any = None,
     dtype: Any = None,
     out: None = None,
-    keepdims: Any = _NO_VALUE,
+    keepdims: Any = NO_VALUE,
     *,
-    where: Any = _NO_VALUE,
+    where: Any = NO_VALUE,
 ) -> Value:
-    refuse_out(out, "mean")
     kind = value_type(a)
     target = None
     if dtype is None:
@@ -195,12 +182,12 @@ def _divide_by_count(total: Value, count: Any, target: np.dtype[Any] | None = No
 def _count(a: Value, axis: Any, keepdims: Any, where: Any) -> Any:
     """Count the entries that a mean runs over: an int, or an array under a mask."""
     kind = value_type(a)
-    if where is _NO_VALUE or where is True:
+    if where is NO_VALUE or where is True:
         if axis is not None and not kind.ndim:
             np.lib.array_utils.normalize_axis_tuple(axis, 0)
         return math.prod(kind.shape[each] for each in normalized_axes(axis, kind.ndim))
     mask = np.broadcast_to(where, kind.shape)
-    keep = False if keepdims is _NO_VALUE else keepdims
+    keep = False if keepdims is NO_VALUE else keepdims
     return np.sum(mask, axis=axis, keepdims=keep)
 
 
@@ -215,14 +202,13 @@ def var(
     dtype: Any = None,
     out: None = None,
     ddof: Any = 0,
-    keepdims: Any = _NO_VALUE,
+    keepdims: Any = NO_VALUE,
     *,
-    where: Any = _NO_VALUE,
-    mean: Any = _NO_VALUE,
-    correction: Any = _NO_VALUE,
+    where: Any = NO_VALUE,
+    mean: Any = NO_VALUE,
+    correction: Any = NO_VALUE,
 ) -> Value:
-    refuse_out(out, "var")
-    if correction is not _NO_VALUE:
+    if correction is not NO_VALUE:
         if ddof != 0:
             raise ValueError("ddof and correction can't be provided simultaneously.")
         ddof = correction
@@ -232,7 +218,7 @@ def var(
         warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=2)
     if dtype is None and kind.dtype.kind in "iub":
         dtype = np.dtype(np.float64)
-    if mean is _NO_VALUE or mean is None:
+    if mean is NO_VALUE or mean is None:
         total = np.sum(a, axis=axis, dtype=dtype, keepdims=True, where=where)
         each = count if isinstance(count, int) else _count(a, axis, True, where)
         mean = _divide_by_count(total, each)
@@ -251,7 +237,6 @@ def _real_dtype(dtype: Any) -> Any:
 
 
 def std(a: Value, axis: Any = None, dtype: Any = None, out: None = None, **settings: Any) -> Value:
-    refuse_out(out, "std")
     return np.sqrt(np.var(a, axis=axis, dtype=dtype, **settings))
 
 
@@ -264,7 +249,6 @@ def count_nonzero(a: Value, axis: Any = None, *, keepdims: bool = False) -> Valu
 
 
 def cumsum(a: Value, axis: Any = None, dtype: Any = None, out: None = None) -> Value:
-    refuse_out(out, "cumsum")
     a = _as_array(a)
     if dtype is not None and np.dtype(dtype) != value_type(a).dtype:
         a = a.astype(dtype)
@@ -282,12 +266,11 @@ def _truth(name: str) -> Callable[..., Value]:
         a: Value,
         axis: Any = None,
         out: None = None,
-        keepdims: Any = _NO_VALUE,
+        keepdims: Any = NO_VALUE,
         *,
-        where: Any = _NO_VALUE,
+        where: Any = NO_VALUE,
     ) -> Value:
-        refuse_out(out, name)
-        if where is not _NO_VALUE and where is not True:
+        if where is not NO_VALUE and where is not True:
             _check_mask(where, value_type(a).shape)
             neutral = name == "all"
             a = np.where(where, np.not_equal(a, 0), neutral)
@@ -300,12 +283,11 @@ def _argument(name: str) -> Callable[..., Value]:
     operation = primitive(name)
 
     def argument(
-        a: Value, axis: Any = None, out: None = None, *, keepdims: Any = _NO_VALUE
+        a: Value, axis: Any = None, out: None = None, *, keepdims: Any = NO_VALUE
     ) -> Value:
-        refuse_out(out, name)
         if axis is not None:
             (axis,) = normalized_axes(int(axis), value_type(a).ndim) or (None,)
-        static = {"axis": axis, "keepdims": keepdims is not _NO_VALUE and bool(keepdims)}
+        static = {"axis": axis, "keepdims": keepdims is not NO_VALUE and bool(keepdims)}
         return bind(operation, (a,), static)
 
     return argument
@@ -320,7 +302,6 @@ def log_sum_exp(
     initial: Any = None,
     where: Any = True,
 ) -> Value:
-    refuse_out(out, "logaddexp.reduce")
     if dtype is not None and np.dtype(dtype) != value_type(a).dtype:
         a = a.astype(dtype)
     if where is not True:

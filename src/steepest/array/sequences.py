@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from steepest.array.arguments import as_array
 from steepest.array.array import Array, value_type
 from steepest.array.indexing import read
 from steepest.array.plain import is_known, may_hold, plain_value
-from steepest.array.products import as_array
-from steepest.array.reductions import refuse_out
 from steepest.ops import primitive
 from steepest.ops.spec import Value, bind, scale
 
@@ -30,7 +29,6 @@ def _at(axis: int, item: Any) -> tuple[Any, ...]:
 
 
 def cumprod(a: Value, axis: Any = None, dtype: Any = None, out: None = None) -> Value:
-    refuse_out(out, "cumprod")
     a = as_array(a)
     if axis is None or not a.ndim:
         a, axis = np.ravel(a), 0 if axis is None else axis
@@ -50,7 +48,6 @@ def _cumulative(run: Callable[..., Value], first: int, name: str) -> Callable[..
         out: None = None,
         include_initial: bool = False,
     ) -> Value:
-        refuse_out(out, name)
         x = np.atleast_1d(as_array(x))
         if axis is None:
             if x.ndim > 1:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array.arguments import as_array
 from steepest.array.array import value_type
 from steepest.array.plain import plain_value
-from steepest.array.products import as_array
 from steepest.ops.spec import Value
 
 __all__ = ["FUNCTIONS"]

@@ -11,18 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from steepest.array.arguments import NO_VALUE, as_array
 from steepest.array.array import Array, value_type
 from steepest.array.indexing import read
 from steepest.array.plain import holds, is_known, may_hold, plain_value
-from steepest.array.products import as_array
-from steepest.array.reductions import normalized_axes, refuse_out
+from steepest.array.reductions import normalized_axes
 from steepest.ops import primitive
 from steepest.ops.index import INDEX
 from steepest.ops.spec import Value, bind, scale
 
 __all__ = ["FUNCTIONS"]
-
-_NO_VALUE: Any = np._NoValue
 
 
 def _constant(value: Value) -> Value:
@@ -69,7 +67,7 @@ def _rows(a: Value, axis: Any, keepdims: Any) -> _Rows:
     array = a if axes == tuple(range(len(axes))) else np.transpose(a, (*axes, *kept))
     if array.shape != (count, *lengths):
         array = np.reshape(array, (count, *lengths))
-    if keepdims is _NO_VALUE or not keepdims:
+    if keepdims is NO_VALUE or not keepdims:
         return _Rows(array, tuple(lengths))
     return _Rows(array, tuple(1 if i in axes else n for i, n in enumerate(a.shape)))
 
@@ -84,7 +82,6 @@ def median(
     overwrite_input: bool = False,
     keepdims: bool = False,
 ) -> Value:
-    refuse_out(out, "median")
     a = as_array(a)
     if axis is not None:
         # Unlike a reduction, it takes no axis of a number.
@@ -110,9 +107,8 @@ def nanmedian(
     axis: Any = None,
     out: None = None,
     overwrite_input: bool = False,
-    keepdims: Any = _NO_VALUE,
+    keepdims: Any = NO_VALUE,
 ) -> Value:
-    refuse_out(out, "nanmedian")
     a = as_array(a)
     if not a.size:
         return np.nanmean(a, axis, keepdims=keepdims)
@@ -159,7 +155,6 @@ def quantile(
     *,
     weights: Value = None,
 ) -> Value:
-    refuse_out(out, "quantile")
     return _quantile(a, as_array(q), axis, method, keepdims, weights, _is_weak(q), False)
 
 
@@ -174,7 +169,6 @@ def percentile(
     *,
     weights: Value = None,
 ) -> Value:
-    refuse_out(out, "percentile")
     fraction = _fraction(q)
     return _quantile(a, fraction, axis, method, keepdims, weights, _is_weak(q), False)
 
@@ -186,11 +180,10 @@ def nanquantile(
     out: None = None,
     overwrite_input: bool = False,
     method: str = "linear",
-    keepdims: Any = _NO_VALUE,
+    keepdims: Any = NO_VALUE,
     *,
     weights: Value = None,
 ) -> Value:
-    refuse_out(out, "nanquantile")
     return _quantile(a, as_array(q), axis, method, keepdims, weights, _is_weak(q), True)
 
 
@@ -201,11 +194,10 @@ def nanpercentile(
     out: None = None,
     overwrite_input: bool = False,
     method: str = "linear",
-    keepdims: Any = _NO_VALUE,
+    keepdims: Any = NO_VALUE,
     *,
     weights: Value = None,
 ) -> Value:
-    refuse_out(out, "nanpercentile")
     fraction = _fraction(q)
     return _quantile(a, fraction, axis, method, keepdims, weights, _is_weak(q), True)
 
@@ -396,7 +388,7 @@ def average(
     weights: Value = None,
     returned: bool = False,
     *,
-    keepdims: Any = _NO_VALUE,
+    keepdims: Any = NO_VALUE,
 ) -> Any:
     a = as_array(a)
     total: Value
@@ -419,8 +411,7 @@ def average(
     return result, total
 
 
-def ptp(a: Value, axis: Any = None, out: None = None, keepdims: Any = _NO_VALUE) -> Value:
-    refuse_out(out, "ptp")
+def ptp(a: Value, axis: Any = None, out: None = None, keepdims: Any = NO_VALUE) -> Value:
     a = as_array(a)
     return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
 

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array.arguments import NO_VALUE
 from steepest.array.array import NO_STATIC, Array, value_type
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Primitive, Value, bind
 
 __all__ = ["accumulate", "apply_primitive", "outer", "reduce_one_by_one", "reduceat"]
-
-_NO_VALUE: Any = np._NoValue
 
 
 def apply_primitive(
@@ -139,7 +138,7 @@ def reduce_one_by_one(
     dtype: Any = None,
     out: None = None,
     keepdims: bool = False,
-    initial: Any = _NO_VALUE,
+    initial: Any = NO_VALUE,
     where: Any = True,
 ) -> Value:
     """Reduce along axes with a ufunc that has no reduction of its own: entry after entry."""
@@ -170,12 +169,12 @@ def reduce_one_by_one(
         masks = np.reshape(mask, (count, *lengths))
     total = _starting_value(ufunc, kind.dtype, initial, masks is not None, value_type(rows).shape)
     for position, entry in enumerate(_entries(rows, 0)):
-        if total is _NO_VALUE:
+        if total is NO_VALUE:
             total = entry
             continue
         step = ufunc(total, entry)
         total = step if masks is None else np.where(masks[position], step, total)
-    if total is _NO_VALUE or not isinstance(total, Array):
+    if total is NO_VALUE or not isinstance(total, Array):
         total = np.full(lengths, total, kind.dtype)[()]
     elif not lengths:
         total = total[()]
@@ -204,7 +203,7 @@ def _starting_value(
     ufunc: np.ufunc, dtype: Any, initial: Any, masked: bool, shape: tuple[int, ...]
 ) -> Value:
     """Find what a reduction starts with: nothing, where the first entry does."""
-    if initial is not _NO_VALUE and initial is not None:
+    if initial is not NO_VALUE and initial is not None:
         return initial
     identity = None if initial is None else ufunc.identity
     if identity is None:
@@ -217,7 +216,7 @@ def _starting_value(
             raise ValueError(
                 f"zero-size array to reduction operation {ufunc.__name__} which has no identity"
             )
-        return _NO_VALUE
+        return NO_VALUE
     return dtype.type(identity)
 
 

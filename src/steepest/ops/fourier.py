@@ -8,22 +8,29 @@ first, and but the last where the real length is even.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from steepest.graph import ArrayType
 from steepest.ops.spec import Linearity, Primitive, Sample, Value, bind
 
-__all__ = ["PRIMITIVES"]
+__all__ = ["PRIMITIVES", "SWAPPED", "Norm"]
 
-_SWAPPED = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
+Norm: TypeAlias = Literal["backward", "ortho", "forward"] | None
+
+SWAPPED: dict[Norm, Norm] = {
+    None: "forward",
+    "backward": "forward",
+    "ortho": "ortho",
+    "forward": "backward",
+}
 """The normalisation that gives a transform in the other direction the same factor."""
 
 
-def _evaluate_fft(x: Value, axis: int, inverse: bool, norm: str | None) -> Value:
+def _evaluate_fft(x: Value, axis: int, inverse: bool, norm: Norm) -> Value:
     transform = np.fft.ifft if inverse else np.fft.fft
-    return transform(x, axis=axis, norm=norm)  # type: ignore[arg-type]  # None is there, too
+    return transform(x, axis=axis, norm=norm)
 
 
 def _complex_type(x: ArrayType) -> np.dtype[Any]:
@@ -31,11 +38,11 @@ def _complex_type(x: ArrayType) -> np.dtype[Any]:
     return dtype
 
 
-def _fft_type(x: ArrayType, axis: int, inverse: bool, norm: str | None) -> ArrayType:
+def _fft_type(x: ArrayType, axis: int, inverse: bool, norm: Norm) -> ArrayType:
     return ArrayType(x.shape, _complex_type(x))
 
 
-def _rfft_type(x: ArrayType, axis: int, norm: str | None) -> ArrayType:
+def _rfft_type(x: ArrayType, axis: int, norm: Norm) -> ArrayType:
     if x.dtype.kind == "c":
         raise TypeError("np.fft.rfft takes real numbers alone; np.fft.fft takes complex ones")
     lengths = list(x.shape)
@@ -43,7 +50,7 @@ def _rfft_type(x: ArrayType, axis: int, norm: str | None) -> ArrayType:
     return ArrayType(tuple(lengths), _complex_type(x))
 
 
-def _irfft_type(x: ArrayType, length: int, axis: int, norm: str | None) -> ArrayType:
+def _irfft_type(x: ArrayType, length: int, axis: int, norm: Norm) -> ArrayType:
     lengths = list(x.shape)
     lengths[axis] = length
     return ArrayType(tuple(lengths), np.result_type(x.dtype.type().real.dtype, 1.0))
@@ -58,20 +65,20 @@ def _weights(kind: ArrayType, length: int, axis: int, inner: float) -> np.ndarra
     return weights.reshape((-1,) + (1,) * (len(kind.shape) - 1 - axis % len(kind.shape)))
 
 
-def _fft_vjp(g: Value, axis: int, inverse: bool, norm: str | None) -> Value:
+def _fft_vjp(g: Value, axis: int, inverse: bool, norm: Norm) -> Value:
     return bind(fft, (g,), {"axis": axis, "inverse": inverse, "norm": norm})
 
 
-def _rfft_vjp(g: Value, x_type: ArrayType, axis: int, norm: str | None) -> Value:
+def _rfft_vjp(g: Value, x_type: ArrayType, axis: int, norm: Norm) -> Value:
     length = x_type.shape[axis]
     weights = _weights(ArrayType(x_type.shape, _complex_type(x_type)), length, axis, 0.5)
-    settings = {"length": length, "axis": axis, "norm": _SWAPPED[norm]}
+    settings = {"length": length, "axis": axis, "norm": SWAPPED[norm]}
     return bind(irfft, (np.conjugate(g) * weights,), settings)
 
 
-def _irfft_vjp(g: Value, x_type: ArrayType, length: int, axis: int, norm: str | None) -> Value:
+def _irfft_vjp(g: Value, x_type: ArrayType, length: int, axis: int, norm: Norm) -> Value:
     weights = _weights(ArrayType(x_type.shape, _complex_type(x_type)), length, axis, 2.0)
-    spectrum = bind(rfft, (g,), {"axis": axis, "norm": _SWAPPED[norm]})
+    spectrum = bind(rfft, (g,), {"axis": axis, "norm": SWAPPED[norm]})
     return np.conjugate(spectrum) * weights
 
 

@@ -28,7 +28,7 @@ from steepest.engines.native.assembly import (
 )
 from steepest.engines.native.calling import CALLBACK, Flags, table_of
 from steepest.engines.native.coalesce import with_few_loops
-from steepest.engines.native.layout import ALIGNMENT
+from steepest.engines.native.layout import ALIGNMENT, rounded
 from steepest.engines.native.nests import (
     Apply,
     Buffer,
@@ -60,6 +60,7 @@ from steepest.engines.native.operations import (
     to_memory,
 )
 from steepest.engines.native.partition import (
+    BLOCK,
     MOST_PARTIAL,
     Pieces,
     piece_of,
@@ -74,8 +75,6 @@ from steepest.graph import ArrayType
 
 __all__ = ["add_ticks", "emit_program", "read_ticks"]
 
-BLOCK = 16
-"""Settings of the outer loop for which the nests of a kernel run side by side."""
 LARGEST_ROW = 4096
 """Entries of a row up to which blocks have several rows."""
 MOST_UNROLLED = 4
@@ -286,7 +285,7 @@ class _ProgramEmitter:
         names = [self._module.shared(each.emit) for each in (whole, rest)]
         offsets: dict[Buffer, int] = {}
         for buffer in pieces.partial:
-            offsets[buffer] = sum(pieces.count * _padded_bytes(each) for each in offsets)
+            offsets[buffer] = sum(pieces.count * rounded(each.bytes) for each in offsets)
         arguments = self._kernel_arguments(whole)
         if summed:
             scratch = self._scratch()
@@ -294,7 +293,7 @@ class _ProgramEmitter:
                 function.offset(scratch, "i8", offsets[each]) if each in summed else argument
                 for each, argument in zip(whole.buffers, arguments, strict=True)
             ]
-        steps = [_padded_bytes(each) if each in summed else 0 for each in whole.buffers]
+        steps = [rounded(each.bytes) if each in summed else 0 for each in whole.buffers]
 
         def task(name: str) -> Function:
             task = Function(self._module, name, INT64, TASK_PARAMETERS, "internal", "noinline")
@@ -533,11 +532,6 @@ def scan_function(
     return function
 
 
-def _padded_bytes(buffer: Buffer) -> int:
-    """Bytes of a buffer up to the next multiple of the alignment."""
-    return -(-buffer.bytes // ALIGNMENT) * ALIGNMENT
-
-
 def _combine_function(module: Module, statement: Reduce, count: int, name: str) -> Function:
     """Write a function that combines partial results, the first with the second and so on."""
     buffer = statement.buffer
@@ -554,7 +548,7 @@ def _combine_function(module: Module, statement: Reduce, count: int, name: str) 
     with function.loop(buffer.size) as index:
         total: Value | None = None
         for number in range(count):
-            start = function.offset(parts, "i8", number * _padded_bytes(buffer))
+            start = function.offset(parts, "i8", number * rounded(buffer.bytes))
             each = function.load(Type(element), function.offset(start, element, index))
             each = from_memory(function, each, buffer.dtype)
             total = each if total is None else combined(function, statement, total, each)

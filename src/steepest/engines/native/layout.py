@@ -15,7 +15,7 @@ from steepest.engines.native.nests import (
     loads_of,
 )
 
-__all__ = ["ALIGNMENT", "buffers_read", "buffers_written", "lay_out"]
+__all__ = ["ALIGNMENT", "buffers_read", "buffers_written", "lay_out", "rounded"]
 
 ALIGNMENT = 64
 """Bytes to which each buffer is aligned: a line of the cache, and the widest vector."""
@@ -44,13 +44,14 @@ def lay_out(program: Program) -> int:
     for place in range(len(program.items)):
         # The largest first, which leaves fewer useless gaps.
         for buffer in sorted(begins.get(place, ()), key=lambda each: (-each.bytes, each.number)):
-            buffer.offset = gaps.take(_rounded(buffer.bytes))
+            buffer.offset = gaps.take(rounded(buffer.bytes))
         for buffer in ends.get(place, ()):
-            gaps.free(buffer.offset, _rounded(buffer.bytes))
+            gaps.free(buffer.offset, rounded(buffer.bytes))
     return gaps.size
 
 
-def _rounded(count: int) -> int:
+def rounded(count: int) -> int:
+    """Round a number of bytes up to where the next buffer may begin."""
     return max(-(-count // ALIGNMENT) * ALIGNMENT, ALIGNMENT)
 
 

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from steepest.engines.native.layout import rounded
 from steepest.engines.native.nests import (
     Apply,
     Buffer,
@@ -31,6 +32,7 @@ from steepest.engines.native.processor import Processor
 from steepest.engines.native.products import Product, cut, product_cycles
 
 __all__ = [
+    "BLOCK",
     "MOST_PARTIAL",
     "Pieces",
     "ProductPieces",
@@ -46,8 +48,8 @@ PIECE = 20_000
 MOST_PIECES = 32
 MOST_PRODUCT_PIECES = 8
 """Fewer of them: each distinct one is compiled, and copies what it reads."""
-BLOCK_ROWS = 16
-"""Rows that the nests of a kernel go through together."""
+BLOCK = 16
+"""Settings of the outer loop for which the nests of a kernel run side by side."""
 GRANULE = 64
 """Entries of a loop over single entries that a piece is a multiple of: whole vectors and lines."""
 MOST_PARTIAL = 64 * 1024
@@ -165,10 +167,10 @@ def pieces_of_kernel(kernel: Kernel, processor: Processor) -> Pieces | None:
     if any(accesses[each] != 1 for each in partial):
         return None
     granule = GRANULE if max(len(nest.extents) for nest in kernel.nests) == 1 else 1
-    if granule == 1 and extent >= 2 * BLOCK_ROWS:
-        granule = BLOCK_ROWS
+    if granule == 1 and extent >= 2 * BLOCK:
+        granule = BLOCK
     if partial:
-        bytes_each = sum(-(-each.bytes // 64) * 64 for each in partial)
+        bytes_each = sum(rounded(each.bytes) for each in partial)
         count = min(count, MOST_PARTIAL // bytes_each)
     if count < 2:
         return None

@@ -1,0 +1,33 @@
+"""Arguments as NumPy's functions take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from steepest.array.array import Array, value_type
+from steepest.ops.spec import Value
+
+__all__ = ["NO_VALUE", "as_array", "given"]
+
+NO_VALUE: Any = np._NoValue
+"""What NumPy itself passes for a keyword that was not given."""
+
+
+def given(**settings: Any) -> dict[str, Any]:
+    """Keep the keywords that were given."""
+    return {key: value for key, value in settings.items() if value is not NO_VALUE}
+
+
+def as_array(value: Value) -> Value:
+    """Take a value as NumPy's functions do: a Python number is an array of its dtype.
+
+    An Array is a new one over the same record: what is done to it here makes no view of the
+    user's, which may still be written into.
+    """
+    if not isinstance(value, Array):
+        return np.asarray(value)
+    if not isinstance(value._value, (np.ndarray, np.generic)) and value_type(value).weak:
+        return value.astype(value.dtype)
+    return Array(value._trace, value._value, value._node)
