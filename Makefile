@@ -13,7 +13,7 @@ FRAMEWORK_TESTS := tests/check/test_torch_face.py tests/check/test_jax_face.py \
 	tests/check/test_products.py tests/cli/test_check_output.py tests/test_pytest_plugin.py
 
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # An environment names its own folder and its Python in its files. One that was moved or copied
 # with its folder, or has lost its Python, is made anew.
@@ -58,12 +58,15 @@ clean: ## Remove the virtual environment and the caches
 # The package is installed in editable mode: a change of its sources needs no installation.
 .venv/.installed: .venv/.created pyproject.toml
 	@echo 'Installing steepest and what it needs into .venv ...'
-	@$(INSTALL) .
+	@$(INSTALL) --editable .
 	@touch $@
+
+# Compiling the sources of PyTorch and JAX takes longer than to install them.
+.venv/.installed-frameworks: INSTALL += --no-compile
 
 .venv/.installed-%: .venv/.created pyproject.toml
 	@echo 'Installing steepest[$*] and what it needs into .venv ...'
-	@$(INSTALL) '.[$*]'
+	@$(INSTALL) --editable '.[$*]'
 	@touch $@
 
 .venv/.created:
