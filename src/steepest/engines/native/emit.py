@@ -568,8 +568,9 @@ def combined(function: Function, statement: Reduce, x: Value, y: Value) -> Value
         return function.multiply(x, y)
     if operation in ("any", "all") or kind == "b":
         return function.binary("or" if operation in ("any", "max") else "and", x, y)
+    if kind == "f":
+        return function.extremum(operation, x, y)
     name = {
-        "f": {"max": "llvm.maximum", "min": "llvm.minimum"},
         "i": {"max": "llvm.smax", "min": "llvm.smin"},
         "u": {"max": "llvm.umax", "min": "llvm.umin"},
     }[kind][operation]
@@ -701,6 +702,7 @@ class _KernelEmitter:
         self._flags: dict[tuple[int, int], Value] = {}
         self._sums: dict[Reduce, list[Value]] = {}
         self._kinds: dict[Reduce, Type] = {}
+        self._rows: dict[Reduce, Value] = {}
         self._varying: dict[int, bool] = {}
 
     def emit(self, name: str) -> Function:
@@ -762,6 +764,10 @@ class _KernelEmitter:
         for nest, statement in self._reductions():
             if _span(statement) == 0:
                 self._open(nest, statement)
+            elif self._sums_one_vector(nest, statement):
+                kind = Type(_element(statement.buffer.dtype), self._lanes(nest))
+                identity = self._function.constant(kind, _identity(statement))
+                self._rows[statement] = self._function.allocate(kind, initial=identity)
             elif _is_in_memory(statement):
                 self._fill(statement.buffer, _identity(statement))
 
@@ -773,6 +779,8 @@ class _KernelEmitter:
             if _span(statement) == 0:
                 self._close(statement, _Context([0] * len(nest.extents), 0))
             elif _is_in_memory(statement):
+                if statement in self._rows:
+                    self._write_row(nest, statement)
                 found += self._look_at_memory(statement)
         result = function.zero(INT64)
         for (flag, lanes), seen in self._flags.items():
@@ -782,6 +790,27 @@ class _KernelEmitter:
         for flag_bits in found:
             result = function.binary("or", result, flag_bits)
         function.give(result)
+
+    def _sums_one_vector(self, nest: Nest, statement: Reduce) -> bool:
+        """Whether rows of a vector's length or less are added up beside other work.
+
+        Their sum stays in a register: a masked load cannot take what a masked store has just
+        written without waiting.
+        """
+        return (
+            not _sums_columns(nest)
+            and statement.reduced == (True, False)
+            and statement.strides == (0, 1)
+            and nest.extents[-1] <= self._lanes(nest)
+            and (nest.extents[-1] == self._lanes(nest) or self._processor.has_masks)
+        )
+
+    def _write_row(self, nest: Nest, statement: Reduce) -> None:
+        """Write the sum of rows that were added up in a register."""
+        place = self._rows[statement]
+        lanes = self._lanes(nest)
+        row = self._function.load(Type(_element(statement.buffer.dtype), lanes), place)
+        self._write(row, statement, _Context([0, 0], lanes, _first_lanes(lanes, nest.extents[-1])))
 
     def _fill(self, buffer: Buffer, number: float) -> None:
         """Write a number into a whole buffer."""
@@ -890,9 +919,7 @@ class _KernelEmitter:
         if not left:
             return
         if self._processor.has_masks:
-            bits = ", ".join(f"i1 {'true' if lane < left else 'false'}" for lane in range(lanes))
-            mask = Value(f"<{bits}>", Type("i1", lanes))
-            body(self._plus(start, whole), lanes, mask=mask)
+            body(self._plus(start, whole), lanes, mask=_first_lanes(lanes, left))
             return
         end = self._plus(start, count)
         with function.loop(end, start=self._plus(start, whole), is_run=True) as index:
@@ -929,10 +956,7 @@ class _KernelEmitter:
                 left = width - place
                 lanes = step if left >= step or self._processor.has_masks else 0
                 for lane in range(left if not lanes else 1):
-                    mask = None
-                    if lanes > left:
-                        bits = ", ".join(f"i1 {str(i < left).lower()}" for i in range(lanes))
-                        mask = Value(f"<{bits}>", Type("i1", lanes))
+                    mask = _first_lanes(lanes, left) if lanes > left else None
                     index = self._plus(first, place + lane)
                     context = _Context([row, index], lanes if step > 1 else 0, mask)
                     if context.lanes:
@@ -1093,6 +1117,11 @@ class _KernelEmitter:
             function.store(function.multiply_add(left, right, total), place)
             return
         value = self._value(statement.value, context)
+        if statement in self._rows:
+            place = self._rows[statement]
+            total = function.load(value.type, place)
+            function.store(self._combined(statement, total, value), place)
+            return
         if in_registers:
             value = self._only_where(context.mask, value, _identity(statement))
             place = self._sums[statement][part if lanes else -1]
@@ -1343,6 +1372,14 @@ def _dtype(expression: Expression) -> np.dtype[Any]:
     return expression.dtype
 
 
+def _first_lanes(lanes: int, count: int) -> Value | None:
+    """Make the mask of the first lanes; None for all."""
+    if count == lanes:
+        return None
+    bits = ", ".join(f"i1 {str(lane < count).lower()}" for lane in range(lanes))
+    return Value(f"<{bits}>", Type("i1", lanes))
+
+
 def _sums_columns(nest: Nest) -> bool:
     """Whether a nest of two loops does nothing but add rows up, column by column."""
     return len(nest.extents) == 2 and all(
@@ -1390,7 +1427,7 @@ def _across(statement: Reduce) -> str:
         return "or" if statement.operation in ("any", "max") else "and"
     largest = statement.operation == "max"
     if kind == "f":
-        return "fmaximum" if largest else "fminimum"
+        return statement.operation
     return ("s" if kind == "i" else "u") + ("max" if largest else "min")
 
 
