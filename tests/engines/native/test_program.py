@@ -269,3 +269,34 @@ def test_sums_of_columns(rows: int, columns: int, dtype: str) -> None:
     )
     for found, expected in zip(native, reference, strict=True):
         np.testing.assert_allclose(found, expected, 1e-5 if dtype == "f4" else 1e-12, 1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("columns", [1, 2, 7, 8, 9, 15, 16, 17, 33])
+@pytest.mark.parametrize("rows", [1, 2, 15, 16, 17, 40])
+def test_rows_that_are_written_and_added_up(rows: int, columns: int, dtype: str) -> None:
+    weights = np.random.default_rng(rows * columns).normal(size=(rows, columns)).astype(dtype)
+
+    def function(weights: Any) -> Any:
+        shifted = np.exp(weights - np.max(weights, axis=1, keepdims=True))
+        return shifted, np.sum(shifted, axis=0), np.max(shifted, axis=0), np.prod(shifted, axis=0)
+
+    native, reference = (
+        sd.compile(function, engine=engine)(weights) for engine in ("native", "interpret")
+    )
+    for found, expected in zip(native, reference, strict=True):
+        np.testing.assert_allclose(found, expected, 1e-5 if dtype == "f4" else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("columns", [1, 2, 3, 8, 9, 16, 17, 100])
+def test_extrema_of_what_holds_nan(columns: int, dtype: str) -> None:
+    def function(x: Any) -> Any:
+        return np.max(x, axis=1), np.min(x, axis=1), np.max(x, axis=0), np.min(x), np.ptp(x, axis=1)
+
+    compiled = sd.compile(function, engine="native")
+    for place in (0, columns // 2, columns - 1):
+        x = np.random.default_rng(columns).normal(size=(5, columns)).astype(dtype)
+        x[2, place] = np.nan
+        for found, expected in zip(compiled(x), function(x), strict=True):
+            np.testing.assert_array_equal(found, expected)
