@@ -466,6 +466,9 @@ def test_a_check_that_cannot_decide_is_noted():
     ("changed", "message"),
     [
         ({"loss_fn": 3}, "loss_fn must be a function"),
+        ({"loss_fn": lambda w, x, y: 0}, r"def loss_fn\(w, batch\): x, y = batch"),
+        ({"loss_fn": lambda w: 0}, r"takes \(w\); it is called with the weights and a batch"),
+        ({"loss_fn": lambda w, b: 0, "data": None}, r"\(w, b\); .* the weights alone"),
         ({"weights": np.arange(3)}, r"to train: weights is int64\[3\]"),
         ({"weights": {"W": 1, "b": "x"}}, "to train: W is int, b is str"),
         ({"weights": {}}, "the weights are empty"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 from array import array
@@ -178,6 +179,7 @@ def descend(
             f"loss_fn must be a function of the weights and a batch, not {type(loss_fn).__name__}",
             instead="descend(loss_fn, weights, data, step_size=…): the function first",
         )
+    _check_parameters(loss_fn, data)
     check_engine(engine)
     chosen = find_optimizer(optimizer)
     schedule, first_size = _checked_schedule(step_size)
@@ -219,6 +221,29 @@ class _Limits:
 
     epochs: int | None
     steps: int | None
+
+
+def _check_parameters(loss_fn: Callable[..., Any], data: Any) -> None:
+    """Refuse a loss that cannot be called with the weights and a batch."""
+    try:
+        signature = inspect.signature(loss_fn)
+    except (TypeError, ValueError):  # of some callables, Python does not know it
+        return
+    has_data = data is not None
+    try:
+        signature.bind(None, *([None] if has_data else []))
+    except TypeError:
+        name = getattr(loss_fn, "__name__", "")
+        name = name if name.isidentifier() else "loss_fn"
+        first, *rest = [*signature.parameters] or ["weights"]
+        definition = f"def {name}({first}, batch):" if has_data else f"def {name}({first}):"
+        if isinstance(data, (tuple, list)) and len(rest) == len(data):
+            definition += f" {', '.join(rest)} = batch"
+        raise BadInputError(
+            f"the loss takes {signature}; it is called with the weights"
+            + (" and a batch of the data" if has_data else " alone, for there are no data"),
+            instead=f"{definition} …",
+        ) from None
 
 
 class _Run:
