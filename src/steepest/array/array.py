@@ -587,8 +587,7 @@ class Array(Traced):
     @property
     def flat(self) -> Any:
         """The entries one by one, in the order of C, to be read and written."""
-        # Of a NumPy scalar, as in NumPy, those of a copy.
-        return writing.FlatIterator(self if self._is_ndarray() else self.copy())
+        return writing.FlatIterator(self)
 
     @flat.setter
     def flat(self, value: Value) -> None:
@@ -596,7 +595,7 @@ class Array(Traced):
 
     def fill(self, value: Value) -> None:
         """Write one value into all entries; of a NumPy scalar, as in NumPy, into a copy."""
-        if self._is_ndarray():
+        if writing.is_written(self):
             self[...] = value
 
     def sort(self, axis: int = -1, kind: Any = None, order: Any = None) -> None:
@@ -624,7 +623,8 @@ class Array(Traced):
     def view(self, dtype: Any = None) -> Value:
         """Look at the same memory."""
         if dtype is None or dtype is np.ndarray or np.dtype(dtype) == self.dtype:
-            return self[...]
+            # A NumPy scalar's is a NumPy scalar.
+            return self[...] if self._is_ndarray() else self
         raise UnsupportedError(
             f"looking at the bytes of a traced value of {value_type(self)} as {dtype}",
             instead="x.astype(dtype), for the same numbers in another dtype",

@@ -31,10 +31,10 @@ __all__ = [
     "compact",
     "duck",
     "is_contiguous",
-    "laid_out_as_in_numpy",
     "linked",
     "location",
     "making",
+    "ndarray_of",
     "overwrite",
     "refresh",
     "remember_copy",
@@ -253,8 +253,8 @@ def reshaped(x: Value, *steps: Step) -> Value:
         result = bind(primitive(name), (result,), static)
     if not isinstance(x, Array):
         return result
-    before = laid_out_as_in_numpy(x)
-    after = _ndarray_of(result)
+    before = ndarray_of(x)
+    after = ndarray_of(result)
     if before is not None and type(x._alias) is View:
         after = _after_steps(before, steps)
     if before is None or after is None:
@@ -275,25 +275,14 @@ def is_contiguous(array: Array) -> bool:
     return link is not None and link.contiguous
 
 
-def laid_out_as_in_numpy(array: Array) -> np.ndarray[Any, Any] | None:
-    """Get an ndarray whose entries lie as those of NumPy's would; None where there is no value.
-
-    What is broadcast may have been filled in here, where NumPy repeats with strides.
-    """
-    link = array._alias
-    if type(link) is View and any(name == "broadcast" for name, _ in link.steps):
-        owner = _ndarray_of(link.owner)
-        return None if owner is None else _after_steps(owner, link.steps)
-    return _ndarray_of(array)
-
-
 def _after_steps(array: np.ndarray[Any, Any], steps: Sequence[Step]) -> np.ndarray[Any, Any]:
     for name, static in steps:
         array = VIEWS[name](array, static.get(_SETTINGS.get(name, "")))
     return array
 
 
-def _ndarray_of(value: Value) -> np.ndarray[Any, Any] | None:
+def ndarray_of(value: Value) -> np.ndarray[Any, Any] | None:
+    """Get the ndarray behind an Array; None where there is a scalar or no value."""
     while isinstance(value, Traced):
         value = value._value
     return value if isinstance(value, np.ndarray) else None

@@ -17,7 +17,7 @@ from steepest.array.buffers import (
     View,
     as_ndarray,
     is_contiguous,
-    laid_out_as_in_numpy,
+    ndarray_of,
     reshaped,
     unknown_layout,
     view,
@@ -144,7 +144,7 @@ def _reshaped(a: Value, shape: Any, order: Any) -> tuple[int, ...]:
 
 def ravel(a: Value, order: Any = "C") -> Value:
     size = value_type(a).size
-    value = laid_out_as_in_numpy(a) if isinstance(a, Array) else a
+    value = ndarray_of(a) if isinstance(a, Array) else a
     if isinstance(value, np.ndarray):
         if not (value.flags.f_contiguous if order == "F" else value.flags.c_contiguous):
             # A reshape may be a view also of what does not lie in one piece.
@@ -290,7 +290,7 @@ def roll(a: Value, shift: Any, axis: Any = None) -> Value:
 
 def broadcast_to(array: Value, shape: Any, subok: bool = False) -> Value:
     shape = np.broadcast_to(_stand_in(array), shape).shape
-    return view(array, ("broadcast", {"shape": shape}), writeable=False)
+    return view(array, ("broadcast", {"shape": shape, "is_view": True}), writeable=False)
 
 
 def broadcast_arrays(*args: Value, subok: bool = False) -> tuple[Value, ...]:

@@ -18,12 +18,21 @@ from steepest.array.array import Array, is_storing, value_type
 from steepest.array.buffers import PLAIN, View, location, overwrite, snapshot
 from steepest.array.indexing import basic_key, entry_of, known_mask, read, with_axes
 from steepest.array.plain import base_array, plain_arguments, plain_value
-from steepest.errors import WRITABLE_ARRAY, UnsupportedError
+from steepest.errors import WRITABLE_ARRAY, NeedsValueError, UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.index import INDEX
 from steepest.ops.spec import Primitive, Traced, Value
 
-__all__ = ["FUNCTIONS", "FlatIterator", "add_at", "assign", "into", "refuse_ndarray", "update"]
+__all__ = [
+    "FUNCTIONS",
+    "FlatIterator",
+    "add_at",
+    "assign",
+    "into",
+    "is_written",
+    "refuse_ndarray",
+    "update",
+]
 
 _write = primitive("write")
 _add_at = primitive("add_at")
@@ -327,6 +336,8 @@ class FlatIterator:
 
     def __setitem__(self, key: Any, value: Value) -> None:
         positions = np.arange(len(self))[plain_arguments(key, "y.flat[…]")]
+        if not is_written(self._array) or not value_type(_as_written(self._array, value)).size:
+            return
         if positions.size > 1 and isinstance(value, Array) and _owner(value) is _owner(self._array):
             raise UnsupportedError(
                 "writing part of an array into itself through flat, where NumPy reads what it has"
@@ -383,17 +394,35 @@ def copyto(dst: Value, src: Value, casting: Any = "same_kind", where: Value = Tr
         dst[...] = np.where(where, src, np.copy(dst))
 
 
+def is_written(target: Array) -> bool:
+    """Whether functions that write reach the entries: a NumPy scalar's are written in a copy.
+
+    Raises
+    ------
+    NeedsValueError
+        When it is not known which of the two it is.
+    """
+    if target._is_ndarray():
+        return True
+    if _is_unknown(target):
+        raise NeedsValueError(
+            "whether a value without axes is an ndarray, and can be written into, or a NumPy scalar"
+            " is not known while the function is compiled",
+            instead="np.array(x), which is an ndarray, or x[...] = value",
+        )
+    return False
+
+
 def _target(a: Value, name: str) -> Array:
     if isinstance(a, Array):
-        if not a._is_ndarray():
+        if not is_written(a):
             raise TypeError(f"np.{name}: argument 1 must be numpy.ndarray, not {_scalar_name(a)}")
         return a
     refuse_ndarray(f"np.{name}")
 
 
 def put(a: Value, ind: Value, v: Value, mode: Any = "raise") -> None:
-    if isinstance(a, Array) and not a._is_ndarray():
-        # NumPy writes into a copy of a scalar.
+    if isinstance(a, Array) and not is_written(a):
         return
     target = _target(a, "put")
     size = target.size

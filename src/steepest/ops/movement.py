@@ -21,7 +21,10 @@ def reshaped(x: Value, shape: tuple[int, ...]) -> Value:
     return x.reshape(shape) if type(x) is np.ndarray else np.reshape(x, shape)
 
 
-def _evaluate_broadcast(x: Value, shape: tuple[int, ...]) -> Value:
+def _evaluate_broadcast(x: Value, shape: tuple[int, ...], is_view: bool = False) -> Value:
+    """Stretch; in the user's own ``np.broadcast_to`` the entries lie as there, by strides of 0."""
+    if is_view:
+        return np.broadcast_to(x, shape)
     x = np.asarray(x)
     if x.shape == shape:
         return x[()]
@@ -38,7 +41,7 @@ def _evaluate_broadcast(x: Value, shape: tuple[int, ...]) -> Value:
 broadcast = Primitive(
     "broadcast",
     _evaluate_broadcast,
-    infer=lambda x, shape: ArrayType(tuple(shape), x.dtype),
+    infer=lambda x, shape, is_view=False: ArrayType(tuple(shape), x.dtype),
     # Summing over the stretched axes is what `broadcasts` asks of the engine.
     vjps=(lambda g: g,),
     jvp=Linearity.JOINT,
