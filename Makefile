@@ -31,8 +31,8 @@ help: ## Show this list
 train: .venv/.installed ## Install, then train an image classifier on hand-written digits
 	$(BIN)/steepest train digits --out runs/digits $(ARGUMENTS)
 
-# One thread for linear algebra: pytest runs one process for each core, and benchmarks compare
-# on one core.
+# One thread for linear algebra: pytest runs one process for each core. Benchmarks compare on one
+# core, and say themselves where they take more.
 test test-frameworks bench: export OMP_NUM_THREADS = 1
 test test-frameworks bench: export OPENBLAS_NUM_THREADS = 1
 test: .venv/.installed-test ## Install, then run the whole test suite
@@ -51,6 +51,8 @@ check: .venv/.installed-development ## Install, then run the formatter, the lint
 bench: .venv/.installed-benchmark ## Install the peers, then measure side by side with them
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.descent $(ARGUMENTS)
+	$(BIN)/python -m benchmarks.descent --threads all --no-startup $(ARGUMENTS)
+	$(BIN)/python -m benchmarks.threads
 
 clean: ## Remove the virtual environment and the caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

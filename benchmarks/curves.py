@@ -1,29 +1,41 @@
-"""How the time of a step grows with the batch, the width and the size of the graph."""
+"""How the time of a step grows with the batch, the width, the depth and the threads.
+
+``python -m benchmarks.curves FOLDER`` measures, prints the tables, and draws the curves into the
+folder, each above its roofline: the least time that this machine could take.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
-from benchmarks.descent_work import Work
-from benchmarks.step_timing import Pace, StepTimes
+from benchmarks.cores import Cores, add_arguments, chosen_cores, measured_on
+from benchmarks.curve_points import PLANS
+from benchmarks.environment import environment_line, environment_of
+from benchmarks.roofline import Bound
 
-__all__ = ["Curve", "measure_curves", "write_curves"]
-
-Measure: TypeAlias = Callable[[Work, Pace], dict[str, StepTimes]]
-
-BATCHES = (1, 4, 16, 64, 256, 1024)
-WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024)
-DEPTHS = (2, 5, 10, 20, 50, 100, 200)
+__all__ = ["Curve", "curves_of", "main", "thread_counts", "write_curves"]
 
 UNITS = {"µs": 1e6, "ms": 1e3}
+
+ROOFLINE = "roofline"
+"""The name of the bound, beside those of the participants."""
+
+COLORS = {"steepest": "#1f5fa8", "PyTorch eager": "#d1601c", "JAX": "#2e8b57"}
+MARKERS = {"steepest": "o", "PyTorch eager": "s", "JAX": "^"}
+GREY = "#555555"
 
 
 @dataclass
 class Curve:
-    """Times against a size, for each participant, in seconds."""
+    """Times against a size, for each participant and for the roofline, in seconds."""
 
     title: str
     size: str
@@ -32,109 +44,127 @@ class Curve:
     lines: dict[str, list[tuple[int, float]]]
 
 
-def _batch_work(batch: int) -> Work:
-    return Work(f"batch {batch}", (64, 32, 10), 1024 * 10, batch, 0.01)
-
-
-def _width_work(width: int) -> Work:
-    return Work(f"width {width}", (64, width, width, 10), 128 * 40, 128, 0.01)
-
-
-def _depth_work(depth: int) -> Work:
-    sizes = (8,) * depth + (10,)
-    return Work(f"depth {depth}", sizes, 32 * 100, 32, 0.01, activation="tanh")
-
-
-def measure_curves(measure: Measure, quick: bool, report: Callable[[str], None]) -> list[Curve]:
-    """Measure all curves.
+def thread_counts(most: int) -> list[int]:
+    """List the numbers of threads for a curve: powers of two, and as many as there are.
 
     Parameters
     ----------
-    measure : callable
-        Measures a work for every participant.
-    quick : bool
-        Every third size, in short runs.
-    report : callable
-        Told what is being measured.
+    most : int
+
+    Returns
+    -------
+    list of int
+    """
+    return sorted({*(2**k for k in range(most.bit_length())), most})
+
+
+def curves_of(plan: str, points: Sequence[Mapping[str, Any]]) -> list[Curve]:
+    """Make the curves of what was measured.
+
+    Parameters
+    ----------
+    plan : str
+        One of `PLANS`.
+    points : sequence of mapping
+        As `benchmarks.curve_points` prints them.
 
     Returns
     -------
     list of Curve
+        Of the time of a step, and, where the plan has it, of the first call.
     """
-    pace = Pace(0.05, 2, 5.0) if quick else Pace(0.15, 3, 10.0)
-    every = 3 if quick else 1
-    curves = []
-    for title, size, sizes, make_work in (
-        ("Network 64-32-10", "batch", BATCHES, _batch_work),
-        ("Network 64-w-w-10, batch 128", "width w", WIDTHS, _width_work),
-        ("Network of layers of 8 units, batch 32", "layers", DEPTHS, _depth_work),
-    ):
-        times = Curve(title, size, "time of one step", "µs", {})
-        compiling = Curve(title, size, "time of the first call, of one step", "ms", {})
-        for number in sizes[::every]:
-            report(f"{title}, {size} {number}")
-            for name, measured in measure(make_work(number), pace).items():
-                times.lines.setdefault(name, []).append((number, measured.median))
-                compiling.lines.setdefault(name, []).append((number, measured.first_call))
-        curves.append(times)
-        if make_work is _depth_work:
-            curves.append(compiling)
-    return curves
+    chosen = PLANS[plan]
+    steps = Curve(chosen.title, chosen.size, "time of a step", "µs", {})
+    first = Curve(chosen.title, chosen.size, "time of the first call, of one step", "ms", {})
+    for point in points:
+        for name, times in point["times"].items():
+            steps.lines.setdefault(name, []).append((point["size"], times["median"]))
+            first.lines.setdefault(name, []).append((point["size"], times["first_call"]))
+        least = Bound(**point["bound"]).seconds
+        steps.lines.setdefault(ROOFLINE, []).append((point["size"], least))
+    return [steps, first] if chosen.has_first_call else [steps]
 
 
-def write_curves(curves: list[Curve], folder: Path) -> str:
-    """Draw the curves into ``descent_curves.svg`` and ``.png``, and write them as tables.
+def write_curves(curves: Sequence[Curve], folder: Path, name: str) -> str:
+    """Draw the curves into an SVG and a PNG, and write them as tables.
 
     Parameters
     ----------
-    curves : list of Curve
+    curves : sequence of Curve
     folder : Path
         Made if need be.
+    name : str
+        Of the files, without suffix.
 
     Returns
     -------
     str
-        The tables, which ``descent_curves.md`` has too.
+        The tables.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     folder.mkdir(parents=True, exist_ok=True)
-    figure = Figure(figsize=(12, 9), layout="constrained")
-    all_axes: Any = figure.subplots(2, 2)
-    names = list(dict.fromkeys(name for curve in curves for name in curve.lines))
-    for axes, curve in zip(all_axes.flat, curves, strict=True):
-        for number, name in enumerate(names):
-            points = curve.lines.get(name, [])
-            axes.plot(
-                [size for size, _ in points],
-                [seconds * UNITS[curve.unit] for _, seconds in points],
-                color=f"C{number}",
-                marker="os^Dv"[number % 5],
-                markersize=5,
-                linewidth=2.5 if number == 0 else 1.5,
-                label=name,
-            )
-        axes.set_xscale("log", base=2 if curve.size != "layers" else 10)
-        axes.set_yscale("log")
-        sizes = [size for size, _ in curve.lines[names[0]]]
-        axes.set_xticks(sizes, [str(size) for size in sizes])
-        axes.minorticks_off()
-        axes.set_title(curve.title)
-        axes.set_xlabel(curve.size)
-        axes.set_ylabel(f"{curve.quantity} ({curve.unit})")
-        axes.grid(True, which="major", alpha=0.3)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-    all_axes.flat[0].legend(frameon=False)
+    rows = -(-len(curves) // 2)
+    figure = Figure(figsize=(11, 4.2 * rows + 0.4), layout="constrained", facecolor="white")
+    all_axes: Any = figure.subplots(rows, 2, squeeze=False)
+    for axes, curve in zip(all_axes.flat, curves, strict=False):
+        _draw(axes, curve)
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    for axes in all_axes.flat[len(curves) :]:
+        axes.set_axis_off()
+    lines, names = all_axes.flat[0].get_legend_handles_labels()
+    figure.legend(lines, names, frameon=False, loc="outside upper center", ncols=len(names))
     for suffix in ("svg", "png"):
-        figure.savefig(folder / f"descent_curves.{suffix}", dpi=120)
-    text = "\n\n".join(_table(curve, names) for curve in curves)
-    (folder / "descent_curves.md").write_text(text + "\n", encoding="utf-8")
-    return text
+        figure.savefig(folder / f"{name}.{suffix}", dpi=120)
+    return "\n\n".join(map(_table, curves))
 
 
-def _table(curve: Curve, names: list[str]) -> str:
+def _draw(axes: Any, curve: Curve) -> None:
+    for name, points in curve.lines.items():
+        sizes = [size for size, _ in points]
+        values = [seconds * UNITS[curve.unit] for _, seconds in points]
+        if name == ROOFLINE:
+            axes.plot(
+                sizes,
+                values,
+                color=GREY,
+                linestyle="--",
+                linewidth=1.5,
+                label="roofline: the least that this machine could take",
+            )
+            continue
+        axes.plot(
+            sizes,
+            values,
+            color=COLORS[name],
+            marker=MARKERS[name],
+            markersize=6,
+            linewidth=2.5 if name == "steepest" else 1.5,
+            label=name,
+        )
+    axes.set_xscale("log", base=10 if curve.size == "layers" else 2)
+    axes.set_yscale("log")
+    sizes = [size for size, _ in curve.lines["steepest"]]
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.set_xticks([], minor=True)
+    axes.set_title(curve.title)
+    axes.set_xlabel(curve.size)
+    axes.set_ylabel(f"{curve.quantity} ({curve.unit})")
+    axes.grid(True, which="major", alpha=0.3)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if ROOFLINE in curve.lines:
+        # Nobody comes here.
+        low, high = axes.get_ylim()
+        bounds = [seconds * UNITS[curve.unit] for _, seconds in curve.lines[ROOFLINE]]
+        axes.fill_between(sizes, bounds, low, color=GREY, alpha=0.12, linewidth=0)
+        axes.set_ylim(low, high)
+
+
+def _table(curve: Curve) -> str:
     scale = UNITS[curve.unit]
+    names = list(curve.lines)
     rows = [
         f"{curve.title}: {curve.quantity} ({curve.unit})",
         "",
@@ -143,13 +173,60 @@ def _table(curve: Curve, names: list[str]) -> str:
     ]
     values = {name: dict(points) for name, points in curve.lines.items()}
     for size in dict.fromkeys(size for points in curve.lines.values() for size, _ in points):
-        cells = [
-            _cell(values[name][size] * scale) if size in values.get(name, {}) else ""
-            for name in names
-        ]
+        cells = [_cell(values[name][size] * scale) for name in names]
         rows.append(f"| {size} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
 def _cell(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _points(plan: str, cores: Cores, most: Cores, options: list[str], every: int) -> list[Any]:
+    """Measure a plan in fresh processes, on these cores; or on more and more, up to the most."""
+    sizes = PLANS[plan].sizes[::every]
+    if sizes:
+        arguments = [plan, *map(str, sizes), *options]
+        return list(measured_on(cores, "benchmarks.curve_points", arguments))
+    points = []
+    for count in thread_counts(most.threads):
+        fewer = Cores(count, most.numbers[-count:])
+        points += measured_on(fewer, "benchmarks.curve_points", [plan, str(count), *options])
+    return points
+
+
+def main(argv: list[str]) -> None:
+    """Measure all curves, print them as tables and draw them."""
+    parser = argparse.ArgumentParser("python -m benchmarks.curves", description=__doc__)
+    parser.add_argument("folder", type=Path, help="for descent_curves.svg and .png")
+    add_arguments(parser)
+    parser.add_argument("--engine", help="steepest's engine; by default that of descend")
+    parser.add_argument("--quick", action="store_true", help="every third size, in short runs")
+    parser.add_argument("--only", choices=PLANS, action="append", help="some of the curves")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
+    arguments = parser.parse_args(argv)
+    cores = chosen_cores(arguments.threads, arguments.cores)
+    options = [*(["--engine", arguments.engine] if arguments.engine else [])]
+    options += ["--quick"] if arguments.quick else []
+    environment = environment_of(cores)
+    print(environment_line(environment), flush=True)
+    curves = []
+    with tempfile.TemporaryDirectory() as folder:
+        # The first calls compile what no earlier run has left.
+        os.environ["STEEPEST_CACHE_DIR"] = folder
+        for plan in arguments.only or PLANS:
+            points = _points(
+                plan, cores, chosen_cores("all"), options, every=3 if arguments.quick else 1
+            )
+            curves += curves_of(plan, points)
+    name = "descent_curves"
+    if cores.threads > 1:
+        name += f"_{cores.threads}_threads"
+    print(f"\n{write_curves(curves, arguments.folder, name)}")
+    if arguments.json is not None:
+        results = {"environment": environment, "curves": [asdict(curve) for curve in curves]}
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,17 +1,16 @@
 """What a step of compiled descent costs, against PyTorch, JAX and scikit-learn.
 
-``python -m benchmarks.descent`` measures on one thread of one core: the same models on the same
-data with the same batches, by each participant in its own fastest idiom. First, each of them must
-arrive at the same weights.
+``python -m benchmarks.descent`` measures on one thread of one core, or on as many as ``--threads``
+says: the same models on the same data with the same batches, by each participant in its own
+fastest idiom. First, each of them must arrive at the same weights.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
+import math
 import os
-import platform
 import re
 import sys
 import tempfile
@@ -23,11 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.curves import measure_curves, write_curves
+from benchmarks.cores import Cores, add_arguments, chosen_cores, restart_on
 from benchmarks.descent_peers import PARTICIPANTS, Participant, Runner, Steepest
 from benchmarks.descent_work import Weights, Work, make_data, steepest_loss, works
+from benchmarks.environment import environment_line, environment_of
+from benchmarks.machine import Machine
 from benchmarks.mixture import Mixture, jax_gradient, mixtures, steepest_gradient
-from benchmarks.one_core import CORE_VARIABLE, restart_on_one_core
+from benchmarks.roofline import has_large_products, operations
 from benchmarks.startup import Startup, measure_startup
 from benchmarks.step_timing import Pace, Steps, StepTimes, step_times
 
@@ -47,20 +48,37 @@ SCIKIT_LEARN_ADAM_TOLERANCE = 0.05
 FALL_TOLERANCE = 0.1
 """Of the loss after an epoch, whose order everyone draws anew, in units of how far it fell."""
 
-CURVE_PARTICIPANTS = ("steepest", "PyTorch eager", "JAX")
-"""torch.compile would take some seconds for each point."""
-
 FRAMEWORKS = ("PyTorch eager", "torch.compile", "JAX")
+
+
+SECONDS_PROFILED = 0.3
+"""Of steepest's own profile, from which the rate inside of its products is taken."""
 
 
 @dataclass
 class Row:
-    """Times of one work; `failures` has the reason for each that has none."""
+    """Times of one work.
+
+    Attributes
+    ----------
+    name : str
+    times : dict
+    labels : dict
+        What is to be said of a participant.
+    failures : dict
+        The reason for each participant that has no time.
+    operations : float or None
+        In the products of a step, where these are large.
+    inside : float or None
+        Operations a second in steepest's products, without the rest of the step.
+    """
 
     name: str
     times: dict[str, StepTimes]
     labels: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    operations: float | None = None
+    inside: float | None = None
 
     def ratio(self, names: tuple[str, ...]) -> float | None:
         """Divide the fastest time of these by steepest's."""
@@ -152,21 +170,17 @@ class Suite:
                 if name == "steepest":
                     raise
                 failures[name] = _first_line(error)
-        return Row(
+        row = Row(
             work.name,
             step_times(runners, pace, work.steps_per_epoch),
             {name: runner.label for name, runner in runners.items() if runner.label},
             failures,
         )
-
-    def point(self, work: Work, pace: Pace) -> dict[str, StepTimes]:
-        """Time a point of a curve, from the first call on: nothing has run before."""
-        runners = {
-            name: self._participants[name].prepare(work)
-            for name in CURVE_PARTICIPANTS
-            if name in self._participants
-        }
-        return step_times(runners, pace, work.steps_per_epoch)
+        if has_large_products(work):
+            row.operations = operations(work)
+            steps = max(math.ceil(SECONDS_PROFILED / row.times["steepest"].median), 10)
+            row.inside = Steepest(work, self._engine).products_rate(steps)
+        return row
 
     def mixture_row(self, mixture: Mixture, pace: Pace) -> Row:
         """Make the row of a gradient alone."""
@@ -217,6 +231,45 @@ def rows_table(rows: list[Row], names: list[str]) -> str:
     return "\n".join([*lines, *(f"\n{remark}" for remark in remarks)])
 
 
+def products_table(rows: list[Row], names: list[str], machine: Machine) -> str:
+    """Write the rates of rows with large products, above what the machine can do."""
+    rows = [row for row in rows if row.operations is not None]
+    if not rows:
+        return ""
+    peak, products = machine.multiply_adds("float32"), machine.products()
+    best = max(products.values())
+    columns = [
+        "GFLOP/s (of peak)",
+        *names,
+        "steepest, products alone",
+        "against the best large product",
+    ]
+    lines = [
+        f"Peak of multiply-adds in registers, float32: {peak / 1e9:.0f} GFLOP/s. Large products: "
+        + ", ".join(f"{name} {_rate(rate, peak)}" for name, rate in products.items()),
+        "",
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
+    ]
+    for row in rows:
+        assert row.operations is not None
+        cells = [
+            _rate(row.operations / row.times[name].median, peak) if name in row.times else ""
+            for name in names
+        ]
+        cells += (
+            ["", ""]
+            if row.inside is None
+            else [_rate(row.inside, peak), f"{row.inside / best:.2f}"]
+        )
+        lines.append(f"| {' | '.join([row.name, *cells])} |")
+    return "\n".join(lines)
+
+
+def _rate(rate: float, peak: float) -> str:
+    return f"{rate / 1e9:.0f} ({rate / peak:.0%})"
+
+
 def startup_table(startups: Mapping[str, Startup], failures: Mapping[str, str]) -> str:
     """Write the times to the first step, and the memory, as a table."""
     columns = [
@@ -249,28 +302,6 @@ def startup_table(startups: Mapping[str, Startup], failures: Mapping[str, str]) 
     return "\n".join([*lines, *(f"\n{name} failed: {why}" for name, why in failures.items())])
 
 
-def _environment() -> dict[str, Any]:
-    processor = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        found = re.search(r"model name\s*: (.*)", information.read_text(encoding="utf-8"))
-        processor = found[1] if found else processor
-    versions = {}
-    for package in ("numpy", "torch", "jax", "jaxlib", "scikit-learn", "llvmlite"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "processor": processor,
-        "core": os.environ[CORE_VARIABLE],
-        "load": os.getloadavg()[0],
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": versions,
-    }
-
-
 def _measure_startups(
     names: list[str], engine: str | None, repeats: int, report: Callable[[str], None]
 ) -> tuple[dict[str, Startup], dict[str, str]]:
@@ -287,34 +318,30 @@ def _measure_startups(
 def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks.descent", description=__doc__)
     parser.add_argument("--engine", help="steepest's engine; by default that of descend")
-    parser.add_argument("--core", type=int, help="core to run on; by default the last one")
+    add_arguments(parser)
     parser.add_argument("--quick", action="store_true", help="short runs, to see that it works")
     parser.add_argument("--only", default="", help="regular expression for the rows to measure")
     parser.add_argument("--no-torch-compile", action="store_true", help="leave it out")
     parser.add_argument("--no-startup", action="store_true", help="no fresh processes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
-    parser.add_argument("--curves", type=Path, metavar="FOLDER", help="measure and draw curves")
     return parser.parse_args(argv)
 
 
 def main(argv: list[str]) -> None:
     """Measure and print the tables."""
     arguments = _arguments(argv)
-    restart_on_one_core("benchmarks.descent", argv, arguments.core)
+    cores = chosen_cores(arguments.threads, arguments.cores)
+    restart_on("benchmarks.descent", argv, cores)
     with tempfile.TemporaryDirectory() as folder:
-        # The first calls of the curves compile what no earlier run has left.
+        # What earlier runs left is not found, and this one leaves nothing.
         os.environ["STEEPEST_CACHE_DIR"] = folder
-        _measure(arguments)
+        _measure(arguments, cores)
 
 
-def _measure(arguments: argparse.Namespace) -> None:
+def _measure(arguments: argparse.Namespace, cores: Cores) -> None:
     report: Callable[[str], None] = partial(print, "...", file=sys.stderr, flush=True)
-    environment = _environment()
-    print(
-        f"{environment['processor']}, core {environment['core']}, load {environment['load']:.2f};"
-        f" Python {environment['python']}, "
-        + ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
-    )
+    environment = environment_of(cores)
+    print(environment_line(environment))
     participants = {}
     for name, each in PARTICIPANTS.items():
         if not each.is_installed:
@@ -338,21 +365,22 @@ def _measure(arguments: argparse.Namespace) -> None:
             report(mixture.name)
             rows.append(suite.mixture_row(mixture, pace))
     print(f"\n{rows_table(rows, names)}\n")
+    machine = Machine(cores.threads)
+    if rates := products_table(rows, names, machine):
+        print(f"{rates}\n")
     if "scikit-learn" in names:
         print(
             "Of two classes scikit-learn's networks make one logistic output: 2-16-16-1 and"
             " 2-64-64-1.\n"
         )
     results: dict[str, Any] = {"environment": environment, "rows": [asdict(row) for row in rows]}
+    if rates:
+        results["peak"], results["products"] = machine.multiply_adds("float32"), machine.products()
     if not arguments.no_startup:
         startups, failures = _measure_startups(names, engine, 1 if arguments.quick else 3, report)
         print("784-128-10, batch 256, in fresh processes")
         print(f"\n{startup_table(startups, failures)}\n")
         results["startup"] = {name: asdict(each) for name, each in startups.items()}
-    if arguments.curves is not None:
-        curves = measure_curves(suite.point, arguments.quick, report)
-        print(write_curves(curves, arguments.curves))
-        results["curves"] = [asdict(curve) for curve in curves]
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import importlib.util
 import inspect
+import io
 import math
 import warnings
 from abc import ABC, abstractmethod
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import steepest as sd
+from benchmarks.cores import current_threads
 from benchmarks.descent_work import Weights, Work, make_data, starting_weights, steepest_loss
 
 __all__ = ["PARTICIPANTS", "Participant", "Runner", "default_engine", "jax_precision"]
@@ -77,6 +79,26 @@ class Steepest(Runner):
 
     def run(self, steps: int) -> int:
         """Train in one call."""
+        return self._train(steps)
+
+    def products_rate(self, steps: int) -> float | None:
+        """Find the operations a second in products of matrices, without the rest of the step.
+
+        None where no profile is made: by another engine than the native one.
+        """
+        with contextlib.redirect_stdout(io.StringIO()):
+            self._train(steps, profile=True)
+        assert self._result is not None
+        if self._result.profile is None:
+            return None
+        products = [
+            part
+            for part in self._result.profile.parts
+            if part.what.startswith("product of matrices")
+        ]
+        return sum(part.operations for part in products) / sum(part.seconds for part in products)
+
+    def _train(self, steps: int, profile: bool = False) -> int:
         work = self.work
         epochs, rest = divmod(steps, work.steps_per_epoch)
         length: dict[str, Any] = {"steps": steps} if rest else {"epochs": epochs}
@@ -89,6 +111,7 @@ class Steepest(Runner):
             batch_size=work.batch,
             progress=False,
             engine=self._engine,
+            profile=profile,
             **length,
         )
         assert self._result.steps == steps, self._result.stopped.message
@@ -107,8 +130,9 @@ class Steepest(Runner):
 
 
 def _torch() -> Any:
+    """Import PyTorch, and have it use as many threads as everyone is to use now."""
     torch = importlib.import_module("torch")
-    torch.set_num_threads(1)
+    torch.set_num_threads(current_threads())
     return torch
 
 
@@ -163,7 +187,7 @@ class _Torch(Runner):
 
 
 def _torch_loss(work: Work) -> Callable[[Any, Any, Any], Any]:
-    torch = _torch()
+    torch = importlib.import_module("torch")
     functional = torch.nn.functional
     activation = torch.tanh if work.activation == "tanh" else torch.relu
     hidden, is_logistic = len(work.sizes) - 2, work.is_logistic
@@ -185,7 +209,7 @@ class TorchEager(_Torch):
 
     def run(self, steps: int) -> int:
         """Train in a loop of Python."""
-        torch, work = self.torch, self.work
+        torch, work = _torch(), self.work
         loss = _torch_loss(work)
         leaves = self.leaves = self._new_leaves(requires_grad=True)
         # Measured against each other, on one core: these variants are the fastest.
@@ -208,7 +232,7 @@ class TorchEager(_Torch):
 @cache
 def _compiled_torch_step(work: Work) -> Callable[..., None]:
     """Compile loss, gradient and update into one graph, which writes into the weights."""
-    torch = _torch()
+    torch = importlib.import_module("torch")
     # Every work compiles this one function anew, which counts against a limit.
     torch.compiler.reset()
     gradient = torch.func.grad(_torch_loss(work))

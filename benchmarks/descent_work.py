@@ -75,6 +75,17 @@ def works() -> list[Work]:
         Work("softmax regression 784-10, batch 256", (784, 10), mnist, 256, 0.01),
         Work("784-128-10 relu, batch 256", (784, 128, 10), mnist, 256, 0.05),
         Work("784-128-10 relu, batch 256, Adam", (784, 128, 10), mnist, 256, 1e-3, "adam"),
+        Work("784-1024-1024-10 relu, batch 256", (784, 1024, 1024, 10), 256 * 40, 256, 0.05),
+        Work(
+            "13-37-29-3 tanh, batch 64, float64",
+            (13, 37, 29, 3),
+            64 * 160,
+            64,
+            0.05,
+            activation="tanh",
+            dtype="float64",
+        ),
+        Work("100-50-20-5 relu, batch 100", (100, 50, 20, 5), 10_000, 100, 0.05),
         Work(
             "logistic regression 100,000 × 30, full batch, float64",
             (30, 1),

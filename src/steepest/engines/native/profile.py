@@ -21,7 +21,7 @@ from steepest.engines.native.nests import Apply, Item, Kernel, MatrixProduct, Pr
 from steepest.engines.native.processor import Processor
 from steepest.errors import SourceLine
 
-__all__ = ["Part", "Profile", "make_profile"]
+__all__ = ["Part", "Peaks", "Profile", "make_profile"]
 
 
 LONGEST_LINE = 70
@@ -205,8 +205,13 @@ def _element(item: Item) -> str:
 # What the machine can do.
 
 
-class _Peaks:
-    """Rates of one thread, measured when they are asked for."""
+class Peaks:
+    """Rates of one thread, measured when they are asked for.
+
+    Parameters
+    ----------
+    processor : Processor
+    """
 
     def __init__(self, processor: Processor) -> None:
         self._processor = processor
@@ -214,7 +219,12 @@ class _Peaks:
         self._memory: dict[int, float] = {}
 
     def arithmetic(self, element: str) -> float:
-        """Operations a second of multiply-adds whose operands are in registers."""
+        """Operations a second of multiply-adds whose operands are in registers.
+
+        Parameters
+        ----------
+        element : {"float", "double"}
+        """
         if element not in self._arithmetic:
             lanes = self._processor.lanes(64 if element == "double" else 32)
             run = _runner(self._processor, f"arithmetic_{element}")
@@ -224,7 +234,12 @@ class _Peaks:
         return self._arithmetic[element]
 
     def memory(self, size: float) -> float:
-        """Bytes a second that pass when so many are read and written again and again."""
+        """Bytes a second that pass when so many are read and written again and again.
+
+        Parameters
+        ----------
+        size : float
+        """
         level = max(12, math.ceil(math.log2(max(size, 1))))
         if level not in self._memory:
             entries = 2**level // 12
@@ -244,8 +259,8 @@ _SUMS = 12
 
 
 @cache
-def _peaks(processor: Processor) -> _Peaks:
-    return _Peaks(processor)
+def _peaks(processor: Processor) -> Peaks:
+    return Peaks(processor)
 
 
 def _timed(run: ctypes._FuncPointer, *args: int | None) -> float:
