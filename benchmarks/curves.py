@@ -102,7 +102,6 @@ def write_curves(curves: Sequence[Curve], folder: Path, name: str) -> str:
         The tables.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullFormatter
 
     folder.mkdir(parents=True, exist_ok=True)
     rows = -(-len(curves) // 2)
@@ -110,7 +109,6 @@ def write_curves(curves: Sequence[Curve], folder: Path, name: str) -> str:
     all_axes: Any = figure.subplots(rows, 2, squeeze=False)
     for axes, curve in zip(all_axes.flat, curves, strict=False):
         _draw(axes, curve)
-        axes.yaxis.set_minor_formatter(NullFormatter())
     for axes in all_axes.flat[len(curves) :]:
         axes.set_axis_off()
     lines, names = all_axes.flat[0].get_legend_handles_labels()
@@ -121,6 +119,8 @@ def write_curves(curves: Sequence[Curve], folder: Path, name: str) -> str:
 
 
 def _draw(axes: Any, curve: Curve) -> None:
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
+
     for name, points in curve.lines.items():
         sizes = [size for size, _ in points]
         values = [seconds * UNITS[curve.unit] for _, seconds in points]
@@ -145,6 +145,11 @@ def _draw(axes: Any, curve: Curve) -> None:
         )
     axes.set_xscale("log", base=10 if curve.size == "layers" else 2)
     axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    # Where a decade is all there is, its ends would be too few numbers.
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 50 * low else (1,)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.set_yticks([], minor=True)
     sizes = [size for size, _ in curve.lines["steepest"]]
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.set_xticks([], minor=True)
@@ -156,7 +161,6 @@ def _draw(axes: Any, curve: Curve) -> None:
         axes.spines[side].set_visible(False)
     if ROOFLINE in curve.lines:
         # Nobody comes here.
-        low, high = axes.get_ylim()
         bounds = [seconds * UNITS[curve.unit] for _, seconds in curve.lines[ROOFLINE]]
         axes.fill_between(sizes, bounds, low, color=GREY, alpha=0.12, linewidth=0)
         axes.set_ylim(low, high)
