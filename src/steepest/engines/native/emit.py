@@ -62,6 +62,9 @@ from steepest.engines.native.operations import (
 from steepest.engines.native.partition import (
     BLOCK,
     MOST_PARTIAL,
+    MOST_PRODUCT_PIECES,
+    MOST_THREADS,
+    PRODUCT_PIECES_A_THREAD,
     Pieces,
     piece_of,
     pieces_of_kernel,
@@ -100,7 +103,7 @@ def emit_program(
     moving: Collection[Buffer] = (),
     padded: Collection[Buffer] = (),
     linkage: str = "",
-    shares: bool = False,
+    threads: int = 1,
     is_timed: bool = False,
 ) -> None:
     """Add a function ``i64 name(ptr arena, ptr table)`` that runs a program.
@@ -125,8 +128,8 @@ def emit_program(
         multiple of `ALIGNMENT` bytes, in which anything may be written.
     linkage : str
         "internal" for a function that only others of the module call.
-    shares : bool
-        Whether to cut large items into pieces for several threads.
+    threads : int
+        How many share large items, which are cut into pieces for them.
     is_timed : bool
         Whether to add up the ticks that each item takes, in the numbers at the third address
         behind the buffers' in the table.
@@ -140,7 +143,7 @@ def emit_program(
         frozenset(moving),
         frozenset(padded),
         first_callback,
-        shares,
+        threads,
         is_timed,
     )
     items = program.items
@@ -176,7 +179,7 @@ class _ProgramEmitter:
         moving: frozenset[Buffer],
         padded: frozenset[Buffer],
         first_callback: int,
-        shares: bool,
+        threads: int,
         is_timed: bool,
     ) -> None:
         self._is_timed = is_timed
@@ -186,7 +189,7 @@ class _ProgramEmitter:
         self._homes = homes
         self._finite, self._moving, self._padded = finite, moving, padded
         self._next_callback = first_callback
-        self._shares = shares
+        self._threads = threads
         self._table = table_of(program)
         self._kernel_attributes = "noinline" if len(program.items) > MOST_INLINED else ""
 
@@ -248,7 +251,7 @@ class _ProgramEmitter:
         kernel = with_few_loops(kernel)
         pieces = pieces_of_kernel(kernel, self._processor)
         # Without partial results, the whole gives the same bits.
-        if pieces is not None and (self._shares or pieces.partial):
+        if pieces is not None and (self._threads > 1 or pieces.partial):
             return self._kernel_in_pieces(kernel, pieces)
         emitter = self._kernel_emitter(kernel)
         name = self._module.shared(emitter.emit)
@@ -348,8 +351,12 @@ class _ProgramEmitter:
 
     def _product(self, item: MatrixProduct) -> list[Value]:
         pieces = None
-        if self._shares or choose(product_of(item), self._processor) == "blas":
-            pieces = pieces_of_product(item, self._processor)
+        if choose(product_of(item), self._processor) == "blas":
+            # Its bits depend on the cut.
+            pieces = pieces_of_product(item, self._processor, MOST_PRODUCT_PIECES)
+        elif self._threads > 1:
+            most = PRODUCT_PIECES_A_THREAD * min(self._threads, MOST_THREADS)
+            pieces = pieces_of_product(item, self._processor, most)
         pointers = [
             self._pointer(each) for each in (item.left.buffer, item.right.buffer, item.result)
         ]

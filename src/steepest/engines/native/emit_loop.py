@@ -40,7 +40,7 @@ def emit_loop(
     rows_per_epoch: int,
     processor: Processor,
     *,
-    shares: bool = False,
+    threads: int = 1,
     is_timed: bool = False,
 ) -> Module:
     """Write the steps and the loop over them.
@@ -61,11 +61,11 @@ def emit_loop(
             moving=[program.inputs[position] for position in step.batch] if kind.rows == 1 else [],
             padded=[*(program.inputs[before] for before, _ in step.carried), *program.outputs],
             linkage="internal",
-            shares=shares,
+            threads=threads,
             is_timed=is_timed,
         )
     timer = processor if is_timed else None
-    _LoopEmitter(module, kinds, widths, rows_per_epoch, shares, timer).emit()
+    _LoopEmitter(module, kinds, widths, rows_per_epoch, threads, timer).emit()
     return module
 
 
@@ -78,10 +78,10 @@ class _LoopEmitter:
         kinds: Sequence[StepKind],
         widths: Sequence[int],
         rows_per_epoch: int,
-        shares: bool,
+        threads: int,
         timer: Processor | None,
     ) -> None:
-        self._shares = shares
+        self._shares = threads > 1
         self._timer = timer
         self._kinds = kinds
         self._widths = widths

@@ -108,11 +108,11 @@ class NativeLoop:
         widths = [array.nbytes // len(array) for array in self._data]
         self._callbacks = Callbacks(callbacks)
         self._helpers = Helpers(self._programs, processor, 0)
-        shares, is_timed = self._helpers.threads() > 1, self._is_timed
+        threads, is_timed = self._helpers.threads_of_code(), self._is_timed
         self._loaded, self._alone = compiled(
             "\n".join(
                 [
-                    f"loop over {widths}, {self._rows_per_epoch}, {shares=}, {is_timed=}",
+                    f"loop over {widths}, {self._rows_per_epoch}, {threads=}, {is_timed=}",
                     *map(str, kinds),
                 ]
             ),
@@ -122,7 +122,7 @@ class NativeLoop:
                 widths,
                 self._rows_per_epoch,
                 processor,
-                shares=shares,
+                threads=threads,
                 is_timed=is_timed,
             ),
             {CALLBACK: self._callbacks.address},
@@ -254,10 +254,10 @@ def _written(
     rows_per_epoch: int,
     processor: Processor,
     *,
-    shares: bool,
+    threads: int,
     is_timed: bool,
 ) -> Module:
     # Imported here: what the cache has need not be written.
     from steepest.engines.native.emit_loop import emit_loop
 
-    return emit_loop(kinds, widths, rows_per_epoch, processor, shares=shares, is_timed=is_timed)
+    return emit_loop(kinds, widths, rows_per_epoch, processor, threads=threads, is_timed=is_timed)

@@ -34,6 +34,9 @@ from steepest.engines.native.products import Product, cut, product_cycles
 __all__ = [
     "BLOCK",
     "MOST_PARTIAL",
+    "MOST_PRODUCT_PIECES",
+    "MOST_THREADS",
+    "PRODUCT_PIECES_A_THREAD",
     "Pieces",
     "ProductPieces",
     "piece_of",
@@ -48,6 +51,10 @@ PIECE = 20_000
 MOST_PIECES = 32
 MOST_PRODUCT_PIECES = 8
 """Fewer of them: each distinct one is compiled, and copies what it reads."""
+PRODUCT_PIECES_A_THREAD = 2
+"""Of few threads; the second evens out what delays one of them. The bits do not depend on it."""
+MOST_THREADS = MOST_PRODUCT_PIECES // PRODUCT_PIECES_A_THREAD
+"""More threads make no difference to how work is cut."""
 BLOCK = 16
 """Settings of the outer loop for which the nests of a kernel run side by side."""
 GRANULE = 64
@@ -179,11 +186,11 @@ def pieces_of_kernel(kernel: Kernel, processor: Processor) -> Pieces | None:
     return Pieces(extent, size, tuple(partial)) if size < extent else None
 
 
-def pieces_of_product(item: MatrixProduct, processor: Processor) -> ProductPieces | None:
+def pieces_of_product(item: MatrixProduct, processor: Processor, most: int) -> ProductPieces | None:
     """Cut a matrix product, or a stack of them; None for a small one."""
     product = product_of(item)
     stack = math.prod(item.batch)
-    count = min(int(stack * product_cycles(product, processor) // PIECE), MOST_PRODUCT_PIECES)
+    count = min(int(stack * product_cycles(product, processor) // PIECE), most)
     if count < 2:
         return None
     if item.batch and item.batch[0] > 1:

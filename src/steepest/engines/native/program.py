@@ -24,7 +24,7 @@ from steepest.engines.native.listing import listing, outline
 from steepest.engines.native.loading import Loaded, load
 from steepest.engines.native.nests import Callback, Number, Origin, Program, Storage
 from steepest.engines.native.object_code import machine_code
-from steepest.engines.native.partition import work
+from steepest.engines.native.partition import MOST_THREADS, work
 from steepest.engines.native.processor import Processor, host_processor
 from steepest.engines.native.simplify import simplify
 from steepest.engines.native.threads import number_of_threads
@@ -160,6 +160,10 @@ class Helpers:
         """Say how many threads a run is for."""
         return number_of_threads() if self._is_worth else 1
 
+    def threads_of_code(self) -> int:
+        """Say how many threads code is cut for: more than some make no difference to it."""
+        return min(self.threads(), MOST_THREADS)
+
     def addresses(self, threads: int) -> tuple[int, int]:
         """Give the addresses that native code hands out work with."""
         if threads == 1:
@@ -203,7 +207,7 @@ class _Code:
         self._constants = [*map(_address, self.program.constants)]
 
         self._helpers = Helpers([self.program], processor, WORTH_WAKING)
-        shares = self._helpers.threads() > 1
+        threads = self._helpers.threads_of_code()
 
         def write() -> Module:
             # Imported here: what the cache has need not be written.
@@ -211,12 +215,12 @@ class _Code:
             from steepest.engines.native.emit import emit_program
 
             module = Module(processor.function_attributes)
-            emit_program(module, self.program, processor, "run", shares=shares)
+            emit_program(module, self.program, processor, "run", threads=threads)
             return module
 
         symbols = {} if self._callbacks is None else {CALLBACK: self._callbacks.address}
         self._loaded, self._alone = compiled(
-            f"{shares=}\n{listing(self.program)}", write, symbols, processor
+            f"{threads=}\n{listing(self.program)}", write, symbols, processor
         )
         self._run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(
             self._loaded.address("run")
