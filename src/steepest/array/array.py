@@ -31,7 +31,10 @@ __all__ = ["Array", "is_storing", "value_type"]
 
 NO_STATIC: dict[str, Any] = {}
 _PYTHON_NUMBERS = (bool, int, float, complex)
-_OPERANDS = (np.ndarray, np.generic, *_PYTHON_NUMBERS)
+_OF_NUMPY = (np.ndarray, np.generic)
+_OPERANDS = (*_OF_NUMPY, *_PYTHON_NUMBERS)
+_USUAL_OPERANDS = frozenset((np.ndarray, np.float64, float, int))
+"""Exact types that are told at once, and need no second look."""
 
 _add = primitive("add")
 _subtract = primitive("subtract")
@@ -71,7 +74,7 @@ def _are_arrays(inputs: Sequence[Value]) -> bool:
     for each in inputs:
         kind = type(each)
         if kind is Array:
-            strong = strong or isinstance(each._value, (np.ndarray, np.generic))
+            strong = strong or isinstance(each._value, _OF_NUMPY)
         elif kind is np.ndarray or isinstance(each, np.generic):
             strong = True
         elif kind not in _PYTHON_NUMBERS:
@@ -81,6 +84,11 @@ def _are_arrays(inputs: Sequence[Value]) -> bool:
 
 def _binary(operation: Primitive) -> Callable[[Array, Value], Value]:
     def method(self: Array, other: Value) -> Value:
+        trace, kind = self._trace, type(other)
+        if (
+            kind in _USUAL_OPERANDS or (kind is Array and other._trace is trace)
+        ) and trace.active:
+            return trace.record(operation, (self, other), NO_STATIC)
         if not isinstance(other, (Traced, _OPERANDS)):
             if not _is_operand(other):
                 return NotImplemented
@@ -92,6 +100,11 @@ def _binary(operation: Primitive) -> Callable[[Array, Value], Value]:
 
 def _reflected(operation: Primitive) -> Callable[[Array, Value], Value]:
     def method(self: Array, other: Value) -> Value:
+        trace, kind = self._trace, type(other)
+        if (
+            kind in _USUAL_OPERANDS or (kind is Array and other._trace is trace)
+        ) and trace.active:
+            return trace.record(operation, (other, self), NO_STATIC)
         if not isinstance(other, (Traced, _OPERANDS)):
             if not _is_operand(other):
                 return NotImplemented
@@ -360,12 +373,18 @@ class Array(Traced):
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Value, **settings: Any
     ) -> Value:
-        if method == "__call__" and not settings and _are_arrays(inputs):
+        if not settings and method == "__call__":
             entry = primitive_of_ufunc(ufunc)
             if entry is not None:
-                if len(inputs) == 1 and self._trace.active:
-                    return self._trace.record(entry, inputs, NO_STATIC)
-                return bind(entry, inputs, NO_STATIC)
+                if len(inputs) == 1:
+                    # The one input is this Array.
+                    if isinstance(self._value, _OF_NUMPY):
+                        trace = self._trace
+                        if trace.active:
+                            return trace.record(entry, inputs, NO_STATIC)
+                        return bind(entry, inputs, NO_STATIC)
+                elif _are_arrays(inputs):
+                    return bind(entry, inputs, NO_STATIC)
         return dispatch.apply_ufunc(ufunc, method, inputs, settings)
 
     def __array_function__(
@@ -375,13 +394,15 @@ class Array(Traced):
         args: tuple[Any, ...],
         settings: dict[str, Any],
     ) -> Value:
-        for each in types:
-            if (
-                each is not Array
-                and each is not np.ndarray
-                and not issubclass(each, (np.ndarray, np.generic))
-            ):
-                return NotImplemented
+        if not _USUAL_TYPES.issuperset(types):
+            for each in types:
+                if each is not Array and not issubclass(each, _OF_NUMPY):
+                    return NotImplemented
+        if not settings and len(args) < 3 and self._trace.active:
+            # There is no out= among so few, and this Array stands somewhere in them.
+            implementation = dispatch.FUNCTIONS.get(function)
+            if implementation is not None:
+                return implementation(*args)
         return dispatch.apply_function(function, args, settings)
 
     # Conversions: free where nothing is differentiated, errors elsewhere
@@ -650,6 +671,8 @@ class Array(Traced):
         """Copy into one axis."""
         return np.copy(np.ravel(np.copy(self), order))
 
+
+_USUAL_TYPES = frozenset((Array, np.ndarray))
 
 # Modules that need the class above. Looking them up at each call would cost as much as the call.
 from steepest.array import buffers, dispatch, indexing, plain, scipy_functions, writing  # noqa: E402

@@ -8,6 +8,7 @@ never written into, costs nothing more.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 import weakref
@@ -18,7 +19,7 @@ import numpy as np
 
 from steepest.array.array import Array, value_type
 from steepest.errors import NeedsValueError, SteepestError, UnsupportedError
-from steepest.ops import primitive
+from steepest.ops import PRIMITIVES
 from steepest.ops.index import VIEWS
 from steepest.ops.spec import Primitive, Trace, Traced, Value, bind, released
 
@@ -161,26 +162,47 @@ class View:
     Attributes
     ----------
     owner : Array
-    steps : tuple of Step
-        The views that lead from the owner here.
     writeable : bool
     refusal : SteepestError or None
         What to raise when a write would have to be seen here, and it is not known how.
+    reshapes, broadcasts : bool
+        Whether all of the steps from the owner are reshapes, and whether one is a broadcast.
     """
 
-    __slots__ = ("owner", "refusal", "steps", "writeable")
+    __slots__ = ("_steps", "broadcasts", "owner", "refusal", "reshapes", "writeable")
 
     def __init__(
         self,
         owner: Array,
-        steps: tuple[Step, ...],
+        before: View | None,
+        last: tuple[Step, ...],
         writeable: bool,
         refusal: SteepestError | None,
     ) -> None:
         self.owner = owner
-        self.steps = steps
         self.writeable = writeable
         self.refusal = refusal
+        # The steps are not put together, so that a view of a view of … costs no more than a view.
+        self._steps: Any = (None, last)
+        self.reshapes, self.broadcasts = True, False
+        if before is not None:
+            self._steps = (before._steps, last)
+            self.reshapes, self.broadcasts = before.reshapes, before.broadcasts
+        for name, _ in last:
+            if name != "reshape":
+                self.reshapes = False
+                if name == "broadcast":
+                    self.broadcasts = True
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The views that lead from the owner here."""
+        parts: list[tuple[Step, ...]] = []
+        rest = self._steps
+        while rest is not None:
+            rest, last = rest
+            parts.append(last)
+        return tuple(itertools.chain.from_iterable(reversed(parts)))
 
 
 def unknown_layout() -> NeedsValueError:
@@ -205,7 +227,7 @@ def view(
     """
     result = x
     for name, static in steps:
-        result = bind(primitive(name), (result,), static)
+        result = bind(PRIMITIVES[name], (result,), static)
     return linked(result, x, *steps, writeable=writeable, refusal=refusal)
 
 
@@ -230,11 +252,11 @@ def linked(
     if type(link) is View:
         owner = link.owner
         result._alias = View(
-            owner, link.steps + steps, link.writeable and writeable, link.refusal or refusal
+            owner, link, steps, link.writeable and writeable, link.refusal or refusal
         )
         link = owner._alias
     else:
-        result._alias = View(x, steps, writeable, refusal)
+        result._alias = View(x, None, steps, writeable, refusal)
         if link is None:
             link = x._alias = Memory()
     link.add(result)
@@ -250,12 +272,12 @@ def reshaped(x: Value, *steps: Step) -> Value:
     """Take steps of which one is a reshape, where NumPy makes a view if the layout permits."""
     result = x
     for name, static in steps:
-        result = bind(primitive(name), (result,), static)
+        result = bind(PRIMITIVES[name], (result,), static)
     if not isinstance(x, Array):
         return result
     before = ndarray_of(x)
     after = ndarray_of(result)
-    if before is not None and type(x._alias) is View:
+    if before is not None and type(x._alias) is View and x._alias.broadcasts:
         after = _after_steps(before, steps)
     if before is None or after is None:
         # A single axis splits up wherever its entries lie.
@@ -270,8 +292,7 @@ def is_contiguous(array: Array) -> bool:
     """Whether the entries are known to lie in the order of C, without looking at a value."""
     link = array._alias
     if type(link) is View:
-        reshapes = all(name == "reshape" for name, _ in link.steps)
-        return reshapes and (len(link.owner.shape) == 1 or is_contiguous(link.owner))
+        return link.reshapes and (len(link.owner.shape) == 1 or is_contiguous(link.owner))
     return link is not None and link.contiguous
 
 
@@ -294,7 +315,7 @@ def refresh(array: Array) -> None:
     owner = link.owner
     result: Value = owner
     for name, static in link.steps:
-        result = bind(primitive(name), (result,), static)
+        result = bind(PRIMITIVES[name], (result,), static)
     if isinstance(result, Array):
         array.become(result)
     else:
@@ -378,7 +399,7 @@ def _count_of_one() -> int:
 
 
 def _count_with_attribute() -> int:
-    holder = View(Array(PLAIN, 0.0, None), (), True, None)
+    holder = View(Array(PLAIN, 0.0, None), None, (), True, None)
     owner = holder.owner
     return references(owner)
 

@@ -36,7 +36,7 @@ class Captures:
         if array.nbytes <= _COPIED_AT_ONCE:
             # A copy is cheaper than finding out whether it is needed.
             # Its layout says in which order NumPy adds it up.
-            return array.copy(order="K")
+            return array.copy("K")
         if array.dtype.hasobject or not may_be_written(array):
             return array
         now = fingerprint(array)
@@ -45,7 +45,7 @@ class Captures:
             known = self._copies.get(key)
             if known is None or known[1] != now:
                 # The array is held too, so that its id is not given to another one.
-                known = self._copies[key] = (array, now, array.copy(order="K"))
+                known = self._copies[key] = (array, now, array.copy("K"))
             return known[2]
         watched = self._watched.setdefault(key, (array, now, user_line()))
         if watched[1] != now:

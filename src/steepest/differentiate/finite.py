@@ -159,15 +159,9 @@ class _NotingTape(Tape):
         accumulator.add(result._node, np.ones((), result.dtype)[()])
         with np.errstate(all="ignore"):
             for record in records_behind(result._node):
-                g = accumulator.take(record)
-                if g is None:
+                if accumulator.present(record) is None:
                     continue
-                if record.primitive is not None:
-                    propagate(record, record.primitive, g, accumulator)
-                elif record.position >= 0:
-                    accumulator.add_result(record, g)
-                else:
-                    continue
+                propagate([record], accumulator)
                 for parent in record.parents:
                     if parent is None or parent in culprits:
                         continue

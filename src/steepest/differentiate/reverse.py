@@ -9,18 +9,21 @@ recorded there as ordinary operations.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from steepest.array import Array, value_type
+from steepest.array.array import NO_STATIC
 from steepest.array.buffers import compact, rewritten, snapshot
 from steepest.array.plain import base_array
 from steepest.differentiate.captures import Captures
 from steepest.graph import type_of
 from steepest.ops import primitive
+from steepest.ops.movement import reshaped
 from steepest.ops.spec import (
     NAN_CHECKS,
     AdaptedRule,
@@ -39,10 +42,11 @@ __all__ = ["Accumulator", "Record", "Tape", "backward", "fit", "propagate", "rec
 _WITH_TYPE = (np.ndarray, np.generic, Array)
 """What knows its shape and dtype."""
 
-_VALUE, _TYPE = Keep.VALUE, Keep.TYPE
+_TYPE = Keep.TYPE
 _real = primitive("real")
 _cast = primitive("cast")
 _next_serial = count().__next__
+_serial = attrgetter("serial")
 
 
 class Record:
@@ -129,37 +133,93 @@ class Tape(Trace):
 
     def record(self, primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
         """Evaluate a primitive and keep what its derivative needs."""
-        values: list[Value] = []
-        parents: list[Record | None] = []
-        nested = False
-        for arg in args:
-            if isinstance(arg, Traced):
-                if arg._trace is self:
-                    value = arg._value
-                    if isinstance(value, Traced):
-                        nested = True
-                    values.append(value)
-                    parents.append(arg._node)
-                    continue
-                nested = True
-            elif type(arg) is not np.ndarray and isinstance(arg, np.ndarray):
-                values.append(base_array(arg))
-                parents.append(None)
-                continue
-            values.append(arg)
-            parents.append(None)
-        result = (
-            bind(primitive, values, static) if nested else primitive.evaluate(*values, **static)
-        )
+        if len(args) == 2 and not static and primitive.needs is not None:
+            return self._record_pair(primitive, *args)
+        values: Sequence[Value]
+        parents: Sequence[Record | None]
+        if len(args) == 1:
+            (arg,) = args
+            value = arg._value
+            values, parents, nested = (value,), (arg._node,), type(value) is Array
+        else:
+            values, parents, nested = self._taken_apart(args)
+        if nested:
+            result = bind(primitive, values, static)
+        elif static:
+            result = primitive.evaluate(*values, **static)
+        else:
+            result = primitive.evaluate(*values)
         if not primitive.differentiable:
             return result
         kept = self._kept(primitive, values, parents) if primitive.reads_arguments else ()
         if primitive.outputs > 1:
             return self._several(primitive, kept, parents, static, result)
-        kind = result if isinstance(result, _WITH_TYPE) else type_of(result)
         kept_result = result if primitive.keeps_result else None
+        kind = result
+        if type(result) is not np.ndarray and not isinstance(result, _WITH_TYPE):
+            kind = type_of(result)
         record = Record(primitive, parents, kept, static, kept_result, kind.shape, kind.dtype)
         return Array(self, result, record)
+
+    def _record_pair(self, primitive: Primitive, x: Value, y: Value) -> Value:
+        """Do the same for two arguments, of which either may be differentiated: the usual case.
+
+        What the rules read for an argument that is not differentiated here is not kept.
+        """
+        of_x = of_y = None
+        which, nested = 0, False
+        if type(x) is Array:
+            if x._trace is self:
+                of_x, x, which = x._node, x._value, 1
+            nested = type(x) is Array
+        elif type(x) is not np.ndarray and isinstance(x, np.ndarray):
+            x = base_array(x)
+        if type(y) is Array:
+            if y._trace is self:
+                of_y, y = y._node, y._value
+                which += 2
+            nested = nested or type(y) is Array
+        elif type(y) is not np.ndarray and isinstance(y, np.ndarray):
+            y = base_array(y)
+        result = bind(primitive, (x, y), NO_STATIC) if nested else primitive.evaluate(x, y)
+        if not primitive.differentiable:
+            return result
+        assert primitive.needs is not None
+        (keep_x, keep_y), keeps_result = primitive.needs[which]
+        kept = (
+            self._kept_of(keep_x, x, of_x) if keep_x else None,
+            self._kept_of(keep_y, y, of_y) if keep_y else None,
+        )
+        kind = result
+        if type(result) is not np.ndarray and not isinstance(result, _WITH_TYPE):
+            kind = type_of(result)
+        kept_result = result if keeps_result else None
+        record = Record(primitive, (of_x, of_y), kept, NO_STATIC, kept_result, kind.shape, kind.dtype)
+        return Array(self, result, record)
+
+    def _taken_apart(
+        self, args: Sequence[Value]
+    ) -> tuple[list[Value], list[Record | None], bool]:
+        """Find the values of arguments, their records, and whether values are traced further out."""
+        values: list[Value] = []
+        parents: list[Record | None] = []
+        nested = False
+        for arg in args:
+            kind = type(arg)
+            if kind is Array:
+                if arg._trace is self:
+                    value = arg._value
+                    if type(value) is Array:
+                        nested = True
+                    values.append(value)
+                    parents.append(arg._node)
+                    continue
+                nested = True
+            elif kind is not np.ndarray and isinstance(arg, np.ndarray):
+                arg = base_array(arg)
+            values.append(arg)
+            parents.append(None)
+        return values, parents, nested
 
     def write(
         self, primitive: Primitive, target: Traced, args: Sequence[Value], static: dict[str, Any]
@@ -187,33 +247,33 @@ class Tape(Trace):
         target._trace, target._value = self, value
 
     def _kept(
-        self, primitive: Primitive, values: list[Value], parents: list[Record | None]
-    ) -> list[Value]:
+        self, primitive: Primitive, values: Sequence[Value], parents: Sequence[Record | None]
+    ) -> Sequence[Value]:
         """Collect what the rules of a primitive read of its arguments."""
         keeps = primitive.keeps
         if primitive.tail is not None:
             keeps += keeps[-1:] * (len(values) - len(keeps))
-        kept: list[Value] = []
-        for keep, value, parent in zip(keeps, values, parents, strict=False):
-            if keep is _VALUE:
-                if type(value) is not np.ndarray:
-                    kept.append(compact(value))
-                elif parent is None:
-                    kept.append(self.captures.keep(value))
-                else:
-                    kept.append(value if value.base is None else compact(value))
-            elif keep is _TYPE:
-                # A record knows shape and dtype of what it stands for.
-                kept.append(value_type(value) if parent is None else parent)
-            else:
-                kept.append(None)
-        return kept
+        return [
+            self._kept_of(keep, value, parent) if keep else None
+            for keep, value, parent in zip(keeps, values, parents, strict=False)
+        ]
+
+    def _kept_of(self, keep: Keep, value: Value, parent: Record | None) -> Value:
+        """Take what is kept of an argument."""
+        if keep is _TYPE:
+            # A record knows shape and dtype of what it stands for.
+            return value_type(value) if parent is None else parent
+        if type(value) is not np.ndarray:
+            return compact(value) if type(value) is Array else value
+        if parent is None:
+            return self.captures.keep(value)
+        return value if value.base is None else compact(value)
 
     def _several(
         self,
         primitive: Primitive,
         kept: Sequence[Value],
-        parents: list[Record | None],
+        parents: Sequence[Record | None],
         static: dict[str, Any],
         results: Sequence[Value],
     ) -> tuple[Array, ...]:
@@ -245,10 +305,6 @@ def records_behind(start: Record) -> list[Record]:
     return sorted(seen, key=_serial, reverse=True)
 
 
-def _serial(record: Record) -> int:
-    return record.serial
-
-
 def fit(value: Value, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Value:
     """Give a cotangent the shape and dtype of what it belongs to.
 
@@ -256,16 +312,21 @@ def fit(value: Value, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Value:
     argument is its real part.
     """
     kind = value if isinstance(value, _WITH_TYPE) else type_of(value)
-    if kind.shape != shape:
-        extra = len(kind.shape) - len(shape)
-        axes = tuple(range(extra)) + tuple(
-            axis + extra
-            for axis, length in enumerate(shape)
-            if length == 1 and kind.shape[axis + extra] != 1
-        )
-        value = np.add.reduce(value, axis=axes, keepdims=True) if axes else value
-        if extra:
-            value = np.reshape(value, shape)
+    given = kind.shape
+    if given != shape:
+        extra = len(given) - len(shape)
+        if shape and given[extra:] == shape:
+            value = np.add.reduce(value, axis=tuple(range(extra)))
+        else:
+            axes = tuple(range(extra)) + tuple(
+                axis + extra
+                for axis, length in enumerate(shape)
+                if length == 1 and given[axis + extra] != 1
+            )
+            if axes:
+                value = np.add.reduce(value, axis=axes, keepdims=True)
+            if extra:
+                value = reshaped(value, shape)
     if kind.dtype != dtype:
         if kind.dtype.kind == "c" and dtype.kind != "c":
             value = bind(_real, (value,), {})
@@ -274,17 +335,23 @@ def fit(value: Value, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Value:
 
 
 class Accumulator:
-    """Cotangents on their way back, added up where paths meet."""
+    """Cotangents on their way back, added up where paths meet.
 
-    __slots__ = ("_own", "_values")
+    Attributes
+    ----------
+    values : dict
+        What has been added up so far, by record.
+    """
+
+    __slots__ = ("_own", "values")
 
     def __init__(self) -> None:
-        self._values: dict[Record, Value] = {}
+        self.values: dict[Record, Value] = {}
         self._own: set[Record] = set()
 
     def add(self, record: Record, value: Value) -> None:
         """Add a contribution."""
-        values = self._values
+        values = self.values
         present = values.get(record)
         if present is None:
             values[record] = value
@@ -300,14 +367,14 @@ class Accumulator:
 
     def total(self, record: Record) -> np.ndarray[Any, Any] | None:
         """Make the sum so far an ndarray to add into; None where it is traced."""
-        present = self._values.get(record)
+        present = self.values.get(record)
         if isinstance(present, Traced):
             return None
         if record not in self._own:
             total = np.zeros(record.shape, record.dtype)
             if present is not None:
                 total += present
-            self._values[record] = present = total
+            self.values[record] = present = total
             self._own.add(record)
         return present
 
@@ -315,27 +382,27 @@ class Accumulator:
         """Add a contribution to one result of a primitive with several."""
         (whole,) = record.parents
         assert whole is not None
-        results = self._values.get(whole)
+        results = self.values.get(whole)
         if results is None:
-            results = self._values[whole] = [None] * len(whole.shape)
+            results = self.values[whole] = [None] * len(whole.shape)
         present = results[record.position]
         results[record.position] = value if present is None else present + value
 
     def add_own(self, record: Record, value: Value) -> None:
         """Add a contribution in memory that the caller gives away."""
-        if record in self._values:
+        if record in self.values:
             self.add(record, value)
         else:
-            self._values[record] = value
+            self.values[record] = value
             self._own.add(record)
 
     def take(self, record: Record) -> Value:
         """Remove and return what has been added up for a record; None for nothing."""
-        return self._values.pop(record, None)
+        return self.values.pop(record, None)
 
     def present(self, record: Record) -> Value:
         """Return what has been added up for a record so far; None for nothing."""
-        return self._values.get(record)
+        return self.values.get(record)
 
     def is_own(self, record: Record) -> bool:
         """Whether what was taken for a record belongs to whoever took it."""
@@ -378,20 +445,52 @@ def _backward_pass(start: Record, cotangent: Value, inputs: Sequence[Array]) -> 
     accumulator.add(start, cotangent)
     # What the rules meet on the branches not taken is not the user's warning.
     with np.errstate(all="ignore"):
-        for record in records_behind(start):
-            if record.primitive is not None:
-                g = accumulator.take(record)
-                if g is not None:
-                    propagate(record, record.primitive, g, accumulator)
-            elif record.position >= 0:
-                g = accumulator.take(record)
-                if g is not None:
-                    accumulator.add_result(record, g)
+        propagate(records_behind(start), accumulator)
     return [accumulator.take(each._node) for each in inputs]
 
 
-def propagate(record: Record, operation: Primitive, g: Value, accumulator: Accumulator) -> None:
-    """Apply the rules of one record."""
+def propagate(records: Iterable[Record], accumulator: Accumulator) -> None:
+    """Apply the rules of records, latest first, to what has been added up for them.
+
+    The cotangents of arguments of the differentiated function stay.
+    """
+    values = accumulator.values
+    take = values.pop
+    for record in records:
+        operation = record.primitive
+        if operation is None:
+            if record.position >= 0 and (g := take(record, None)) is not None:
+                accumulator.add_result(record, g)
+            continue
+        g = take(record, None)
+        if g is None:
+            continue
+        if not operation.rules_alone:
+            _propagate_specially(record, operation, g, accumulator)
+            continue
+        result, args, static = record.result, record.args, record.static
+        for parent, rule in zip(record.parents, operation.vjps, strict=False):
+            if parent is None or rule is None:
+                continue
+            contribution = rule(g, result, args, static)
+            if (
+                type(contribution) is not np.ndarray
+                or contribution.shape != parent.shape
+                or contribution.dtype is not parent.dtype
+            ):
+                if contribution is None:
+                    continue
+                contribution = fit(contribution, parent.shape, parent.dtype)
+            if parent in values:
+                accumulator.add(parent, contribution)
+            else:
+                values[parent] = contribution
+
+
+def _propagate_specially(
+    record: Record, operation: Primitive, g: Value, accumulator: Accumulator
+) -> None:
+    """Apply the rules of a primitive with more than a rule for each argument."""
     if operation.outputs > 1:
         g = [
             no_cotangent(kind) if each is None else each
@@ -405,7 +504,6 @@ def propagate(record: Record, operation: Primitive, g: Value, accumulator: Accum
     if operation.joint_vjp is not None:
         joint = operation.joint_vjp(g, result, args, static)
     adds = operation.add_vjp is not None and not isinstance(g, Traced)
-    rules, several = operation.vjps, operation.tail is not None
     for position, parent in enumerate(record.parents):
         if parent is None:
             continue
@@ -418,10 +516,7 @@ def propagate(record: Record, operation: Primitive, g: Value, accumulator: Accum
                     assert operation.add_vjp is not None
                     operation.add_vjp(total, g, **static)
                     continue
-            if several:
-                rule, settings = operation.rule_at(rules, position, static)
-            else:
-                rule, settings = (rules[position] if position < len(rules) else None), static
+            rule, settings = operation.rule_at(operation.vjps, position, static)
             if rule is None:
                 continue
             contribution = rule(g, result, args, settings)

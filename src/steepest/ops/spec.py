@@ -120,6 +120,12 @@ def released(value: Value) -> Value:
 
 def bind(primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
     """Apply a primitive: evaluate it on plain values, or have the innermost trace record it."""
+    if len(args) == 1:
+        (arg,) = args
+        if not isinstance(arg, Traced):
+            return primitive.evaluate(arg, **static)
+        if arg._trace.active:
+            return arg._trace.record(primitive, args, static)
     innermost = None
     for arg in args:
         if isinstance(arg, Traced):
@@ -203,6 +209,14 @@ class Primitive:
         Number of results; more than one come as a tuple.
     samples : callable
         Takes a generator, returns the samples.
+
+    Attributes
+    ----------
+    keeps, keeps_result
+        What the rules read of each argument, and whether they read the result.
+    needs : tuple or None
+        The same for some of the rules, where there are two arguments: what that by the first
+        reads stands at 1, that by the second at 2, and both at 3.
     """
 
     __slots__ = (
@@ -220,8 +234,10 @@ class Primitive:
         "keeps_result",
         "linearity",
         "name",
+        "needs",
         "outputs",
         "reads_arguments",
+        "rules_alone",
         "samples",
         "tail",
         "traced_inside",
@@ -264,15 +280,31 @@ class Primitive:
         self.jvps = tuple(None if rule is None else self._adapt(rule) for rule in jvp_rules)
         self.joint_vjp = None if joint_vjp is None else self._adapt(joint_vjp)
         self.in_place_vjp = None if in_place_vjp is None else self._adapt(in_place_vjp)
-        read = {name for rule in (*vjps, joint_vjp) if rule for name in _names_read(rule)}
-        self.keeps_result = "ans" in read
-        self.reads_arguments = any(
-            name in read or f"{name}_type" in read for name in self.arguments
+        # What the backward pass has no more to do for than to apply a rule for each argument.
+        self.rules_alone = (
+            outputs == 1
+            and self.tail is None
+            and joint_vjp is None
+            and add_vjp is None
+            and in_place_vjp is None
         )
-        self.keeps = tuple(
+        self.keeps, self.keeps_result = self._read_by((*vjps, joint_vjp))
+        self.reads_arguments = any(self.keeps)
+        self.needs = None
+        if self.rules_alone and len(self.arguments) == 2:
+            self.needs = tuple(
+                self._read_by([rule for i, rule in enumerate(vjps) if which >> i & 1])
+                for which in range(4)
+            )
+
+    def _read_by(self, rules: Sequence[Rule | None]) -> tuple[tuple[Keep, ...], bool]:
+        """Find what rules read of each argument, and whether they read the result."""
+        read = {name for rule in rules if rule for name in _names_read(rule)}
+        keeps = tuple(
             Keep.VALUE if name in read else Keep.TYPE if f"{name}_type" in read else Keep.NOTHING
             for name in self.arguments
         )
+        return keeps, "ans" in read
 
     def __call__(self, *args: Value, **static: Any) -> Value:
         """Apply the primitive; see `bind`."""
@@ -297,18 +329,13 @@ class Primitive:
                 picks.append(self.arguments.index(name.removesuffix("_type")))
             else:
                 keywords.append(name)
-        if keywords or _TAIL in picks:
-            return _adapt_general(rule, picks, keywords, self.tail)
         if isinstance(rule, Scaling) and len(picks) == 1:
             return _adapt_scaling(rule.derivative, picks[0])
-        if not picks:
-            return lambda g, _ans, _args, _static: rule(g)
-        if picks == [-1]:
-            return lambda g, ans, _args, _static: rule(g, ans)
-        if len(picks) == 1:
-            (pick,) = picks
-            return lambda g, _ans, args, _static: rule(g, args[pick])
-        return _adapt_general(rule, picks, keywords, self.tail)
+        if _TAIL in picks or len(picks) > 2:
+            return _adapt_general(rule, picks, keywords, self.tail)
+        if keywords:
+            return _adapt_with_keywords(rule, picks, keywords, self.tail)
+        return _adapt_alone(rule, picks)
 
     def rule_at(
         self, rules: Sequence[AdaptedRule | None], position: int, static: dict[str, Any]
@@ -337,6 +364,48 @@ def _adapt_general(
         return rule(g, *positional, **static)
 
     return adapted
+
+
+def _adapt_with_keywords(
+    rule: Rule, picks: Sequence[int], keywords: Sequence[str], tail: int | None
+) -> AdaptedRule:
+    """Adapt a rule that reads static arguments, and one other thing at most."""
+    number = len(keywords)
+    if len(picks) > 1 or picks == [-1]:
+        return _adapt_general(rule, picks, keywords, tail)
+    if not picks:
+
+        def without(g: Value, _ans: Value, _args: Sequence[Value], static: dict[str, Any]) -> Value:
+            if len(static) != number:
+                static = {name: static[name] for name in keywords}
+            return rule(g, **static)
+
+        return without
+    (pick,) = picks
+
+    def adapted(g: Value, _ans: Value, args: Sequence[Value], static: dict[str, Any]) -> Value:
+        if len(static) != number:
+            static = {name: static[name] for name in keywords}
+        return rule(g, args[pick], **static)
+
+    return adapted
+
+
+def _adapt_alone(rule: Rule, picks: Sequence[int]) -> AdaptedRule:
+    """Adapt a rule that reads two things at most, and no static argument."""
+    if not picks:
+        return lambda g, _ans, _args, _static: rule(g)
+    if picks == [-1]:
+        return lambda g, ans, _args, _static: rule(g, ans)
+    first, *others = picks
+    if not others:
+        return lambda g, _ans, args, _static: rule(g, args[first])
+    (second,) = others
+    if first == -1:
+        return lambda g, ans, args, _static: rule(g, ans, args[second])
+    if second == -1:
+        return lambda g, ans, args, _static: rule(g, args[first], ans)
+    return lambda g, _ans, args, _static: rule(g, args[first], args[second])
 
 
 def _adapt_scaling(derivative: Callable[[Value], Value], pick: int) -> AdaptedRule:
@@ -520,8 +589,8 @@ def scale(g: Value, derivative: Value) -> Value:
     finite gradient at 0, while a genuine NaN, one that meets a cotangent that is not zero,
     survives.
     """
-    if type(g) is np.ndarray and type(derivative) is np.ndarray:
-        if derivative.dtype.kind != "b" and not NAN_CHECKS.get():
+    if type(g) is np.ndarray and (type(derivative) is np.ndarray or type(derivative) is float):
+        if type(derivative) is np.ndarray and derivative.dtype.kind != "b" and not NAN_CHECKS.get():
             return g * derivative
     elif isinstance(g, Traced) or isinstance(derivative, Traced):
         return bind(SCALE, (g, derivative), {})
