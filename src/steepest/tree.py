@@ -28,6 +28,7 @@ __all__ = [
     "leaf_names",
     "tree_map",
     "unflatten",
+    "unflatten_with_arithmetic",
     "with_arithmetic",
 ]
 
@@ -63,7 +64,7 @@ class Structure:
     @property
     def leaf_count(self) -> int:
         """Number of leaves below this point."""
-        return 1 if self.kind is None else sum(child.leaf_count for child in self.children)
+        return 1 if self.kind is None else sum([child.leaf_count for child in self.children])
 
     @property
     def attributes(self) -> tuple[Any, ...]:
@@ -244,6 +245,11 @@ def leaf_names(tree: Tree, root: str = "x") -> list[str]:
 def with_arithmetic(tree: Tree) -> Tree:
     """Give every container of a tree arithmetic on its leaves; a single leaf is left as it is."""
     leaves, structure = flatten(tree)
+    return unflatten_with_arithmetic(structure, leaves)
+
+
+def unflatten_with_arithmetic(structure: Structure, leaves: Sequence[Leaf]) -> Tree:
+    """Put a pytree together whose every container has arithmetic on its leaves."""
     return _unflatten_from(structure, iter(leaves), _type_with_arithmetic)
 
 
@@ -262,7 +268,11 @@ def _is_named_tuple(kind: type) -> bool:
 
 
 def _flatten_into(leaves: list[Leaf], tree: Tree) -> Structure:
-    kind = _plain_type(type(tree))
+    kind = type(tree)
+    if kind is np.ndarray or kind is float:
+        leaves.append(tree)
+        return LEAF
+    kind = _plain_type(kind)
     keys: tuple[Any, ...]
     template = None
     if issubclass(kind, dict):
@@ -281,7 +291,7 @@ def _flatten_into(leaves: list[Leaf], tree: Tree) -> Structure:
     else:
         leaves.append(tree)
         return LEAF
-    children = tuple(_flatten_into(leaves, value) for value in values)
+    children = tuple([_flatten_into(leaves, value) for value in values])
     return Structure(kind, keys, children, isinstance(tree, TreeArithmetic), template)
 
 

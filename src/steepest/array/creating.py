@@ -155,6 +155,22 @@ def _replacement(original: Any, make: Callable[..., Value]) -> Callable[..., Val
     return replacement
 
 
+def _replacement_of_new(original: Any) -> Callable[..., Value]:
+    """Make the replacement of a function that makes new ndarrays: Arrays are made of these."""
+
+    @functools.wraps(original)
+    def replacement(*args: Any, **settings: Any) -> Value:
+        result = original(*args, **settings)
+        # Of Arrays it has made an Array already, whoever calls.
+        if type(result) is not Array and making.depth:
+            caller = sys._getframe(1)
+            if not _is_library(caller.f_globals) and _calls(caller, replacement):
+                return _owned(result)
+        return result
+
+    return replacement
+
+
 def _calls(frame: FrameType, function: object) -> bool:
     """Whether it is this frame's code that calls a function.
 
@@ -210,15 +226,6 @@ _MOST_NAMES = 10_000
 
 
 # What they make
-
-
-def _new(original: Callable[..., Any]) -> Callable[..., Value]:
-    """Make the function that makes an Array of the new ndarray that NumPy makes."""
-
-    def make(*args: Any, **settings: Any) -> Value:
-        return _owned(original(*args, **settings))
-
-    return make
 
 
 def _owned(result: Value) -> Value:
@@ -444,11 +451,13 @@ _MAKERS: dict[str, Callable[..., Value]] = {
     "fromiter": _fromiter,
     "require": _require,
     "apply_along_axis": apply_along_axis,
-    **{name: _new(getattr(np, name)) for name in _NEW},
 }
-_originals = {name: getattr(np, name) for name in _MAKERS}
+_originals = {name: getattr(np, name) for name in (*_MAKERS, *_NEW)}
 _original_array = np.array
-_replacements = {name: _replacement(_originals[name], make) for name, make in _MAKERS.items()}
+_replacements = {
+    **{name: _replacement(_originals[name], make) for name, make in _MAKERS.items()},
+    **{name: _replacement_of_new(_originals[name]) for name in _NEW},
+}
 _original_vectorize_call = _Vectorize._vectorize_call
 
 

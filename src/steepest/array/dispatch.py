@@ -229,7 +229,7 @@ def apply_function(
     """Apply one of NumPy's functions to arguments of which at least one is an Array."""
     implementation = FUNCTIONS.get(function)
     if len(args) > 2 or "out" in settings:
-        # The third place is the first in which any function takes out=.
+        # No function takes out= in an earlier place than the third.
         args, settings, out = _without_out(implementation or function, args, settings)
         if out is not None:
             return _function_into(function, args, settings, out)

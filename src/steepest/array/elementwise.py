@@ -18,16 +18,19 @@ from steepest.ops.spec import Value, bind
 __all__ = ["FUNCTIONS"]
 
 _where = primitive("where")
+_OPERANDS = (Array, np.generic, int, float, complex)
 
 
 def where(condition: Value, x: Value = NO_VALUE, y: Value = NO_VALUE, /) -> Value:
     if x is NO_VALUE:
         return np.nonzero(condition)
-    args = (
-        each if isinstance(each, (Array, np.generic, int, float, complex)) else np.asarray(each)
-        for each in (condition, x, y)
-    )
-    return bind(_where, tuple(args), NO_STATIC)
+    return bind(_where, (_operand(condition), _operand(x), _operand(y)), NO_STATIC)
+
+
+def _operand(value: Value) -> Value:
+    if type(value) is np.ndarray or isinstance(value, _OPERANDS):
+        return value
+    return np.asarray(value)
 
 
 def clip(

@@ -65,8 +65,10 @@ def _basic(x: Value, key: tuple[Any, ...]) -> Value:
         return x[key]
     static = {"key": key}
     result = bind(_slice, (x,), static)
+    # A single entry is a copy, not a view.
+    if isinstance(result, Array) and isinstance(result._value, np.generic):
+        return result
     if len(key) == len(x.shape) and all(type(item) is int for item in key):
-        # A single entry is a copy, not a view.
         return result
     return linked(result, x, ("slice", static))
 

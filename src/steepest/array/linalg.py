@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from steepest.array.arguments import NO_VALUE, as_array
-from steepest.array.array import Array, value_type
+from steepest.array.array import NO_STATIC, Array, value_type
 from steepest.array.plain import plain_arguments, plain_value
 from steepest.errors import NeedsValueError, UnsupportedError
 from steepest.ops import primitive
@@ -19,6 +19,9 @@ from steepest.ops.matrices import conjugate
 from steepest.ops.spec import Value, bind
 
 __all__ = ["FUNCTIONS"]
+
+_reshape = primitive("reshape")
+_solve = primitive("solve")
 
 
 @cache
@@ -31,11 +34,17 @@ def _named(function: Callable[..., Any], values: Sequence[Value]) -> Any:
     return _result_class(function)(*values)
 
 
+def _whole(value: Value) -> Value:
+    """Take a value as NumPy does, for what makes no views of it."""
+    array = value._value if type(value) is Array else value
+    return value if type(array) is np.ndarray else as_array(value)
+
+
 # Determinants, inverses and systems
 
 
 def det(a: Value) -> Value:
-    return bind(primitive("det"), (as_array(a),), {})
+    return bind(primitive("det"), (_whole(a),), NO_STATIC)
 
 
 def slogdet(a: Value) -> Any:
@@ -43,15 +52,16 @@ def slogdet(a: Value) -> Any:
 
 
 def inv(a: Value) -> Value:
-    return bind(primitive("inv"), (as_array(a),), {"strict": True})
+    return bind(primitive("inv"), (_whole(a),), {"strict": True})
 
 
 def solve(a: Value, b: Value) -> Value:
-    a, b = as_array(a), as_array(b)
+    a, b = _whole(a), _whole(b)
     if b.ndim != 1:
-        return bind(primitive("solve"), (a, b), {})
-    column = np.reshape(b, (-1, 1))
-    return np.squeeze(bind(primitive("solve"), (a, column), {}), -1)
+        return bind(_solve, (a, b), NO_STATIC)
+    column = bind(_reshape, (b,), {"shape": (b.shape[0], 1)})
+    solution = bind(_solve, (a, column), NO_STATIC)
+    return bind(_reshape, (solution,), {"shape": solution.shape[:-1]})
 
 
 def tensorsolve(a: Value, b: Value, axes: Sequence[int] | None = None) -> Value:
@@ -259,7 +269,7 @@ def _chain(matrices: list[Value]) -> Value:
 
 
 def cholesky(a: Value, /, *, upper: bool = False) -> Value:
-    return bind(primitive("cholesky"), (as_array(a),), {"upper": bool(upper)})
+    return bind(primitive("cholesky"), (_whole(a),), {"upper": bool(upper)})
 
 
 def _reads_lower(uplo: str) -> bool:

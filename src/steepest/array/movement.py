@@ -84,6 +84,20 @@ def _each_copied(arrays: Any) -> list[Value]:
     return [copy(each) for each in (copy(arrays) if isinstance(arrays, Array) else arrays)]
 
 
+def _each_whole(arrays: Any) -> list[Value]:
+    """List the same, for what makes no views of them."""
+    return [
+        each
+        if type(each._value if type(each) is Array else each) is np.ndarray
+        else copy(each)
+        for each in (copy(arrays) if isinstance(arrays, Array) else arrays)
+    ]
+
+
+def _shape(value: Value) -> tuple[int, ...]:
+    return value.shape if type(value) is Array else value_type(value).shape
+
+
 def _integers(value: Value) -> Value:
     """Take positions or counts as NumPy does: it rounds numbers down, but not arrays."""
     if isinstance(value, Array):
@@ -110,7 +124,7 @@ def _at(axis: int, item: Any) -> tuple[Any, ...]:
 
 
 def reshape(a: Value, /, shape: Any, order: Any = "C", *, copy: bool | None = None) -> Value:
-    if order in {"A", "K"} and value_type(a).ndim > 1:
+    if order != "C" and order in {"A", "K"} and value_type(a).ndim > 1:
         raise UnsupportedError(
             f"order={order!r} depends on how the entries lie in memory",
             instead="order='C' (the default) or order='F'",
@@ -135,7 +149,7 @@ def _reshaped(a: Value, shape: Any, order: Any) -> tuple[int, ...]:
     given = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     target = tuple(map(operator.index, given))
     size = a.size if isinstance(a, Array) else value_type(a).size
-    if min(target, default=0) >= 0 and math.prod(target) == size and order in {"C", "F"}:
+    if (order == "C" or order == "F") and math.prod(target) == size and min(target, default=0) >= 0:
         return target
     # The -1, and the words for a shape that does not fit, are NumPy's.
     lengths: tuple[int, ...] = np.reshape(_stand_in(a), target, order).shape
@@ -158,11 +172,17 @@ def ravel(a: Value, order: Any = "C") -> Value:
 
 
 def squeeze(a: Value, axis: Any = None) -> Value:
-    return view(a, ("reshape", {"shape": np.squeeze(_stand_in(a), axis).shape}))
+    if axis is None:
+        shape = tuple([length for length in _shape(a) if length != 1])
+    else:
+        shape = np.squeeze(_stand_in(a), axis).shape
+    return view(a, ("reshape", {"shape": shape}))
 
 
 def expand_dims(a: Value, axis: Any) -> Value:
-    lengths = list(value_type(a).shape)
+    lengths = list(_shape(a))
+    if type(axis) is int and -len(lengths) <= axis <= len(lengths):
+        axis = (axis if axis >= 0 else axis + len(lengths) + 1,)
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     for place in sorted(normalize_axis_tuple(axes, len(lengths) + len(axes))):
         lengths.insert(place, 1)
@@ -184,7 +204,7 @@ def _at_least(minimal: Callable[..., Any]) -> Callable[..., Value]:
 
 
 def transpose(a: Value, axes: Any = None) -> Value:
-    ndim = value_type(a).ndim
+    ndim = len(_shape(a))
     if axes is None:
         axes = range(ndim)[::-1]
     else:
@@ -195,7 +215,7 @@ def transpose(a: Value, axes: Any = None) -> Value:
 
 
 def swapaxes(a: Value, axis1: int, axis2: int) -> Value:
-    ndim = value_type(a).ndim
+    ndim = len(_shape(a))
     axes = list(range(ndim))
     first, second = normalize_axis_index(axis1, ndim), normalize_axis_index(axis2, ndim)
     axes[first], axes[second] = second, first
@@ -360,11 +380,11 @@ def concatenate(
     dtype: Any = None,
     casting: Any = "same_kind",
 ) -> Value:
-    parts = _each_copied(arrays)
+    parts = _each_whole(arrays)
     if not parts:
         raise ValueError("need at least one array to concatenate")
     if axis is None:
-        parts, axis = [ravel(each) for each in parts], 0
+        parts, axis = [ravel(copy(each)) for each in parts], 0
     types = [value_type(each) for each in parts]
     ndim = types[0].ndim
     if not ndim:
@@ -396,11 +416,11 @@ def stack(
     dtype: Any = None,
     casting: Any = "same_kind",
 ) -> Value:
-    parts = _each_copied(arrays)
+    parts = _each_whole(arrays)
     if not parts:
         raise ValueError("need at least one array to stack")
-    shape = value_type(parts[0]).shape
-    if any(value_type(each).shape != shape for each in parts):
+    shape = _shape(parts[0])
+    if any(_shape(each) != shape for each in parts):
         shapes = ", ".join(str(value_type(each).shape) for each in parts)
         raise ValueError(f"all input arrays must have the same shape, and they are {shapes}")
     axis = normalize_axis_index(operator.index(axis), len(shape) + 1)

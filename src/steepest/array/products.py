@@ -40,7 +40,16 @@ def _rank(value: Value) -> int:
     return value_type(value).ndim
 
 
+def _few_axes(value: Value) -> bool:
+    """Whether a value is known at once for a vector or matrix."""
+    if type(value) is Array:
+        value = value._value
+    return type(value) is np.ndarray and 0 < value.ndim < 3
+
+
 def dot(a: Value, b: Value, out: None = None) -> Value:
+    if _few_axes(a) and _few_axes(b):
+        return bind(_matmul, (a, b), NO_STATIC)
     a, b = as_array(a), as_array(b)
     if not a.ndim or not b.ndim:
         return np.multiply(a, b)

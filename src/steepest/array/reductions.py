@@ -33,15 +33,12 @@ def normalized_axes(axis: Any, ndim: int) -> tuple[int, ...]:
 
 def _reduce(operation: Primitive, a: Value, axis: Any, keepdims: Any) -> Value:
     # A Python number among the arguments is an array of NumPy's to a reduction.
-    ndim = a.ndim if isinstance(a, Array) else value_type(a).ndim
-    return bind(
-        operation,
-        (a,),
-        {
-            "axis": normalized_axes(axis, ndim),
-            "keepdims": bool(keepdims) if keepdims is not NO_VALUE else False,
-        },
-    )
+    ndim = len(a.shape) if isinstance(a, Array) else value_type(a).ndim
+    static = {
+        "axis": normalized_axes(axis, ndim),
+        "keepdims": keepdims is not NO_VALUE and bool(keepdims),
+    }
+    return bind(operation, (a,), static)
 
 
 def _as_array(a: Value) -> Value:
@@ -93,6 +90,9 @@ def _total(name: str, identity: int) -> Callable[..., Value]:
         return bind(general, (a, mask, first), static)
 
     return total
+
+
+sum_ = _total("sum", 0)
 
 
 def _check_mask(where: Any, shape: tuple[int, ...]) -> None:
@@ -161,13 +161,18 @@ def mean(
     count = _count(a, axis, keepdims, where)
     if _is_any(count == 0):
         warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=2)
-    total = np.sum(a, axis=axis, dtype=dtype, keepdims=keepdims, where=where)
+    total = sum_(a, axis, dtype, None, keepdims, NO_VALUE, where)
     return _divide_by_count(total, count, target)
+
+
+_DOUBLE = np.dtype(np.float64)
 
 
 def _divide_by_count(total: Value, count: Any, target: np.dtype[Any] | None = None) -> Value:
     """Divide by a number of entries, rounding once."""
     dtype = value_type(total).dtype
+    if dtype is _DOUBLE and target is None and isinstance(count, int):
+        return total / count
     target = target or dtype
     if isinstance(count, (int, float)):
         with np.errstate(over="ignore"):
@@ -193,6 +198,8 @@ def _count(a: Value, axis: Any, keepdims: Any, where: Any) -> Any:
 
 def _is_any(condition: Any) -> bool:
     """Whether a condition holds anywhere; where values are unknown, it is not said to."""
+    if isinstance(condition, bool):
+        return condition
     return not isinstance(condition, Array) and bool(np.any(condition))
 
 
@@ -219,7 +226,7 @@ def var(
     if dtype is None and kind.dtype.kind in "iub":
         dtype = np.dtype(np.float64)
     if mean is NO_VALUE or mean is None:
-        total = np.sum(a, axis=axis, dtype=dtype, keepdims=True, where=where)
+        total = sum_(a, axis, dtype, None, True, NO_VALUE, where)
         each = count if isinstance(count, int) else _count(a, axis, True, where)
         mean = _divide_by_count(total, each)
     deviation = a - mean
@@ -227,7 +234,7 @@ def var(
         square = np.square(np.real(deviation)) + np.square(np.imag(deviation))
     else:
         square = np.square(deviation)
-    total = np.sum(square, axis=axis, dtype=_real_dtype(dtype), keepdims=keepdims, where=where)
+    total = sum_(square, axis, _real_dtype(dtype), None, keepdims, NO_VALUE, where)
     degrees = max(count - ddof, 0) if isinstance(count, int) else np.maximum(count - ddof, 0)
     return _divide_by_count(total, degrees)
 
@@ -314,7 +321,7 @@ _max = _extremum(primitive("max"), np.maximum, "max")
 _min = _extremum(primitive("min"), np.minimum, "min")
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
-    np.sum: _total("sum", 0),
+    np.sum: sum_,
     np.prod: _total("prod", 1),
     np.count_nonzero: count_nonzero,
     np.max: _max,

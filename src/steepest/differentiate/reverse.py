@@ -139,8 +139,7 @@ class Tape(Trace):
         parents: Sequence[Record | None]
         if len(args) == 1:
             (arg,) = args
-            value = arg._value
-            values, parents, nested = (value,), (arg._node,), type(value) is Array
+            values, parents, nested = (arg._value,), (arg._node,), type(arg._value) is Array
         else:
             values, parents, nested = self._taken_apart(args)
         if nested:
@@ -251,6 +250,8 @@ class Tape(Trace):
     ) -> Sequence[Value]:
         """Collect what the rules of a primitive read of its arguments."""
         keeps = primitive.keeps
+        if len(values) == 1 and len(keeps) == 1:
+            return (self._kept_of(keeps[0], values[0], parents[0]),)
         if primitive.tail is not None:
             keeps += keeps[-1:] * (len(values) - len(keeps))
         return [

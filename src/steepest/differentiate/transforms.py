@@ -27,6 +27,7 @@ from steepest.tree import (
     is_differentiable,
     tree_map,
     unflatten,
+    unflatten_with_arithmetic,
     with_arithmetic,
 )
 
@@ -125,8 +126,8 @@ def _gradients(trees: Sequence[Tree], taken: Sequence[Any] = ()) -> tuple[Tree, 
         return leaf
 
     leaves, structure = flatten(tuple(trees))
-    gradients: tuple[Tree, ...] = with_arithmetic(
-        unflatten(structure, [once(leaf) for leaf in leaves])
+    gradients: tuple[Tree, ...] = unflatten_with_arithmetic(
+        structure, [once(leaf) for leaf in leaves]
     )
     return gradients
 
@@ -302,7 +303,7 @@ def _compare(
 def _pulled_back(tape: Tape, result: Value, inputs: Sequence[Array]) -> list[Value]:
     if not (isinstance(result, Array) and result._trace is tape):
         return [None] * len(inputs)
-    return backward(result, np.ones((), result.dtype)[()], inputs)
+    return backward(result, result.dtype.type(1), inputs)
 
 
 class _Grad(_ValueAndGrad):

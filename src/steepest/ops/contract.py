@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from steepest.graph import ArrayType
-from steepest.ops.spec import Primitive, Sample, Value, needs_care, scale
+from steepest.ops.movement import reshaped
+from steepest.ops.spec import Primitive, Sample, Value, bind, needs_care, scale
 
 __all__ = ["PRIMITIVES", "zero_safe_matmul", "zero_safe_product"]
 
@@ -25,7 +26,6 @@ def _matmul_type(x: ArrayType, y: ArrayType) -> ArrayType:
 
 def _for_blas(x: Value) -> Value:
     """Copy what BLAS cannot read, as the cotangent of a sum, which is one number repeated."""
-    x = np.asarray(x)
     rows, columns = x.strides[-2:]
     return x if rows and columns and x.itemsize in (rows, columns) else np.ascontiguousarray(x)
 
@@ -98,8 +98,8 @@ the result; only where that has a NaN is the product made with care.
 
 def zero_safe_product(x: Value, y: Value) -> Value:
     """Multiply as ``x @ y`` does, vectors included, by `zero_safe_matmul`."""
-    left = np.reshape(x, (1, *x.shape)) if x.ndim == 1 else x
-    right = np.reshape(y, (*y.shape, 1)) if y.ndim == 1 else y
+    left = reshaped(x, (1, *x.shape)) if x.ndim == 1 else x
+    right = reshaped(y, (*y.shape, 1)) if y.ndim == 1 else y
     product = zero_safe_matmul(left, right)
     shape = product.shape
     if y.ndim == 1:
@@ -108,17 +108,17 @@ def zero_safe_product(x: Value, y: Value) -> Value:
             shape = shape[:-1]
     elif x.ndim == 1:
         shape = (*shape[:-2], shape[-1])
-    product = np.reshape(product, shape)
+    product = reshaped(product, shape)
     return product if shape else product[()]
 
 
 def _matmul_left(g: Value, x_type: ArrayType, y: Value) -> Value:
     if y.ndim == 1:
         # Each row of x meets y: an outer product, of which a vector x is the one row.
-        return scale(np.reshape(g, (*g.shape, 1)) if g.ndim else g, y)
-    if x_type.ndim == 1:
+        return scale(reshaped(g, (*g.shape, 1)) if g.ndim else g, y)
+    if len(x_type.shape) == 1:
         return zero_safe_product(y, g) if y.ndim == 2 else _batch_of_rows(g, y)
-    return zero_safe_matmul(g, y.mT)
+    return bind(zero_safe_matmul, (g, y.mT), {})
 
 
 def _batch_of_rows(g: Value, y: Value) -> Value:
@@ -129,16 +129,18 @@ def _batch_of_rows(g: Value, y: Value) -> Value:
 
 def _matmul_right(g: Value, x: Value, y_type: ArrayType) -> Value:
     if x.ndim == 1:
-        if y_type.ndim == 1:
+        if len(y_type.shape) == 1:
             return scale(g, x)
-        return scale(np.reshape(g, (*g.shape[:-1], 1, g.shape[-1])), np.reshape(x, (-1, 1)))
-    if y_type.ndim == 1:
+        return scale(
+            reshaped(g, (*g.shape[:-1], 1, g.shape[-1])), reshaped(x, (x.shape[0], 1))
+        )
+    if len(y_type.shape) == 1:
         if x.ndim == 2:
             return zero_safe_matmul(x.mT, g.reshape((-1, 1))).reshape(x.shape[1:])
         return _flat_left(x, g, x.shape[-1:])
-    if y_type.ndim == 2 and x.ndim > 2:
+    if x.ndim > 2 and len(y_type.shape) == 2:
         return _flat_left(x, g, y_type.shape)
-    return zero_safe_matmul(x.mT, g)
+    return bind(zero_safe_matmul, (x.mT, g), {})
 
 
 def _flat_left(x: Value, g: Value, shape: tuple[int, ...]) -> Value:

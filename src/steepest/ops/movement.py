@@ -21,6 +21,10 @@ def reshaped(x: Value, shape: tuple[int, ...]) -> Value:
     return x.reshape(shape) if type(x) is np.ndarray else np.reshape(x, shape)
 
 
+def _transposed(x: Value, axes: tuple[int, ...]) -> Value:
+    return x.transpose(axes) if type(x) is np.ndarray else np.transpose(x, axes)
+
+
 def _evaluate_broadcast(x: Value, shape: tuple[int, ...], is_view: bool = False) -> Value:
     """Stretch; in the user's own ``np.broadcast_to`` the entries lie as there, by strides of 0."""
     if is_view:
@@ -191,9 +195,9 @@ PRIMITIVES = (
     ),
     Primitive(
         "transpose",
-        np.transpose,
+        _transposed,
         infer=_transpose_type,
-        vjps=(lambda g, axes: np.transpose(g, _inverse(axes)),),
+        vjps=(lambda g, axes: _transposed(g, _inverse(axes)),),
         jvp=Linearity.JOINT,
         samples=lambda rng: [
             Sample((rng.uniform(-1, 1, (2, 3)),), {"axes": (1, 0)}),

@@ -13,7 +13,7 @@ import numpy as np
 
 from steepest.graph import ArrayType
 from steepest.ops.movement import broadcast, reshaped
-from steepest.ops.spec import Linearity, Primitive, Sample, Value, scale
+from steepest.ops.spec import Linearity, Primitive, Sample, Value, bind, scale
 
 __all__ = ["PRIMITIVES"]
 
@@ -44,7 +44,7 @@ def _spread(value: Value, shape: tuple[int, ...], axis: Axis, keepdims: bool) ->
     """Repeat a reduction's result along the axes that it lost."""
     if not keepdims and axis:
         value = reshaped(value, _reduced_shape(shape, axis, keepdims=True))
-    return broadcast(value, shape=shape)
+    return bind(broadcast, (value,), {"shape": shape})
 
 
 def _samples(rng: np.random.Generator) -> Iterator[Sample]:
@@ -64,7 +64,7 @@ def _extremum_share(x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
     ans = _spread(ans, np.shape(x), axis, keepdims)
     # A NaN is the extremum of what it is in.
     tied = (x == ans) | (np.isnan(x) & np.isnan(ans))
-    count = np.sum(tied, axis=axis, keepdims=True)
+    count = np.add.reduce(tied, axis=axis, keepdims=True)
     return np.divide(tied, count, dtype=getattr(x, "dtype", None))
 
 
