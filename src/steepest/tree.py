@@ -159,6 +159,8 @@ class NamedLeaves(dict[str, Leaf]):
 
 def is_differentiable(leaf: Leaf) -> bool:
     """Whether a leaf has a derivative: floating-point or complex, whatever its container."""
+    if type(leaf) is np.ndarray:
+        return leaf.dtype.kind in "fc"
     if isinstance(leaf, (float, complex)):
         return True
     dtype = getattr(leaf, "dtype", None)

@@ -378,7 +378,8 @@ class Array(Traced):
             if entry is not None:
                 if len(inputs) == 1:
                     # The one input is this Array.
-                    if isinstance(self._value, _OF_NUMPY):
+                    value = self._value
+                    if type(value) is np.ndarray or isinstance(value, np.generic):
                         trace = self._trace
                         if trace.active:
                             return trace.record(entry, inputs, NO_STATIC)

@@ -16,6 +16,7 @@ import dis
 import functools
 import importlib.machinery
 import itertools
+import operator
 import os
 import sys
 import threading
@@ -105,6 +106,10 @@ def _replace() -> None:
 
 def _restore() -> None:
     names = vars(np)
+    if _looked_up(names) == _ours:
+        names.update(_originals)
+        _Vectorize._vectorize_call = _original_vectorize_call
+        return
     for name, replacement in _replacements.items():
         # What somebody else has put there meanwhile stays.
         if names[name] is replacement:
@@ -458,6 +463,8 @@ _replacements = {
     **{name: _replacement(_originals[name], make) for name, make in _MAKERS.items()},
     **{name: _replacement_of_new(_originals[name]) for name in _NEW},
 }
+_looked_up = operator.itemgetter(*_replacements)
+_ours = tuple(_replacements.values())
 _original_vectorize_call = _Vectorize._vectorize_call
 
 

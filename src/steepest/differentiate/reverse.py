@@ -49,6 +49,11 @@ _next_serial = count().__next__
 _serial = attrgetter("serial")
 
 
+def _with_type(value: Value) -> Value:
+    """Find what knows shape and dtype of a value: the value itself, or the type of a number."""
+    return value if isinstance(value, _WITH_TYPE) else type_of(value)
+
+
 class Record:
     """One operation on the tape, with what its derivative rules read.
 
@@ -126,10 +131,10 @@ class Tape(Trace):
     def watch(self, value: Value) -> Array:
         """Make an argument of the differentiated function an Array of this tape."""
         if isinstance(value, np.ndarray):
-            value = self.captures.keep(base_array(value))
-        kind = value_type(value)
-        record = Record(None, (), (), {}, None, kind.shape, kind.dtype)
-        return Array(self, snapshot(value), record)
+            kind = value = self.captures.keep(base_array(value))
+        else:
+            kind, value = value_type(value), snapshot(value)
+        return Array(self, value, Record(None, (), (), NO_STATIC, None, kind.shape, kind.dtype))
 
     def record(self, primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
         """Evaluate a primitive and keep what its derivative needs."""
@@ -137,26 +142,34 @@ class Tape(Trace):
             return self._record_pair(primitive, *args)
         values: Sequence[Value]
         parents: Sequence[Record | None]
+        kept: Sequence[Value] = ()
         if len(args) == 1:
             (arg,) = args
-            values, parents, nested = (arg._value,), (arg._node,), type(arg._value) is Array
+            value, parent = arg._value, arg._node
+            if type(value) is Array:
+                result = bind(primitive, (value,), static)
+            elif static:
+                result = primitive.evaluate(value, **static)
+            else:
+                result = primitive.evaluate(value)
+            if not primitive.differentiable:
+                return result
+            parents = (parent,)
+            if primitive.reads_arguments:
+                kept = (self._kept_of(primitive.keeps[0], value, parent),)
         else:
             values, parents, nested = self._taken_apart(args)
-        if nested:
-            result = bind(primitive, values, static)
-        elif static:
-            result = primitive.evaluate(*values, **static)
-        else:
-            result = primitive.evaluate(*values)
-        if not primitive.differentiable:
-            return result
-        kept = self._kept(primitive, values, parents) if primitive.reads_arguments else ()
+            result = (
+                bind(primitive, values, static) if nested else primitive.evaluate(*values, **static)
+            )
+            if not primitive.differentiable:
+                return result
+            if primitive.reads_arguments:
+                kept = self._kept(primitive, values, parents)
         if primitive.outputs > 1:
             return self._several(primitive, kept, parents, static, result)
+        kind = result if type(result) is np.ndarray else _with_type(result)
         kept_result = result if primitive.keeps_result else None
-        kind = result
-        if type(result) is not np.ndarray and not isinstance(result, _WITH_TYPE):
-            kind = type_of(result)
         record = Record(primitive, parents, kept, static, kept_result, kind.shape, kind.dtype)
         return Array(self, result, record)
 
@@ -189,9 +202,7 @@ class Tape(Trace):
             self._kept_of(keep_x, x, of_x) if keep_x else None,
             self._kept_of(keep_y, y, of_y) if keep_y else None,
         )
-        kind = result
-        if type(result) is not np.ndarray and not isinstance(result, _WITH_TYPE):
-            kind = type_of(result)
+        kind = result if type(result) is np.ndarray else _with_type(result)
         kept_result = result if keeps_result else None
         record = Record(primitive, (of_x, of_y), kept, NO_STATIC, kept_result, kind.shape, kind.dtype)
         return Array(self, result, record)
@@ -250,8 +261,6 @@ class Tape(Trace):
     ) -> Sequence[Value]:
         """Collect what the rules of a primitive read of its arguments."""
         keeps = primitive.keeps
-        if len(values) == 1 and len(keeps) == 1:
-            return (self._kept_of(keeps[0], values[0], parents[0]),)
         if primitive.tail is not None:
             keeps += keeps[-1:] * (len(values) - len(keeps))
         return [
@@ -312,7 +321,7 @@ def fit(value: Value, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Value:
     Axes along which the argument was broadcast are summed over; a complex cotangent of a real
     argument is its real part.
     """
-    kind = value if isinstance(value, _WITH_TYPE) else type_of(value)
+    kind = _with_type(value)
     given = kind.shape
     if given != shape:
         extra = len(given) - len(shape)

@@ -21,6 +21,7 @@ from steepest.errors import BadInputError, NotDifferentiableError
 from steepest.ops.spec import Trace, Traced, Value, released
 from steepest.shadow import SHADOWING, ShadowTrace, compare_with_plain_run
 from steepest.tree import (
+    GradientTuple,
     Structure,
     Tree,
     flatten,
@@ -116,6 +117,8 @@ def _finished(cotangent: Value, leaf: Value) -> Value:
 
 def _gradients(trees: Sequence[Tree], taken: Sequence[Any] = ()) -> tuple[Tree, ...]:
     """Give gradients arithmetic, and copy what appears twice: none aliases another, or an array."""
+    if len(trees) == 1 and type(trees[0]) is np.ndarray and not taken:
+        return GradientTuple(trees)
     seen = {id(each) for each in taken}
 
     def once(leaf: Value) -> Value:
@@ -184,6 +187,8 @@ class _Transform:
 
 
 def _selected(args: Sequence[Any], argnums: int | tuple[int, ...]) -> tuple[int, ...]:
+    if type(argnums) is int and 0 <= argnums < len(args):
+        return (argnums,)
     positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     resolved = tuple(each + len(args) if each < 0 else each for each in positions)
     if any(not 0 <= each < len(args) for each in resolved):

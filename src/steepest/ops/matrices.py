@@ -8,12 +8,14 @@ others conjugate ``g``, follow the literature, and conjugate what comes out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
 from steepest.graph import ArrayType
 from steepest.ops.contract import zero_safe_matmul
+from steepest.ops.movement import reshaped
 from steepest.ops.spec import Primitive, Sample, Traced, Value, scale
 
 __all__ = [
@@ -59,6 +61,7 @@ def linalg_dtype(*types: ArrayType) -> np.dtype[Any]:
     )
 
 
+@cache
 def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Find the dtype of the real and imaginary parts."""
     return np.zeros((), dtype).real.dtype
@@ -92,18 +95,18 @@ def square_type(x: ArrayType, **_static: Any) -> ArrayType:
 
 def as_matrix(x: Value) -> Value:
     """Give a number for each matrix the axes of the matrix."""
-    return np.reshape(x, (*np.shape(x), 1, 1))
+    return reshaped(x, (*np.shape(x), 1, 1))
 
 
 def as_column(x: Value) -> Value:
     """Give a vector for each matrix the axes of a column."""
-    return np.reshape(x, (*np.shape(x), 1))
+    return reshaped(x, (*np.shape(x), 1))
 
 
 def as_row(x: Value) -> Value:
     """Give a vector for each matrix the axes of a row."""
     shape = np.shape(x)
-    return np.reshape(x, (*shape[:-1], 1, shape[-1]))
+    return reshaped(x, (*shape[:-1], 1, shape[-1]))
 
 
 def entries(x: Value) -> Value:
@@ -136,8 +139,15 @@ def identity(like: Value) -> Value:
 
 def half_diagonal(like: Value) -> Value:
     """Make the lower triangle of ones, with halves on the diagonal."""
-    ones = np.eye(like.shape[-1], dtype=real_dtype(like.dtype))
-    return np.tril(np.ones_like(ones)) - 0.5 * ones
+    return _half_diagonal(like.shape[-1], real_dtype(like.dtype))
+
+
+@lru_cache(maxsize=32)
+def _half_diagonal(length: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    ones = np.eye(length, dtype=dtype)
+    mask: np.ndarray[Any, Any] = np.tril(np.ones_like(ones)) - 0.5 * ones
+    mask.flags.writeable = False
+    return mask
 
 
 def triangle(x: Value, lower: bool) -> Value:

@@ -17,8 +17,10 @@ SMALL = 1024
 
 
 def reshaped(x: Value, shape: tuple[int, ...]) -> Value:
-    """Reshape; of an ndarray by its method, which takes half the time of NumPy's function."""
-    return x.reshape(shape) if type(x) is np.ndarray else np.reshape(x, shape)
+    """Reshape; what is NumPy's own by its method, which takes half the time of NumPy's function."""
+    if type(x) is np.ndarray or isinstance(x, np.generic):
+        return x.reshape(shape)
+    return np.reshape(x, shape)
 
 
 def _transposed(x: Value, axes: tuple[int, ...]) -> Value:

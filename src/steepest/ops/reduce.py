@@ -13,7 +13,7 @@ import numpy as np
 
 from steepest.graph import ArrayType
 from steepest.ops.movement import broadcast, reshaped
-from steepest.ops.spec import Linearity, Primitive, Sample, Value, bind, scale
+from steepest.ops.spec import Linearity, Primitive, Sample, Traced, Value, bind, has_nan, scale
 
 __all__ = ["PRIMITIVES"]
 
@@ -40,11 +40,16 @@ def _sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.add.reduce(np.empty(0, dtype)).dtype  # type: ignore[no-any-return]
 
 
+def _in_line(value: Value, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Value:
+    """Give a reduction's result axes of length 1 for those that it lost."""
+    if not keepdims and axis:
+        return reshaped(value, _reduced_shape(shape, axis, keepdims=True))
+    return value
+
+
 def _spread(value: Value, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Value:
     """Repeat a reduction's result along the axes that it lost."""
-    if not keepdims and axis:
-        value = reshaped(value, _reduced_shape(shape, axis, keepdims=True))
-    return bind(broadcast, (value,), {"shape": shape})
+    return bind(broadcast, (_in_line(value, shape, axis, keepdims),), {"shape": shape})
 
 
 def _samples(rng: np.random.Generator) -> Iterator[Sample]:
@@ -61,15 +66,18 @@ def _sum_vjp(g: Value, x_type: ArrayType, axis: Axis, keepdims: bool) -> Value:
 
 def _extremum_share(x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
     """Local derivative of an extremum: each of n tied entries has 1/n."""
-    ans = _spread(ans, np.shape(x), axis, keepdims)
-    # A NaN is the extremum of what it is in.
-    tied = (x == ans) | (np.isnan(x) & np.isnan(ans))
+    ans = _in_line(ans, np.shape(x), axis, keepdims)
+    tied = x == ans
+    if isinstance(ans, Traced) or has_nan(ans):
+        # A NaN is the extremum of what it is in.
+        tied = tied | (np.isnan(x) & np.isnan(ans))
     count = np.add.reduce(tied, axis=axis, keepdims=True)
     return np.divide(tied, count, dtype=getattr(x, "dtype", None))
 
 
 def _extremum_vjp(g: Value, x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
-    return scale(_spread(g, np.shape(x), axis, keepdims), _extremum_share(x, ans, axis, keepdims))
+    share = _extremum_share(x, ans, axis, keepdims)
+    return scale(_in_line(g, np.shape(x), axis, keepdims), share)
 
 
 def _extremum_jvp(t: Value, x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:

@@ -350,6 +350,7 @@ class Primitive:
 
 
 _TAIL = -2
+_BOOL = np.dtype(bool)
 
 
 def _adapt_general(
@@ -409,9 +410,19 @@ def _adapt_alone(rule: Rule, picks: Sequence[int]) -> AdaptedRule:
 
 
 def _adapt_scaling(derivative: Callable[[Value], Value], pick: int) -> AdaptedRule:
-    if pick == -1:
-        return lambda g, ans, _args, _static: scale(g, derivative(ans))
-    return lambda g, _ans, args, _static: scale(g, derivative(args[pick]))
+    # The first lines of `scale` are repeated here, where a call counts.
+    def adapted(g: Value, ans: Value, args: Sequence[Value], _static: dict[str, Any]) -> Value:
+        slope = derivative(ans if pick == -1 else args[pick])
+        if (
+            type(g) is np.ndarray
+            and type(slope) is np.ndarray
+            and slope.dtype is not _BOOL
+            and not NAN_CHECKS.get()
+        ):
+            return g * slope
+        return scale(g, slope)
+
+    return adapted
 
 
 def _names_read(rule: Rule) -> tuple[str, ...]:
@@ -589,8 +600,9 @@ def scale(g: Value, derivative: Value) -> Value:
     finite gradient at 0, while a genuine NaN, one that meets a cotangent that is not zero,
     survives.
     """
-    if type(g) is np.ndarray and (type(derivative) is np.ndarray or type(derivative) is float):
-        if type(derivative) is np.ndarray and derivative.dtype.kind != "b" and not NAN_CHECKS.get():
+    kind = type(derivative)
+    if type(g) is np.ndarray and (kind is np.ndarray or kind is float):
+        if kind is np.ndarray and derivative.dtype is not _BOOL and not NAN_CHECKS.get():
             return g * derivative
     elif isinstance(g, Traced) or isinstance(derivative, Traced):
         return bind(SCALE, (g, derivative), {})
