@@ -26,6 +26,7 @@ def _matmul_type(x: ArrayType, y: ArrayType) -> ArrayType:
 
 def _for_blas(x: Value) -> Value:
     """Copy what BLAS cannot read, as the cotangent of a sum, which is one number repeated."""
+    x = np.asarray(x)
     rows, columns = x.strides[-2:]
     return x if rows and columns and x.itemsize in (rows, columns) else np.ascontiguousarray(x)
 

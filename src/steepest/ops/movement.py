@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -96,8 +97,20 @@ def _concatenate_type(*xs: ArrayType, axis: int, lengths: tuple[int, ...]) -> Ar
 
 
 def _concatenate_vjp(g: Value, axis: int, lengths: tuple[int, ...], position: int) -> Value:
-    start = sum(lengths[:position])
+    start = _starts(lengths)[position]
     return g[(*[slice(None)] * axis, slice(start, start + lengths[position]))]
+
+
+_latest: list[tuple[tuple[int, ...], list[int]]] = [((), [])]
+
+
+def _starts(lengths: tuple[int, ...]) -> list[int]:
+    """Find where each part begins: once for all the parts of an array, one after the other."""
+    known, starts = _latest[0]
+    if known is not lengths:
+        starts = [0, *itertools.accumulate(lengths)]
+        _latest[0] = lengths, starts
+    return starts
 
 
 def _evaluate_stack(*xs: Value, dtype: np.dtype[Any]) -> Value:
