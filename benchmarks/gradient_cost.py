@@ -16,7 +16,7 @@ from autograd.scipy.special import logsumexp as autograd_logsumexp
 import steepest as sd
 from benchmarks.timing import interleaved_medians
 
-__all__ = ["Problem", "overhead_table", "problems", "table"]
+__all__ = ["Problem", "problems", "table"]
 
 
 @dataclass(frozen=True)
@@ -182,62 +182,5 @@ def table() -> str:
         rows.append(
             f"| {problem.name} | {base * 1e3:.2f} | {seconds['steepest'] / base:.2f}"
             f" | {seconds['autograd'] / base:.2f} | {hand} |"
-        )
-    return "\n".join(rows)
-
-
-def _chain(np: Any, kind: str) -> Callable[[Any], Any]:
-    """Fifty rounds of four operations on three numbers: nothing but overhead."""
-    matrix = numpy.eye(3)
-
-    def operators(x: Any) -> Any:
-        for _ in range(50):
-            x = x * 1.01
-            x = x + 0.1
-            x = x / 2.0
-            x = -x
-        return np.sum(x)
-
-    def functions(x: Any) -> Any:
-        for _ in range(50):
-            x = np.sin(x)
-            x = np.exp(x)
-            x = np.sqrt(x)
-            x = np.tanh(x)
-        return np.sum(x)
-
-    def products(x: Any) -> Any:
-        for _ in range(50):
-            x = np.dot(matrix, x)
-            x = np.reshape(x, (1, 3))
-            x = np.sum(x, axis=0)
-            x = x[::-1]
-        return np.sum(x)
-
-    return {"operators": operators, "ufuncs": functions, "products and shapes": products}[kind]
-
-
-def overhead_table() -> str:
-    """Time of one operation, forward and backward, beyond that of NumPy alone."""
-    rows = [
-        "| operations | steepest (µs) | autograd (µs) | ratio |",
-        "|---|---|---|---|",
-    ]
-    x = numpy.full(3, 0.5)
-    for kind in ("operators", "ufuncs", "products and shapes"):
-        plain = _chain(numpy, kind)
-        ours, theirs = sd.grad(plain), autograd.grad(_chain(autograd.numpy, kind))
-        numpy.testing.assert_allclose(ours(x), theirs(x))
-        seconds = interleaved_medians(
-            {
-                "plain": partial(plain, x),
-                "steepest": partial(ours, x),
-                "autograd": partial(theirs, x),
-            }
-        )
-        each = {name: (seconds[name] - seconds["plain"]) / 200 * 1e6 for name in seconds}
-        rows.append(
-            f"| {kind} | {each['steepest']:.2f} | {each['autograd']:.2f}"
-            f" | {each['steepest'] / each['autograd']:.2f} |"
         )
     return "\n".join(rows)

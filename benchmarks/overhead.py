@@ -1,7 +1,8 @@
-"""What recording costs: gradients of small operations, where all but little of the time is Python's."""
+"""What recording costs: gradients of small operations, whose time is mostly Python's."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class Kind:
 
 
 def operators(np: Any) -> Callable[[Any], Any]:
-    """Arithmetic on three numbers."""
+    """Calculate with three numbers."""
 
     def function(x: Any) -> Any:
         for _ in range(ROUNDS):
@@ -47,7 +48,7 @@ def operators(np: Any) -> Callable[[Any], Any]:
 
 
 def ufuncs(np: Any) -> Callable[[Any], Any]:
-    """Functions of three numbers, entry by entry."""
+    """Apply functions to three numbers."""
 
     def function(x: Any) -> Any:
         for _ in range(ROUNDS):
@@ -61,7 +62,7 @@ def ufuncs(np: Any) -> Callable[[Any], Any]:
 
 
 def reductions(np: Any) -> Callable[[Any], Any]:
-    """Sums, means and extrema along the axes of a small matrix."""
+    """Add up, average and find extrema along the axes of a small matrix."""
 
     def function(x: Any) -> Any:
         total = 0.0
@@ -75,7 +76,7 @@ def reductions(np: Any) -> Callable[[Any], Any]:
 
 
 def products(np: Any) -> Callable[[Any], Any]:
-    """Products of a matrix, which is not differentiated, with a vector and with a matrix."""
+    """Multiply a matrix with one that is not differentiated, and with itself."""
     matrix = numpy.eye(3) * 0.9
 
     def function(x: Any) -> Any:
@@ -90,7 +91,7 @@ def products(np: Any) -> Callable[[Any], Any]:
 
 
 def shapes(np: Any) -> Callable[[Any], Any]:
-    """What changes the shape, or the order of the axes."""
+    """Change the shape, or the order of the axes."""
 
     def function(x: Any) -> Any:
         for _ in range(ROUNDS):
@@ -106,7 +107,7 @@ def shapes(np: Any) -> Callable[[Any], Any]:
 
 
 def indexing(np: Any) -> Callable[[Any], Any]:
-    """Entries, slices and index arrays."""
+    """Read entries, slices, and what index arrays name."""
     order = numpy.array([2, 0, 1])
 
     def function(x: Any) -> Any:
@@ -122,7 +123,7 @@ def indexing(np: Any) -> Callable[[Any], Any]:
 
 
 def joining(np: Any) -> Callable[[Any], Any]:
-    """Arrays put together, and choices between them."""
+    """Put arrays together, and choose between them."""
     mask = numpy.array([True, False, True])
 
     def function(x: Any) -> Any:
@@ -137,7 +138,7 @@ def joining(np: Any) -> Callable[[Any], Any]:
 
 
 def linear_algebra(size: int, np: Any) -> Callable[[Any], Any]:
-    """Systems, inverses, determinants and factors of small matrices."""
+    """Solve, invert and factor small matrices."""
     unit = numpy.eye(size)
 
     def function(x: Any) -> Any:
@@ -153,7 +154,7 @@ def linear_algebra(size: int, np: Any) -> Callable[[Any], Any]:
 
 
 def network(np: Any) -> Callable[[Any], Any]:
-    """Softmax cross-entropy of two layers on a batch of 32."""
+    """Evaluate two layers and a softmax cross-entropy on a batch of 32."""
     rng = numpy.random.default_rng(0)
     x, labels, rows = rng.normal(size=(32, 20)), rng.integers(0, 10, 32), numpy.arange(32)
 
@@ -168,7 +169,7 @@ def network(np: Any) -> Callable[[Any], Any]:
 
 
 def recurrent(np: Any) -> Callable[[Any], Any]:
-    """A recurrent network over 100 steps."""
+    """Run a recurrent network over 100 steps."""
     inputs = numpy.random.default_rng(1).normal(size=(100, 4))
 
     def function(weights: Any) -> Any:
@@ -183,7 +184,7 @@ def recurrent(np: Any) -> Callable[[Any], Any]:
 
 
 def long_short_term(np: Any) -> Callable[[Any], Any]:
-    """A cell with gates, over 20 steps of a batch of 8."""
+    """Run a cell with gates over 20 steps of a batch of 8."""
     inputs = numpy.random.default_rng(1).normal(size=(20, 8, 4))
 
     def sigmoid(x: Any) -> Any:
@@ -222,7 +223,9 @@ def kinds() -> list[Kind]:
         Kind("indexing", indexing, x, 6 * ROUNDS),
         Kind("joining and choosing", joining, x, 6 * ROUNDS),
         Kind("linear algebra, 3 × 3", partial(linear_algebra, 3), positive(3), 13 * ROUNDS // 5),
-        Kind("linear algebra, 10 × 10", partial(linear_algebra, 10), positive(10), 13 * ROUNDS // 5),
+        Kind(
+            "linear algebra, 10 × 10", partial(linear_algebra, 10), positive(10), 13 * ROUNDS // 5
+        ),
         Kind("network 20-16-10, batch 32", network, weights((20, 16), (16,), (16, 10), (10,)), 14),
         Kind("recurrent network, 100 steps", recurrent, weights((8, 8), (8, 4), (8,)), 800),
         Kind("LSTM, 20 steps", long_short_term, weights((10, 24), (24,)), 20 * 25 + 2),
@@ -253,6 +256,11 @@ def table(repeats: int = 100, named: str = "") -> str:
     """Measure each kind: time of an operation, forward and backward, beyond that of NumPy alone.
 
     The ratio is the median over pairs of measurements that follow each other.
+
+    Parameters
+    ----------
+    named : str
+        What the name of a kind must contain to be measured.
     """
     rows = ["| operations | steepest (µs) | autograd (µs) | ratio |", "|---|---|---|---|"]
     for kind in kinds():
@@ -272,9 +280,7 @@ def table(repeats: int = 100, named: str = "") -> str:
         )
         base = median(seconds["plain"])
         beyond = {name: [each - base for each in values] for name, values in seconds.items()}
-        ratio = median(
-            a / b for a, b in zip(beyond["steepest"], beyond["autograd"], strict=True)
-        )
+        ratio = median(a / b for a, b in zip(beyond["steepest"], beyond["autograd"], strict=True))
         each = {name: median(values) / kind.operations * 1e6 for name, values in beyond.items()}
         rows.append(
             f"| {kind.name} | {each['steepest']:.2f} | {each['autograd']:.2f} | {ratio:.2f} |"
@@ -283,6 +289,4 @@ def table(repeats: int = 100, named: str = "") -> str:
 
 
 if __name__ == "__main__":
-    import sys
-
-    print(table(named=sys.argv[1] if len(sys.argv) > 1 else ""))
+    print(table(named=" ".join(sys.argv[1:])))

@@ -17,6 +17,7 @@ from steepest.errors import SourceLine
 
 __all__ = ["ArrayType", "Constant", "Graph", "Input", "Node", "Operation", "type_of"]
 
+
 @dataclass(frozen=True, slots=True)
 class ArrayType:
     """Shape and dtype of a value.

@@ -283,7 +283,7 @@ def _flatten_into(leaves: list[Leaf], tree: Tree) -> Structure:
         if kind is not dict:
             template = _empty_instance(kind, tree)
     elif _is_named_tuple(kind):
-        keys, values = kind._fields, list(tree)  # type: ignore[attr-defined]
+        keys, values = kind._fields, list(tree)
     elif kind in (list, tuple):
         keys, values = tuple(range(len(tree))), list(tree)
     elif dataclasses.is_dataclass(kind):

@@ -85,9 +85,7 @@ def _are_arrays(inputs: Sequence[Value]) -> bool:
 def _binary(operation: Primitive) -> Callable[[Array, Value], Value]:
     def method(self: Array, other: Value) -> Value:
         trace, kind = self._trace, type(other)
-        if (
-            kind in _USUAL_OPERANDS or (kind is Array and other._trace is trace)
-        ) and trace.active:
+        if (kind in _USUAL_OPERANDS or (kind is Array and other._trace is trace)) and trace.active:
             return trace.record(operation, (self, other), NO_STATIC)
         if not isinstance(other, (Traced, _OPERANDS)):
             if not _is_operand(other):
@@ -101,9 +99,7 @@ def _binary(operation: Primitive) -> Callable[[Array, Value], Value]:
 def _reflected(operation: Primitive) -> Callable[[Array, Value], Value]:
     def method(self: Array, other: Value) -> Value:
         trace, kind = self._trace, type(other)
-        if (
-            kind in _USUAL_OPERANDS or (kind is Array and other._trace is trace)
-        ) and trace.active:
+        if (kind in _USUAL_OPERANDS or (kind is Array and other._trace is trace)) and trace.active:
             return trace.record(operation, (other, self), NO_STATIC)
         if not isinstance(other, (Traced, _OPERANDS)):
             if not _is_operand(other):
@@ -401,7 +397,7 @@ class Array(Traced):
                     return NotImplemented
         if not settings and len(args) < 3 and self._trace.active:
             # There is no out= among so few, and this Array stands somewhere in them.
-            implementation = dispatch.FUNCTIONS.get(function)
+            implementation = functions.FUNCTIONS.get(function)
             if implementation is not None:
                 return implementation(*args)
         return dispatch.apply_function(function, args, settings)
@@ -676,4 +672,12 @@ class Array(Traced):
 _USUAL_TYPES = frozenset((Array, np.ndarray))
 
 # Modules that need the class above. Looking them up at each call would cost as much as the call.
-from steepest.array import buffers, dispatch, indexing, plain, scipy_functions, writing  # noqa: E402
+from steepest.array import (  # noqa: E402
+    buffers,
+    dispatch,
+    functions,
+    indexing,
+    plain,
+    scipy_functions,
+    writing,
+)

@@ -87,9 +87,7 @@ def _each_copied(arrays: Any) -> list[Value]:
 def _each_whole(arrays: Any) -> list[Value]:
     """List the same, for what makes no views of them."""
     return [
-        each
-        if type(each._value if type(each) is Array else each) is np.ndarray
-        else copy(each)
+        each if type(each._value if type(each) is Array else each) is np.ndarray else copy(each)
         for each in (copy(arrays) if isinstance(arrays, Array) else arrays)
     ]
 
@@ -149,7 +147,7 @@ def _reshaped(a: Value, shape: Any, order: Any) -> tuple[int, ...]:
     given = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     target = tuple(map(operator.index, given))
     size = a.size if isinstance(a, Array) else value_type(a).size
-    if (order == "C" or order == "F") and math.prod(target) == size and min(target, default=0) >= 0:
+    if order in ("C", "F") and math.prod(target) == size and min(target, default=0) >= 0:
         return target
     # The -1, and the words for a shape that does not fit, are NumPy's.
     lengths: tuple[int, ...] = np.reshape(_stand_in(a), target, order).shape

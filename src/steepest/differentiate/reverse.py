@@ -131,9 +131,9 @@ class Tape(Trace):
     def watch(self, value: Value) -> Array:
         """Make an argument of the differentiated function an Array of this tape."""
         if isinstance(value, np.ndarray):
-            kind = value = self.captures.keep(base_array(value))
-        else:
-            kind, value = value_type(value), snapshot(value)
+            value = self.captures.keep(base_array(value))
+        value = snapshot(value)
+        kind = value if type(value) is np.ndarray else value_type(value)
         return Array(self, value, Record(None, (), (), NO_STATIC, None, kind.shape, kind.dtype))
 
     def record(self, primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
@@ -204,31 +204,26 @@ class Tape(Trace):
         )
         kind = result if type(result) is np.ndarray else _with_type(result)
         kept_result = result if keeps_result else None
-        record = Record(primitive, (of_x, of_y), kept, NO_STATIC, kept_result, kind.shape, kind.dtype)
+        record = Record(
+            primitive, (of_x, of_y), kept, NO_STATIC, kept_result, kind.shape, kind.dtype
+        )
         return Array(self, result, record)
 
-    def _taken_apart(
-        self, args: Sequence[Value]
-    ) -> tuple[list[Value], list[Record | None], bool]:
-        """Find the values of arguments, their records, and whether values are traced further out."""
+    def _taken_apart(self, args: Sequence[Value]) -> tuple[list[Value], list[Record | None], bool]:
+        """Find values of arguments, their records, and whether values are traced further out."""
         values: list[Value] = []
         parents: list[Record | None] = []
         nested = False
         for arg in args:
-            kind = type(arg)
-            if kind is Array:
+            value, parent = arg, None
+            if type(arg) is Array:
                 if arg._trace is self:
-                    value = arg._value
-                    if type(value) is Array:
-                        nested = True
-                    values.append(value)
-                    parents.append(arg._node)
-                    continue
-                nested = True
-            elif kind is not np.ndarray and isinstance(arg, np.ndarray):
-                arg = base_array(arg)
-            values.append(arg)
-            parents.append(None)
+                    value, parent = arg._value, arg._node
+                nested = nested or type(value) is Array
+            elif type(arg) is not np.ndarray and isinstance(arg, np.ndarray):
+                value = base_array(arg)
+            values.append(value)
+            parents.append(parent)
         return values, parents, nested
 
     def write(

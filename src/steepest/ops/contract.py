@@ -132,9 +132,7 @@ def _matmul_right(g: Value, x: Value, y_type: ArrayType) -> Value:
     if x.ndim == 1:
         if len(y_type.shape) == 1:
             return scale(g, x)
-        return scale(
-            reshaped(g, (*g.shape[:-1], 1, g.shape[-1])), reshaped(x, (x.shape[0], 1))
-        )
+        return scale(reshaped(g, (*g.shape[:-1], 1, g.shape[-1])), reshaped(x, (x.shape[0], 1)))
     if len(y_type.shape) == 1:
         if x.ndim == 2:
             return zero_safe_matmul(x.mT, g.reshape((-1, 1))).reshape(x.shape[1:])
