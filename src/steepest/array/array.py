@@ -141,12 +141,30 @@ _SLOTS = frozenset(("_trace", "_value", "_node"))
 """What a view is without, once its owner was written into."""
 
 
+_PLACES = frozenset((int, tuple, type(None)))
+"""Types of axes and shapes."""
+
+
+def _applied(function: Callable[..., Any], x: Array, args: tuple[Any, ...]) -> Value:
+    """Apply a function of NumPy to an array, and to axes or a shape.
+
+    What is traced is recorded at once: NumPy would only ask who implements the function.
+    """
+    if x._trace.active and (not args or (len(args) == 1 and type(args[0]) in _PLACES)):
+        implementation = functions.FUNCTIONS.get(function)
+        if implementation is not None:
+            return implementation(x, *args)
+    return function(x, *args)
+
+
 def _method(name: str) -> Callable[..., Value]:
     """Make the method that calls NumPy's function of the same name on the array."""
     function = getattr(np, name)
 
     def method(self: Array, *args: Any, **settings: Any) -> Value:
-        return function(self, *args, **settings)
+        if settings:
+            return function(self, *args, **settings)
+        return _applied(function, self, args)
 
     method.__name__ = name
     method.__doc__ = f"Call ``np.{name}`` with this array first."
@@ -158,9 +176,11 @@ def _axes_method(name: str) -> Callable[..., Value]:
     function = getattr(np, name)
 
     def method(self: Array, *sizes: Any, **settings: Any) -> Value:
-        if not sizes:
-            return function(self, **settings)
-        return function(self, sizes[0] if len(sizes) == 1 else sizes, **settings)
+        if len(sizes) > 1:
+            sizes = (sizes,)
+        if settings:
+            return function(self, *sizes, **settings)
+        return _applied(function, self, sizes)
 
     method.__name__ = name
     method.__doc__ = f"Call ``np.{name}`` with this array first."
@@ -579,7 +599,7 @@ class Array(Traced):
     var = _method("var")
     reshape = _axes_method("reshape")
     transpose = _axes_method("transpose")
-    T = property(lambda self: np.transpose(self), doc="The transpose.")
+    T = property(lambda self: _applied(np.transpose, self, ()), doc="The transpose.")
     mT = property(lambda self: np.swapaxes(self, -1, -2), doc="The transpose of the last two axes.")
 
     @property

@@ -97,6 +97,9 @@ def duck(value: Value) -> Value:
     return value
 
 
+_reference = weakref.ref
+
+
 class Memory:
     """Of an Array that owns its memory: who else looks into it.
 
@@ -120,10 +123,11 @@ class Memory:
 
     def add(self, array: Array) -> None:
         """Remember a view."""
-        if len(self.views) >= self._limit:
-            self.views = [each for each in self.views if each() is not None]
+        views = self.views
+        views.append(_reference(array))
+        if len(views) > self._limit:
+            self.views = [each for each in views if each() is not None]
             self._limit = max(16, 2 * len(self.views))
-        self.views.append(weakref.ref(array))
 
     def forget_values(self) -> None:
         """Take the values from all views, before they change.
@@ -239,14 +243,14 @@ def linked(
     refusal: SteepestError | None = None,
 ) -> Value:
     """Tie a result to the array that it is a view of."""
-    if not isinstance(x, Array):
+    if type(x) is not Array:
         return result
-    if not isinstance(result, Array):
+    if type(result) is not Array:
         if type(result) is not np.ndarray:
             return result
         result = Array(PLAIN, result, None)
     arrays = type(x._value) is np.ndarray and type(result._value) is np.ndarray
-    if not (arrays or _may_share(x, result)):
+    if not arrays and not _may_share(x, result):
         return result
     link = x._alias
     if type(link) is View:
@@ -275,8 +279,7 @@ def reshaped(x: Value, *steps: Step) -> Value:
         result = bind(PRIMITIVES[name], (result,), static)
     if not isinstance(x, Array):
         return result
-    before = ndarray_of(x)
-    after = ndarray_of(result)
+    before, after = ndarray_of(x), ndarray_of(result)
     if before is not None and type(x._alias) is View and x._alias.broadcasts:
         after = _after_steps(before, steps)
     if before is None or after is None:
