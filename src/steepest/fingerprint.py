@@ -28,7 +28,7 @@ def fingerprint(array: np.ndarray[Any, Any]) -> int:
     """
     if array.dtype.hasobject:
         return hash(tuple(map(id, array.flat)))
-    if array.flags.c_contiguous and array.dtype.kind in "fciub":
+    if array.flags.c_contiguous and array.dtype.isnative and array.dtype.kind in "fciub":
         return xxhash.xxh3_64_intdigest(array.data)
     data = np.ascontiguousarray(array).reshape(-1)
     return xxhash.xxh3_64_intdigest(data.view(np.uint8).data)

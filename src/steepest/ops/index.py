@@ -218,15 +218,15 @@ def _put(
     write: Callable[[Value, Key, Value], None],
 ) -> None:
     """Write into the part of an ndarray that a path leads to, in place."""
-    (name, setting), *rest = path
-    if name == "key":
-        write(x, _filled(setting, indices), v)
-        return
-    part = VIEWS[name](x, setting)
-    _put(part, v, indices, tuple(rest), write)
-    if name == "reshape" and not np.may_share_memory(part, x):
-        # Where the entries lie otherwise than in the array that the path was made for.
-        x[...] = part.reshape(x.shape)
+    *views, (_, key) = path
+    parts = [x]
+    for name, setting in views:
+        parts.append(VIEWS[name](parts[-1], setting))
+    write(parts[-1], _filled(key, indices), v)
+    for (name, _), whole, part in zip(views[::-1], parts[-2::-1], parts[::-1], strict=False):
+        if name == "reshape" and not np.may_share_memory(part, whole):
+            # Where the entries lie otherwise than in the array that the path was made for.
+            whole[...] = part.reshape(whole.shape)
 
 
 def _part(x: Value, indices: Sequence[Value], path: Path) -> Value:
