@@ -14,7 +14,7 @@ from steepest.fingerprint import fingerprint, may_be_written
 
 @given(
     hnp.arrays(
-        st.sampled_from(["f8", "f4", "i1", "?", "c16", "U3", "M8[s]"]).map(np.dtype),
+        st.sampled_from(["f8", ">f8", "f2", "f4", "i1", "?", "c16", "U3", "M8[s]"]).map(np.dtype),
         hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
     ),
     st.data(),
@@ -30,6 +30,14 @@ def test_equal_arrays_have_one_fingerprint_and_a_write_changes_it(
         raw[position : position + 1].view(np.uint8)[0] ^= 1
         assert fingerprint(raw.reshape(array.shape)) != before
     assert fingerprint(array) == before
+
+
+@pytest.mark.parametrize("dtype", [np.longdouble, np.dtype(np.longdouble).newbyteorder()])
+@pytest.mark.parametrize("shape", [(), (0,), (2, 3)])
+def test_any_precision_and_byte_order_has_a_fingerprint(dtype: Any, shape: Any) -> None:
+    ones, zeros = np.ones(shape, dtype), np.zeros(shape, dtype)
+    assert fingerprint(ones) == fingerprint(ones.copy())
+    assert (fingerprint(ones) == fingerprint(zeros)) is (ones.size == 0)
 
 
 @pytest.mark.parametrize(

@@ -270,6 +270,18 @@ def test_rows_written_by_a_method() -> None:
     check(loss)
 
 
+def test_views_of_views_are_as_many_as_one_likes() -> None:
+    def loss(x: Any) -> Any:
+        y = np.copy(x)
+        view = y
+        for _ in range(3001):
+            view = view[::-1]
+        view[0] = 3 * x[0]
+        return np.sum(y**2) + view[2]
+
+    np.testing.assert_allclose(sd.grad(loss)(X), [18 * X[0] + 2 * X[0] + 1, 2 * X[1], 0])
+
+
 # ndarrays
 
 BUFFER = np.zeros(3)

@@ -277,6 +277,38 @@ def test_a_dropout_mask_from_numpys_global_generator_is_fresh() -> None:
     assert len({tuple(each) for each in results}) > 1
 
 
+@pytest.mark.parametrize(
+    ("function", "needed"),
+    [
+        pytest.param(lambda x: x * X, [None, X], id="product with data"),
+        pytest.param(lambda x: X * x, [X, None], id="data first"),
+        pytest.param(lambda x: x * x[::-1], [X, X[::-1]], id="product"),
+        pytest.param(lambda x: x / X, [None, X], id="quotient by data"),
+        pytest.param(lambda x: x + X, [None, None], id="sum"),
+        pytest.param(lambda x: np.outer(X, X) @ x, [np.outer(X, X), None], id="matrix of data"),
+    ],
+)
+def test_what_the_rule_by_another_argument_reads_is_not_kept(
+    function: Callable[[Any], Any], needed: list[Any]
+) -> None:
+    kept: list[Any] = []
+
+    def loss(x: Any) -> Any:
+        record = function(x)._node
+        kept.append((record.args, record.result))
+        return np.sum(x)
+
+    sd.grad(loss)(X)
+    ((args, result),) = kept
+    assert result is None
+    for each, expected in zip(args, needed, strict=True):
+        if expected is None:
+            # Of an argument whose type is read there is the record, which has no value.
+            assert not isinstance(each, (np.ndarray, Array))
+        else:
+            np.testing.assert_array_equal(each, expected)
+
+
 def test_what_the_trace_keeps_is_not_handed_out_for_writing() -> None:
     kept: list[Any] = []
 
