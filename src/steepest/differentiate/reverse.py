@@ -474,8 +474,12 @@ def propagate(records: Iterable[Record], accumulator: Accumulator) -> None:
             _propagate_specially(record, operation, g, accumulator)
             continue
         result, args, static = record.result, record.args, record.static
-        for parent, rule in zip(record.parents, operation.vjps, strict=False):
-            if parent is None or rule is None:
+        rules = operation.vjps
+        for position, parent in enumerate(record.parents):
+            if parent is None:
+                continue
+            rule = rules[position]
+            if rule is None:
                 continue
             contribution = rule(g, result, args, static)
             if (

@@ -184,7 +184,7 @@ class Primitive:
         of further ones. A rule that names ``xs`` reads them all, in a list.
     vjps : sequence of callable or None
         For each argument the rule ``(g, …) → cotangent of the argument``; None where the result
-        does not depend on the argument in a differentiable way, or shorter than `arguments`. For
+        does not depend on the argument in a differentiable way; the last may be left out. For
         ``*xs``, a single rule that may also read the ``position`` of its argument among them.
     jvp : Linearity or sequence of callable
         Either how the primitive is linear, or for each argument the rule
@@ -277,6 +277,8 @@ class Primitive:
         self.linearity = jvp if isinstance(jvp, Linearity) else Linearity.NONE
         jvp_rules = () if isinstance(jvp, Linearity) else jvp
         self.vjps = tuple(None if rule is None else self._adapt(rule) for rule in vjps)
+        if self.tail is None:
+            self.vjps += (None,) * (len(self.arguments) - len(self.vjps))
         self.jvps = tuple(None if rule is None else self._adapt(rule) for rule in jvp_rules)
         self.joint_vjp = None if joint_vjp is None else self._adapt(joint_vjp)
         self.in_place_vjp = None if in_place_vjp is None else self._adapt(in_place_vjp)
