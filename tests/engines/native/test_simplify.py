@@ -854,7 +854,7 @@ def models() -> dict[str, tuple[Callable[..., Any], Any, Any, int]]:
     layers = [(single(16, 8), single(8)), (single(8, 8), single(8)), (single(8, 5), single(5))]
     double = generator.normal
     return {
-        "network": (network, layers, (single(8, 16), generator.integers(0, 5, 8)), 4),
+        "network": (network, layers, (single(8, 16), generator.integers(0, 5, 8)), 2),
         "logistic": (
             logistic,
             {"w": double(size=5), "b": np.zeros(())},
@@ -865,20 +865,20 @@ def models() -> dict[str, tuple[Callable[..., Any], Any, Any, int]]:
             layer_norm,
             {"gain": single(6), "bias": single(6), "matrix": single(6, 3)},
             (single(4, 6), single(4, 3)),
-            6,
+            4,
         ),
         "mixture": (
             mixture,
             {"mean": double(size=(3, 2)), "scale": double(size=(3, 2)), "share": double(size=3)},
             double(size=(10, 2)),
-            16,
+            12,
         ),
         "attention": (
             attention,
             {"query": single(5, 8), "key": single(5, 8), "value": single(5, 8)}
             | {"out": single(32, 2)},
             (single(3, 4, 5), single(3, 2)),
-            12,
+            10,
         ),
     }
 
