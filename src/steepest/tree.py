@@ -274,6 +274,9 @@ def _flatten_into(leaves: list[Leaf], tree: Tree) -> Structure:
     if kind is np.ndarray or kind is float:
         leaves.append(tree)
         return LEAF
+    if kind is list or kind is tuple:
+        children = tuple([_flatten_into(leaves, value) for value in tree])
+        return Structure(kind, tuple(range(len(tree))), children)
     kind = _plain_type(kind)
     keys: tuple[Any, ...]
     template = None
@@ -303,7 +306,10 @@ def _unflatten_from(
     kind = structure.kind
     if kind is None:
         return next(leaves)
-    values = [_unflatten_from(child, leaves, type_of) for child in structure.children]
+    values = [
+        next(leaves) if child.kind is None else _unflatten_from(child, leaves, type_of)
+        for child in structure.children
+    ]
     target = type_of(structure)
     if issubclass(kind, dict):
         result: Any = target() if kind is dict else _empty_instance(target, structure.template)

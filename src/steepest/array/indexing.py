@@ -20,6 +20,7 @@ __all__ = ["basic_key", "entry_of", "known_mask", "read", "with_axes"]
 
 _slice = primitive("slice")
 _gather = primitive("gather")
+_ONE_INDEX: dict[str, Any] = {"key": (INDEX,)}
 
 
 def read(x: Value, key: Any) -> Value:
@@ -41,6 +42,8 @@ def read(x: Value, key: Any) -> Value:
     """
     if type(key) is int:
         return _basic(x, (key,))
+    if type(key) is np.ndarray and key.dtype.kind == "i":
+        return bind(_gather, (x, key), _ONE_INDEX)
     items = key if type(key) is tuple else (key,)
     basic = basic_key(items)
     return _advanced(x, items) if basic is None else _basic(x, basic)
