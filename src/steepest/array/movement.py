@@ -149,7 +149,7 @@ def _reshaped(a: Value, shape: Any, order: Any) -> tuple[int, ...]:
     """Find the lengths of a reshaped array, with the one that -1 stands for."""
     written_out = type(shape) is tuple and order == "C" and set(map(type, shape)) == _INT
     if written_out and min(shape) >= 0 and math.prod(shape) == math.prod(_shape(a)):
-        return shape
+        return tuple(shape)
     given = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     target = tuple(map(operator.index, given))
     size = a.size if isinstance(a, Array) else value_type(a).size
