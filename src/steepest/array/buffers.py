@@ -20,7 +20,6 @@ import numpy as np
 from steepest.array.array import Array, value_type
 from steepest.errors import NeedsValueError, SteepestError, UnsupportedError
 from steepest.ops import PRIMITIVES
-from steepest.ops.index import VIEWS
 from steepest.ops.spec import Primitive, Trace, Traced, Value, bind, released
 
 __all__ = [
@@ -169,11 +168,11 @@ class View:
     writeable : bool
     refusal : SteepestError or None
         What to raise when a write would have to be seen here, and it is not known how.
-    reshapes, broadcasts : bool
-        Whether all of the steps from the owner are reshapes, and whether one is a broadcast.
+    reshapes : bool
+        Whether all of the steps from the owner are reshapes.
     """
 
-    __slots__ = ("_steps", "broadcasts", "owner", "refusal", "reshapes", "writeable")
+    __slots__ = ("_steps", "owner", "refusal", "reshapes", "writeable")
 
     def __init__(
         self,
@@ -188,15 +187,10 @@ class View:
         self.refusal = refusal
         # The steps are not put together, so that a view of a view of … costs no more than a view.
         self._steps: Any = (None, last)
-        self.reshapes, self.broadcasts = True, False
+        self.reshapes = all(name == "reshape" for name, _ in last)
         if before is not None:
             self._steps = (before._steps, last)
-            self.reshapes, self.broadcasts = before.reshapes, before.broadcasts
-        for name, _ in last:
-            if name != "reshape":
-                self.reshapes = False
-                if name == "broadcast":
-                    self.broadcasts = True
+            self.reshapes = self.reshapes and before.reshapes
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -280,8 +274,6 @@ def reshaped(x: Value, *steps: Step) -> Value:
     if not isinstance(x, Array):
         return result
     before, after = ndarray_of(x), ndarray_of(result)
-    if before is not None and type(x._alias) is View and x._alias.broadcasts:
-        after = _after_steps(before, steps)
     if before is None or after is None:
         # A single axis splits up wherever its entries lie.
         known = len(x.shape) == 1 or (len(steps) == 1 and is_contiguous(x))
@@ -297,12 +289,6 @@ def is_contiguous(array: Array) -> bool:
     if type(link) is View:
         return link.reshapes and (len(link.owner.shape) == 1 or is_contiguous(link.owner))
     return link is not None and link.contiguous
-
-
-def _after_steps(array: np.ndarray[Any, Any], steps: Sequence[Step]) -> np.ndarray[Any, Any]:
-    for name, static in steps:
-        array = VIEWS[name](array, static.get(_SETTINGS.get(name, "")))
-    return array
 
 
 def ndarray_of(value: Value) -> np.ndarray[Any, Any] | None:
