@@ -505,7 +505,9 @@ def _propagate_specially(
             no_cotangent(kind) if each is None else each
             for each, kind in zip(g, record.shape, strict=True)
         ]
-    if operation.in_place_vjp is not None and not isinstance(g, Traced):
+    if operation.in_place_vjp is not None and not any(
+        isinstance(each, Traced) for each in (g, *record.args)
+    ):
         _propagate_in_place(record, operation.in_place_vjp, g, accumulator)
         return
     result, args, static = record.result, record.args, record.static

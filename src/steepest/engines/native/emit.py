@@ -1084,13 +1084,19 @@ class _KernelEmitter:
             element = memory_element(statement.buffer.dtype)
             pointer = self._function.offset(self._pointer(statement.buffer), element, place)
             dtype = statement.buffer.dtype
-            before = from_memory(self._function, self._function.load(Type(element), pointer), dtype)
-            total = (
-                self._function.binary("or", before, value)
-                if dtype.kind == "b"
-                else self._function.add(before, value)
-            )
+            total = value
+            if statement.adds:
+                before = from_memory(
+                    self._function, self._function.load(Type(element), pointer), dtype
+                )
+                total = (
+                    self._function.binary("or", before, value)
+                    if dtype.kind == "b"
+                    else self._function.add(before, value)
+                )
             self._function.store(to_memory(self._function, total, dtype), pointer)
+            for known in [each for each in context.stored if each[0] is statement.buffer]:
+                del context.stored[known]
         else:
             self._accumulate(statement, context, part)
 

@@ -22,8 +22,15 @@ def rewrite_formulas(graph: Graph) -> Graph:
     - ``log_sum_exp`` becomes ``m + log(sum(exp(x - m)))``, with the maximum m.
     - The derivative of ``logaddexp(c, x)``, with a finite number c, becomes the sigmoid of x − c
       (Nair and Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines", 2010).
+    - The sum of a value and a part put into zeros becomes the part added to the value: in its
+      memory, where nobody else needs that. Where there is no part, a -0.0 stays one.
     """
     rewriter = _Rewriter()
+    for node in graph.nodes:
+        for parent in node.inputs:
+            rewriter.uses[parent] = rewriter.uses.get(parent, 0) + 1
+    for node in graph.outputs:
+        rewriter.uses[node] = rewriter.uses.get(node, 0) + 1
     for node in graph.nodes:
         rewriter.visit(node)
     return Graph.build(
@@ -34,11 +41,20 @@ def rewrite_formulas(graph: Graph) -> Graph:
 
 
 class _Rewriter:
-    """The new graph under construction."""
+    """The new graph under construction.
+
+    Attributes
+    ----------
+    new : dict from Node to Node
+        For each node of the old graph the one that stands for it.
+    uses : dict from Node to int
+        How often a node of the old graph is used.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.new: dict[Node, Node] = {}
+        self.uses: dict[Node, int] = {}
 
     def visit(self, node: Node) -> None:
         """Take a node over, or what replaces it."""
@@ -146,6 +162,21 @@ def _infinite_sum(condition: Node) -> tuple[Node, Node, Node] | None:
     return x, total, other
 
 
+def _sum_with_part(rewriter: _Rewriter, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+    """Find what is added to a part of a value alone, as gradients of slices are."""
+    for place, total in ((1, inputs[0]), (0, inputs[1])):
+        part = inputs[place]
+        if (
+            _name(part) == "scatter_add"
+            and len(part.inputs) == 1
+            and part.type == total.type == node.type
+            and rewriter.uses[node.inputs[place]] == 1
+        ):
+            path = (("key", part.static["key"]),)
+            return rewriter.apply(primitive("add_at"), node, total, part.inputs[0], path=path)
+    return None
+
+
 def _others(nodes: tuple[Node, ...], one: Node) -> Iterator[Node]:
     return (node for node in nodes if node is not one)
 
@@ -160,6 +191,7 @@ def _kind(node: Node) -> ArrayType:
 
 
 _FORMULAS: dict[str, Callable[[_Rewriter, Node, tuple[Node, ...]], Node | None]] = {
+    "add": _sum_with_part,
     "exp": _share_of_exponentials,
     "where": _share_of_both_infinite,
     "log_sum_exp": _log_sum_exp,

@@ -18,6 +18,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from steepest.engines.native.forwarding import is_plain_cast
+from steepest.engines.native.layout import buffers_read
 from steepest.engines.native.nests import (
     Apply,
     Buffer,
@@ -40,6 +42,7 @@ from steepest.engines.native.nests import (
     Storage,
     Store,
     loads_of,
+    parts_of,
 )
 from steepest.engines.native.operations import can_lower, register_element
 from steepest.graph import ArrayType, Constant, Graph, Input, Node
@@ -83,6 +86,9 @@ _CHEAP = frozenset(
         "scale", "sign", "signbit", "square", "subtract", "trunc", "where",
     }
 )  # fmt: skip
+_ASSEMBLES = frozenset(
+    {"add_at", "concatenate", "gather", "pad", "scatter_add", "stack", "write"}
+)
 _MODERATE = {"divide": 4, "sqrt": 5, "reciprocal": 4, "gather": 3, "scatter_add": 3}
 
 
@@ -108,7 +114,7 @@ class _Written:
 
     item: int
     nest: int = -1
-    statement: Statement | None = None
+    statement: Statement | None = None  # where there is but one
 
 
 class _Fuser:
@@ -122,6 +128,10 @@ class _Fuser:
         self._kernels: dict[int, list[int]] = {}
         self._storage: dict[Node, Storage] = {}
         self._written: dict[Buffer, _Written] = {}
+        # Where each buffer was last read, and whose entries lie in it.
+        self._read: dict[Buffer, _Written] = {}
+        self._owners: dict[Buffer, Node] = {}
+        self._visited: set[Node] = set()
         self._costs: dict[Node, int] = {}
         self._depths: dict[Node, int] = {}
         self._expressions: dict[Node, dict[tuple[Access, int], Expression]] = {}
@@ -151,6 +161,7 @@ class _Fuser:
     # What each node becomes.
 
     def _visit(self, node: Node) -> None:
+        self._visited.add(node)
         operation = node.operation
         if isinstance(operation, Input) or operation is ITEM:
             return
@@ -168,7 +179,9 @@ class _Fuser:
             self._product(node)
         elif name == "scatter_add":
             self._scatter(node)
-        elif name in ("concatenate", "pad"):
+        elif name in ("write", "add_at"):
+            self._update(node)
+        elif name in ("concatenate", "pad", "stack"):
             self._assemble(node)
         elif name == "gather" or can_lower(node):
             self._pointwise(node)
@@ -240,7 +253,7 @@ class _Fuser:
             )
         if name in PRODUCTS:
             return True
-        assembles = name in ("gather", "scatter_add", "concatenate", "pad")
+        assembles = name in _ASSEMBLES
         return _array_type(reader).size > size and not assembles
 
     def _cost(self, node: Node) -> int:
@@ -297,7 +310,9 @@ class _Fuser:
         kind = _array_type(node)
         position = self._outputs.get(node)
         if position is None:
-            return self._buffer(kind.dtype, kind.size)
+            buffer = self._buffer(kind.dtype, kind.size)
+            self._owners[buffer] = node
+            return buffer
         return self._buffer(kind.dtype, kind.size, Origin.OUTPUT, position)
 
     def _output(self, position: int, node: Node) -> Buffer:
@@ -460,11 +475,10 @@ class _Fuser:
 
     def _of_dtype(self, node: Node, position: int) -> Node:
         """Give an argument in the dtype of the result."""
-        argument = node.inputs[position]
-        kind, dtype = _array_type(argument), _array_type(node).dtype
-        if kind.dtype == dtype:
-            return argument
-        return self._converted(argument, dtype)
+        return self._in_dtype(node.inputs[position], _array_type(node).dtype)
+
+    def _in_dtype(self, node: Node, dtype: np.dtype[Any]) -> Node:
+        return node if _array_type(node).dtype == dtype else self._converted(node, dtype)
 
     def _converted(self, node: Node, dtype: np.dtype[Any]) -> Node:
         kind = _array_type(node)
@@ -692,14 +706,15 @@ class _Fuser:
                 start * stride for start, stride in zip(before, whole.strides, strict=True)
             )
             self._put_part(node.inputs[0], Storage(result, offset, whole.strides), zeroed=True)
+        elif node.operation.name == "stack":
+            for place, x in enumerate(node.inputs):
+                source = self._in_dtype(x, _array_type(node).dtype)
+                row = _contiguous(result, shape[1:])
+                self._put_part(source, Storage(result, place * math.prod(shape[1:]), row.strides))
         else:
             axis, start = node.static["axis"], 0
             for x in node.inputs:
-                source = (
-                    x
-                    if _array_type(x).dtype == _array_type(node).dtype
-                    else self._converted(x, _array_type(node).dtype)
-                )
+                source = self._in_dtype(x, _array_type(node).dtype)
                 part = Storage(result, start * whole.strides[axis], whole.strides)
                 self._put_part(source, part)
                 start += _array_type(x).shape[axis]
@@ -710,6 +725,160 @@ class _Fuser:
         offset, strides = _place(part, access, len(extents))
         value = self._pull(x, access, len(extents))
         self._put(extents, Store(part.buffer, offset, strides, value), zeroed=zeroed, whole=False)
+
+    # Writing into arrays.
+
+    def _update(self, node: Node) -> None:
+        """Write into a part of an array: in its memory, where nobody needs what is there."""
+        x, given, *indices = node.inputs
+        kind = _array_type(node)
+        *views, (_, key) = node.static["path"]
+        part = _viewed(_contiguous(self._buffer(kind.dtype, kind.size), kind.shape), kind, views)
+        if part is None or not is_plain_cast(given, kind.dtype):
+            self._callback(node)
+            return
+        read = primitive("gather" if indices else "slice")
+        types = [part[1], *map(_array_type, indices)]
+        selected = Node(read, (x, *indices), {"key": key}, read.infer(*types, key=key))
+        lengths = _array_type(selected).shape
+        if indices and not (part[1].size and math.prod(lengths)):
+            self._callback(node)
+            return
+        extents, access = _loops_over(lengths)
+        value = self._pull_written(given, kind.dtype, lengths, access, len(extents))
+        # What this needs of memory is there before it is decided what is written over.
+        place = self._places_of(selected, part, access, len(extents))
+
+        storage = self._overwritable(x, node)
+        part = None if storage is None else _viewed(storage, kind, views)
+        if part is not None:
+            place = self._places_of(selected, part, access, len(extents))
+            if any(self._reads(index, part[0].buffer) for index, _, _ in place[2]):
+                part = None
+        if storage is None or part is None:
+            buffer = self._buffer(kind.dtype, kind.size)
+            storage = self._write(x, buffer)
+            part = _viewed(storage, kind, views)
+            assert part is not None
+            place = self._places_of(selected, part, access, len(extents))
+        offset, strides, parts = place
+        buffer = storage.buffer
+        own = Load(buffer, offset, strides)
+        statement: Statement
+        if any(
+            load.buffer is buffer and (parts or not is_same_entry(Store(buffer, offset, strides, value), load))
+            for load in loads_of(Store(buffer, offset, strides, value))
+        ):
+            # What is written is computed of entries that it replaces.
+            apart = _contiguous(self._buffer(kind.dtype, math.prod(lengths)), lengths)
+            start, steps = _place(apart, access, len(extents))
+            self._put(extents, Store(apart.buffer, start, steps, value))
+            value = Load(apart.buffer, start, steps)
+        adds = node.operation.name == "add_at"
+        if parts:
+            statement = Scatter(buffer, offset, strides, parts, value, adds)
+        else:
+            if adds:
+                value = self._sum(node, own, value)
+            statement = Store(buffer, offset, strides, value, replaces=True)
+        self._put(extents, statement, updates=True)
+        self._storage[node] = storage
+        self._owners[buffer] = node
+
+    def _pull_written(
+        self, given: Node, dtype: np.dtype[Any], lengths: tuple[int, ...], access: Access, loops: int
+    ) -> Expression:
+        """Pull what is written into a part, to which it is broadcast."""
+        shape = _array_type(given).shape
+        # NumPy drops more axes of length 1 than the part has.
+        extra = max(len(shape) - len(lengths), 0)
+        zero: Affine = (0, (0,) * loops)
+        spread = _broadcast(shape[extra:], lengths, access, loops)
+        return self._pull(self._in_dtype(given, dtype), ((zero,) * extra + spread), loops)
+
+    def _places_of(
+        self, selected: Node, part: tuple[Storage, ArrayType], access: Access, loops: int
+    ) -> tuple[int, tuple[int, ...], tuple[tuple[Expression, int, int], ...]]:
+        """Find the places in memory that a key selects of a part."""
+        storage, kind = part
+        indices = selected.inputs[1:]
+        if indices:
+            return self._indexed(selected, indices, kind.shape, storage, access, loops)
+        below = _view_of(storage, kind.shape, selected)
+        assert below is not None
+        return (*_place(below, access, loops), ())
+
+    def _sum(self, node: Node, x: Expression, y: Expression) -> Apply:
+        kind = ArrayType((), _array_type(node).dtype)
+        inputs = tuple(Node(Input(i), (), {}, kind) for i in range(2))
+        return Apply(Node(primitive("add"), inputs, {}, kind, node.line), (x, y))
+
+    def _reads(self, expression: Expression, buffer: Buffer) -> bool:
+        pending = [expression]
+        while pending:
+            each = pending.pop()
+            if isinstance(each, (Load, Gathered)) and each.buffer is buffer:
+                return True
+            pending.extend(parts_of(each))
+        return False
+
+    def _overwritable(self, x: Node, writer: Node) -> Storage | None:
+        """Give the memory of a value that nobody but a writer still needs; None if it is needed.
+
+        A few entries that are needed are copied elsewhere.
+        """
+        storage = self._storage.get(x) or self._view_storage(x)
+        if storage is None:
+            return None
+        buffer = storage.buffer
+        owner = self._owners.get(buffer)
+        if owner is None or buffer.origin is not Origin.ARENA or buffer.size != _array_type(x).size:
+            return None
+        if owner in self._outputs:
+            return None
+        unread = [each for each in self._readers.get(owner, ()) if each not in self._visited]
+        if any(each is not writer for each in unread):
+            return None
+        passing = {owner}
+        needed = []
+        for reader in self._readers.get(owner, ()):
+            if reader is not writer and self._lies_in(reader, buffer):
+                through, is_needed = self._passed_on(reader, buffer, writer)
+                passing |= through
+                if is_needed:
+                    needed.append(reader)
+        sizes = {each: _array_type(each).size for each in needed}
+        if sum(sizes.values()) > buffer.size // 2:
+            return None
+        for each in sizes:
+            if each in self._storage:
+                self._storage[each] = self._copy(each)
+            else:
+                self._store(each)
+        for each in passing:
+            self._expressions.pop(each, None)
+        return storage
+
+    def _lies_in(self, node: Node, buffer: Buffer) -> bool:
+        """Whether reading a value that reads a buffer still reads that."""
+        storage = self._storage.get(node)
+        return storage.buffer is buffer if storage else not isinstance(node.type, tuple)
+
+    def _passed_on(self, start: Node, buffer: Buffer, writer: Node) -> tuple[set[Node], bool]:
+        """Find all that reads a buffer through a value, and whether somebody still to come does."""
+        through, pending, needed = {start}, [start], False
+        while pending:
+            node = pending.pop()
+            needed |= node in self._outputs
+            for reader in self._readers.get(node, ()):
+                if reader is writer or reader in through:
+                    continue
+                if reader not in self._visited:
+                    needed = True
+                elif self._lies_in(reader, buffer):
+                    through.add(reader)
+                    pending.append(reader)
+        return through, needed
 
     def _callback(self, node: Node) -> None:
         types = node.type if isinstance(node.type, tuple) else (node.type,)
@@ -733,8 +902,11 @@ class _Fuser:
     # Placing.
 
     def _append(self, item: Item, results: Iterable[Buffer]) -> None:
+        here = _Written(len(self._items))
+        for buffer in buffers_read(item):
+            self._read[buffer] = here
         for result in results:
-            self._written[result] = _Written(len(self._items))
+            self._written[result] = here
         self._items.append(item)
 
     def _put(
@@ -744,8 +916,17 @@ class _Fuser:
         *,
         zeroed: bool = False,
         whole: bool = True,
+        updates: bool = False,
     ) -> None:
-        """Put a statement into the first kernel that can take it, or into one of its own."""
+        """Put a statement into the first kernel that can take it, or into one of its own.
+
+        Parameters
+        ----------
+        whole : bool
+            Whether it writes all of its buffer.
+        updates : bool
+            Whether it changes what has been written, and may have been read.
+        """
         loads = list(loads_of(statement))
         earliest = 0
         for load in loads:
@@ -753,6 +934,8 @@ class _Fuser:
             if written is not None:
                 joins = self._may_join(written, load, extents)
                 earliest = max(earliest, written.item + (not joins))
+        for before in self._before(statement) if updates else ():
+            earliest = max(earliest, before.item + (not self._runs_in_order(before, extents)))
         outer = extents[0] if extents else 0
         candidates = self._kernels.setdefault(outer, [])
         first = bisect.bisect_left(candidates, earliest)
@@ -760,7 +943,7 @@ class _Fuser:
             kernel = self._items[item]
             assert isinstance(kernel, Kernel)
             if sum(len(nest.statements) for nest in kernel.nests) < MOST_STATEMENTS:
-                nest = self._put_into(kernel, item, extents, statement, loads)
+                nest = self._put_into(kernel, item, extents, statement, loads, updates)
                 break
         else:
             item, nest = len(self._items), 0
@@ -773,11 +956,26 @@ class _Fuser:
         if before is None and whole:
             self._written[statement.buffer] = _Written(item, nest, statement)
         else:
-            latest = item if before is None else max(item, before.item)
-            self._written[statement.buffer] = _Written(latest)
+            self._written[statement.buffer] = _later(_Written(item, nest), before)
+        for load in loads:
+            self._read[load.buffer] = _later(_Written(item, nest), self._read.get(load.buffer))
+
+    def _before(self, statement: Statement) -> list[_Written]:
+        """Say where the buffer that a statement changes was last written and read."""
+        found = (self._written.get(statement.buffer), self._read.get(statement.buffer))
+        return [each for each in found if each is not None]
+
+    def _runs_in_order(self, before: _Written, extents: tuple[int, ...]) -> bool:
+        """Whether what is put into a kernel runs after what is there: without loops it does."""
+        kernel = self._items[before.item]
+        if extents or not isinstance(kernel, Kernel) or kernel.outer:
+            return False
+        return not kernel.nests[before.nest].extents  # nor a loop that never runs
 
     def _may_join(self, written: _Written, load: Load | Gathered, extents: tuple[int, ...]) -> bool:
         """Whether a reader can run in the kernel that writes what it reads."""
+        if self._runs_in_order(written, extents):
+            return True
         kernel, statement = self._items[written.item], written.statement
         if not isinstance(kernel, Kernel) or statement is None:
             return False
@@ -792,16 +990,20 @@ class _Fuser:
         extents: tuple[int, ...],
         statement: Statement,
         loads: Sequence[Load | Gathered],
+        updates: bool,
     ) -> int:
         """Put a statement into a nest of a kernel, after what it reads."""
         first = 0
         for load in loads:
             written = self._written.get(load.buffer)
             if written is not None and written.item == item:
-                same = kernel.nests[written.nest].extents == extents and is_same_entry(
-                    written.statement, load
+                same = kernel.nests[written.nest].extents == extents and (
+                    not extents or is_same_entry(written.statement, load)
                 )
                 first = max(first, written.nest + (not same))
+        for before in self._before(statement) if updates else ():
+            if before.item == item:
+                first = max(first, before.nest)
         for position in range(first, len(kernel.nests)):
             nest = kernel.nests[position]
             # What scatters is done entry by entry.
@@ -811,6 +1013,13 @@ class _Fuser:
                 return position
         kernel.nests.append(Nest(extents, [statement]))
         return len(kernel.nests) - 1
+
+
+def _later(one: _Written, other: _Written | None) -> _Written:
+    """Choose the later of two places."""
+    if other is None or (one.item, one.nest) >= (other.item, other.nest):
+        return one
+    return _Written(other.item, other.nest)
 
 
 def _array_type(node: Node) -> ArrayType:
@@ -921,6 +1130,26 @@ def _view_of(below: Storage, shape: tuple[int, ...], node: Node) -> Storage | No
             assert axis is not None
             offset += int(item) % shape[axis] * below.strides[axis]
     return Storage(below.buffer, offset, tuple(strides_left))
+
+
+def _viewed(
+    storage: Storage, kind: ArrayType, views: Sequence[tuple[str, Any]]
+) -> tuple[Storage, ArrayType] | None:
+    """Follow views from an array to its part; None where it is no view in this memory."""
+    for name, setting in views:
+        if name not in _SETTINGS:
+            return None
+        operation = primitive(name)
+        static = {_SETTINGS[name]: setting}
+        node = Node(operation, (), static, operation.infer(kind, **static))
+        below = _view_of(storage, kind.shape, node)
+        if below is None:
+            return None
+        storage, kind = below, _array_type(node)
+    return storage, kind
+
+
+_SETTINGS = {"reshape": "shape", "slice": "key", "transpose": "axes"}
 
 
 def _access_through(node: Node, access: Access, loops: int) -> Access | None:

@@ -155,9 +155,9 @@ class _Listing:
         if isinstance(statement, Reduce):
             kind = f"{statement.operation} {statement.reduced}{' zero-safe' * statement.zero_safe}"
         elif isinstance(statement, Scatter):
-            kind = f"scatter {self._parts(statement.parts)}"
+            kind = f"{'scatter' if statement.adds else 'write'} {self._parts(statement.parts)}"
         else:
-            kind = "store"
+            kind = "replace" if statement.replaces else "store"
         self._rows.append(f"    {place} = {kind} {value}")
 
     def _parts(self, parts: Sequence[tuple[Expression, int, int]]) -> str:

@@ -178,12 +178,19 @@ Expression: TypeAlias = Load | Gathered | Number | Count | Apply | OneHot
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Store:
-    """Write an expression's value for each setting of the loops."""
+    """Write an expression's value for each setting of the loops.
+
+    Attributes
+    ----------
+    replaces : bool
+        Whether something else has been written there before.
+    """
 
     buffer: Buffer
     offset: int
     strides: tuple[int, ...]
     value: Expression
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,13 +216,17 @@ class Reduce:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scatter:
-    """Add an expression's values up at places that are computed, in a buffer of zeros."""
+    """Add an expression's values to a buffer at places that are computed, or write them there.
+
+    One after the other: of two that are written to one place the second stays.
+    """
 
     buffer: Buffer
     offset: int
     strides: tuple[int, ...]
     parts: tuple[tuple[Expression, int, int], ...]
     value: Expression
+    adds: bool = True
 
 
 Statement: TypeAlias = Store | Reduce | Scatter

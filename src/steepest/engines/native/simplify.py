@@ -14,12 +14,13 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
+from steepest.engines.native.forwarding import Rows, read_of_written, write_everywhere
 from steepest.errors import SourceLine
 from steepest.graph import ArrayType, Constant, Graph, Input, Node, Operation, type_of
 from steepest.ops import PRIMITIVES, elementwise, primitive
 from steepest.ops.spec import Value
 
-__all__ = ["simplify"]
+__all__ = ["Simplifier", "simplify"]
 
 LARGEST_FOLDED = 2**20
 """Bytes up to which a result is computed here and kept."""
@@ -72,7 +73,7 @@ def simplify(graph: Graph, changing: Collection[int] = ()) -> Graph:
         With the same inputs, and outputs of the same types. An output may be an input or a
         constant, and may stand there twice.
     """
-    simplifier = _Simplifier(frozenset(changing))
+    simplifier = Simplifier(frozenset(changing))
     uses: dict[Node, int] = {}
     for node in graph.nodes:
         for parent in node.inputs:
@@ -91,7 +92,7 @@ def simplify(graph: Graph, changing: Collection[int] = ()) -> Graph:
     )
 
 
-class _Simplifier:
+class Simplifier:
     """The new graph under construction.
 
     Attributes
@@ -100,13 +101,16 @@ class _Simplifier:
         In order, with nodes among them that turned out not to be needed.
     numbers : dict
         For each node all of whose entries are the same known number, that number.
+    rows : Rows
+        What is written into arrays.
     """
 
-    __slots__ = ("_arrays", "_changing", "_known", "_uses", "nodes", "numbers")
+    __slots__ = ("_arrays", "_changing", "_known", "_uses", "nodes", "numbers", "rows")
 
     def __init__(self, changing: frozenset[int]) -> None:
         self.nodes: list[Node] = []
         self.numbers: dict[Node, Value] = {}
+        self.rows = Rows()
         self._changing = changing
         self._known: dict[Hashable, Node] = {}
         # For a broadcast number that was an array of equal entries, that array.
@@ -341,7 +345,7 @@ def _name(node: Node) -> str:
     return operation.name if PRIMITIVES.get(operation.name) is operation else ""
 
 
-def _with_number(s: _Simplifier, node: Node) -> Iterator[tuple[Node, Value]]:
+def _with_number(s: Simplifier, node: Node) -> Iterator[tuple[Node, Value]]:
     """List what a number meets in an operation on two values, and the number."""
     x, y = node.inputs
     if y in s.numbers:
@@ -365,7 +369,7 @@ def _exact_float(number: Value) -> Value | None:
     return number if isinstance(number, (float, np.floating)) else None
 
 
-def _negated(s: _Simplifier, node: Node) -> Node | None:
+def _negated(s: Simplifier, node: Node) -> Node | None:
     """Negate a number, or take a negation away."""
     if _name(node) == "negative":
         return node.inputs[0]
@@ -409,7 +413,7 @@ def _is_in_order(key: Any) -> bool:
 # returns is taken only if it has the same type.
 
 
-def _stretched_later(s: _Simplifier, node: Node) -> Node | None:
+def _stretched_later(s: Simplifier, node: Node) -> Node | None:
     """Turn f(broadcast x, broadcast y) into f(x, y), broadcast if need be: fewer entries."""
     for stretches in (("broadcast", "reshape"), ("broadcast",)):
         inputs = [
@@ -434,7 +438,7 @@ def _is_stretched(node: Node) -> bool:
     return _name(node) == "broadcast" or (ones > 0 and _type(node).shape == (1,) * ones + lengths)
 
 
-def _plus_zero(s: _Simplifier, node: Node) -> Node | None:
+def _plus_zero(s: Simplifier, node: Node) -> Node | None:
     """Turn x + -0.0 into x; x + 0 for integers, and where x is never -0.0."""
     for x, number in _with_number(s, node):
         if _kind(node) == "f" and _is_zero(number, negative=True):
@@ -444,7 +448,7 @@ def _plus_zero(s: _Simplifier, node: Node) -> Node | None:
     return None
 
 
-def _plus_negative(s: _Simplifier, node: Node) -> Node | None:
+def _plus_negative(s: Simplifier, node: Node) -> Node | None:
     """Turn x + -y into x - y, and -x + y into y - x."""
     for x, y in (node.inputs, node.inputs[::-1]):
         if _name(y) == "negative" and _keeps_negation(y, node):
@@ -460,7 +464,7 @@ def _keeps_negation(negative: Node, node: Node) -> bool:
     return kinds[0].dtype == kinds[1].dtype and not kinds[0].weak
 
 
-def _minus_zero(s: _Simplifier, node: Node) -> Node | None:
+def _minus_zero(s: Simplifier, node: Node) -> Node | None:
     """Turn x - 0 into x, but not x - -0.0."""
     x, y = node.inputs
     if y in s.numbers and _kind(node) in "iuf" and _is_zero(s.numbers[y], negative=False):
@@ -468,7 +472,7 @@ def _minus_zero(s: _Simplifier, node: Node) -> Node | None:
     return None
 
 
-def _minus_negative(s: _Simplifier, node: Node) -> Node | None:
+def _minus_negative(s: Simplifier, node: Node) -> Node | None:
     """Turn x - -y into x + y."""
     x, y = node.inputs
     if _name(y) == "negative" and _keeps_negation(y, node):
@@ -476,7 +480,7 @@ def _minus_negative(s: _Simplifier, node: Node) -> Node | None:
     return None
 
 
-def _from_negative_zero(s: _Simplifier, node: Node) -> Node | None:
+def _from_negative_zero(s: Simplifier, node: Node) -> Node | None:
     """Turn -0.0 - x into -x; 0 - x for integers."""
     x, y = node.inputs
     if x not in s.numbers or _kind(node) not in "if":
@@ -487,7 +491,7 @@ def _from_negative_zero(s: _Simplifier, node: Node) -> Node | None:
     return None if fitted is None else s.apply("negative", fitted, line=node.line)
 
 
-def _times_one(s: _Simplifier, node: Node) -> Node | None:
+def _times_one(s: Simplifier, node: Node) -> Node | None:
     """Turn x * 1 into x."""
     for x, number in _with_number(s, node):
         if number == 1 and _kind(node) in "iuf":
@@ -495,7 +499,7 @@ def _times_one(s: _Simplifier, node: Node) -> Node | None:
     return None
 
 
-def _times_minus_one(s: _Simplifier, node: Node) -> Node | None:
+def _times_minus_one(s: Simplifier, node: Node) -> Node | None:
     """Turn x * -1 into -x."""
     for x, number in _with_number(s, node):
         if number == -1 and _kind(node) in "if":
@@ -504,7 +508,7 @@ def _times_minus_one(s: _Simplifier, node: Node) -> Node | None:
     return None
 
 
-def _of_negatives(s: _Simplifier, node: Node) -> Node | None:
+def _of_negatives(s: Simplifier, node: Node) -> Node | None:
     """Turn -x * -y into x * y, and -x * 2 into x * -2; so for quotients."""
     if _kind(node) != "f":
         return None
@@ -519,7 +523,7 @@ def _of_negatives(s: _Simplifier, node: Node) -> Node | None:
     return s.apply(_name(node), inputs[0], inputs[1], line=node.line)
 
 
-def _over_one(s: _Simplifier, node: Node) -> Node | None:
+def _over_one(s: Simplifier, node: Node) -> Node | None:
     """Turn x / 1 and x ** 1 into x."""
     x, y = node.inputs
     if y in s.numbers and s.numbers[y] == 1 and _kind(node) in "iuf":
@@ -527,7 +531,7 @@ def _over_one(s: _Simplifier, node: Node) -> Node | None:
     return None
 
 
-def _over_power_of_two(s: _Simplifier, node: Node) -> Node | None:
+def _over_power_of_two(s: Simplifier, node: Node) -> Node | None:
     """Turn x / 2ⁿ into x * 2⁻ⁿ."""
     x, y = node.inputs
     kind = _type(node)
@@ -546,19 +550,19 @@ def _over_power_of_two(s: _Simplifier, node: Node) -> Node | None:
     return s.apply("multiply", x, factor, line=node.line)
 
 
-def _of_same(s: _Simplifier, node: Node) -> Node | None:
+def _of_same(s: Simplifier, node: Node) -> Node | None:
     """Turn max(x, x), x & x and the like into x."""
     x, y = node.inputs
     return x if x is y else None
 
 
-def _negative_of_negative(s: _Simplifier, node: Node) -> Node | None:
+def _negative_of_negative(s: Simplifier, node: Node) -> Node | None:
     """Turn -(-x) into x."""
     (x,) = node.inputs
     return x.inputs[0] if _name(x) == "negative" else None
 
 
-def _negative_of_product(s: _Simplifier, node: Node) -> Node | None:
+def _negative_of_product(s: Simplifier, node: Node) -> Node | None:
     """Turn -(x * 2) into x * -2; so for quotients."""
     (x,) = node.inputs
     if _name(x) not in ("multiply", "divide") or _kind(node) != "f" or not s.is_used_once(x):
@@ -573,7 +577,7 @@ def _negative_of_product(s: _Simplifier, node: Node) -> Node | None:
     return None
 
 
-def _even(s: _Simplifier, node: Node) -> Node | None:
+def _even(s: Simplifier, node: Node) -> Node | None:
     """Turn f(-x) into f(x), for an even f."""
     (x,) = node.inputs
     if _name(x) == "negative" and _kind(x) == "f":
@@ -581,38 +585,38 @@ def _even(s: _Simplifier, node: Node) -> Node | None:
     return None
 
 
-def _not_negative(s: _Simplifier, node: Node) -> Node | None:
+def _not_negative(s: Simplifier, node: Node) -> Node | None:
     """Turn |x| into x, for what has no sign."""
     (x,) = node.inputs
     has_none = _name(x) in ("absolute", "exp", "exp2", "fabs", "square") and _kind(x) == "f"
     return x if has_none or _kind(x) in "bu" else None
 
 
-def _of_real(s: _Simplifier, node: Node) -> Node | None:
+def _of_real(s: Simplifier, node: Node) -> Node | None:
     """Turn the real part or the conjugate of a real x into x."""
     (x,) = node.inputs
     return None if _kind(x) == "c" else x
 
 
-def _imaginary_of_real(s: _Simplifier, node: Node) -> Node | None:
+def _imaginary_of_real(s: Simplifier, node: Node) -> Node | None:
     """Turn the imaginary part of a real x into 0."""
     return None if _kind(node.inputs[0]) == "c" else s.filled(0, _type(node), node.line)
 
 
-def _of_integers(s: _Simplifier, node: Node) -> Node | None:
+def _of_integers(s: Simplifier, node: Node) -> Node | None:
     """Turn floor(x) and the like into x, for integers."""
     (x,) = node.inputs
     return x if _kind(x) in "biu" else None
 
 
-def _test_of_integers(s: _Simplifier, node: Node) -> Node | None:
+def _test_of_integers(s: Simplifier, node: Node) -> Node | None:
     """Answer whether integers are finite."""
     if _kind(node.inputs[0]) not in "biu":
         return None
     return s.filled(_name(node) == "isfinite", _type(node), node.line)
 
 
-def _compared_with_itself(s: _Simplifier, node: Node) -> Node | None:
+def _compared_with_itself(s: Simplifier, node: Node) -> Node | None:
     """Answer x < x with no; x <= x with yes for integers, which are never NaN."""
     x, y = node.inputs
     if x is not y:
@@ -625,7 +629,7 @@ def _compared_with_itself(s: _Simplifier, node: Node) -> Node | None:
     return s.filled(name != "not_equal", _type(node), node.line)
 
 
-def _bits_with_number(s: _Simplifier, node: Node) -> Node | None:
+def _bits_with_number(s: Simplifier, node: Node) -> Node | None:
     """Turn x & 0, x & 1…1, x | 0, x | 1…1 and x ^ 0 into 0, x, x, 1…1 and x."""
     kind, name = _type(node), _name(node).rpartition("_")[2]
     for x, given in _with_number(s, node):
@@ -646,19 +650,19 @@ def _bits_with_number(s: _Simplifier, node: Node) -> Node | None:
     return None
 
 
-def _shift_by_nothing(s: _Simplifier, node: Node) -> Node | None:
+def _shift_by_nothing(s: Simplifier, node: Node) -> Node | None:
     """Turn x << 0 into x."""
     x, y = node.inputs
     return s.fitted(x, _type(node), node.line) if s.numbers.get(y) == 0 else None
 
 
-def _not_not(s: _Simplifier, node: Node) -> Node | None:
+def _not_not(s: Simplifier, node: Node) -> Node | None:
     """Turn not not x into x; ~~x too."""
     (x,) = node.inputs
     return x.inputs[0] if x.operation is node.operation else None
 
 
-def _scale_by_number(s: _Simplifier, node: Node) -> Node | None:
+def _scale_by_number(s: Simplifier, node: Node) -> Node | None:
     """Turn scale(g, 0) into 0; scale(g, c) into g * c, as a finite c makes no NaN of 0."""
     kind = _type(node)
     x, y = node.inputs
@@ -674,7 +678,7 @@ def _scale_by_number(s: _Simplifier, node: Node) -> Node | None:
     return None
 
 
-def _known_choice(s: _Simplifier, node: Node) -> Node | None:
+def _known_choice(s: Simplifier, node: Node) -> Node | None:
     """Turn where(True, x, y) into x."""
     condition, x, y = node.inputs
     if condition not in s.numbers:
@@ -682,13 +686,13 @@ def _known_choice(s: _Simplifier, node: Node) -> Node | None:
     return s.fitted(x if s.numbers[condition] else y, _type(node), node.line)
 
 
-def _same_branches(s: _Simplifier, node: Node) -> Node | None:
+def _same_branches(s: Simplifier, node: Node) -> Node | None:
     """Turn where(c, x, x) into x."""
     _, x, y = node.inputs
     return s.fitted(x, _type(node), node.line) if x is y else None
 
 
-def _choice_of_other(s: _Simplifier, node: Node) -> Node | None:
+def _choice_of_other(s: Simplifier, node: Node) -> Node | None:
     """Turn where(not c, x, y) into where(c, y, x)."""
     condition, x, y = node.inputs
     if _name(condition) not in ("invert", "logical_not") or _kind(condition.inputs[0]) != "b":
@@ -696,7 +700,7 @@ def _choice_of_other(s: _Simplifier, node: Node) -> Node | None:
     return s.apply("where", condition.inputs[0], y, x, line=node.line)
 
 
-def _cast_of_cast(s: _Simplifier, node: Node) -> Node | None:
+def _cast_of_cast(s: Simplifier, node: Node) -> Node | None:
     """Leave out the first of two changes of dtype, if it is exact."""
     (x,) = node.inputs
     if _name(x) not in ("cast", "convert"):
@@ -713,18 +717,18 @@ def _cast_of_cast(s: _Simplifier, node: Node) -> Node | None:
     return s.apply(name, x.inputs[0], line=node.line, dtype=_type(node).dtype)
 
 
-def _nothing_changes(s: _Simplifier, node: Node) -> Node | None:
+def _nothing_changes(s: Simplifier, node: Node) -> Node | None:
     """Leave out what gives its argument as it is, if the type is the same."""
     return node.inputs[0]
 
 
-def _of_number(s: _Simplifier, node: Node) -> Node | None:
+def _of_number(s: Simplifier, node: Node) -> Node | None:
     """Turn a number, repeated, whose entries are moved, into that number, repeated."""
     (x,) = node.inputs
     return s.filled(s.numbers[x], _type(node), node.line) if x in s.numbers else None
 
 
-def _broadcast_number(s: _Simplifier, node: Node) -> Node | None:
+def _broadcast_number(s: Simplifier, node: Node) -> Node | None:
     """Give a number the dtype that it is broadcast with."""
     (x,) = node.inputs
     number = s.numbers.get(x)
@@ -733,7 +737,7 @@ def _broadcast_number(s: _Simplifier, node: Node) -> Node | None:
     return s.filled(number, _type(node), node.line)
 
 
-def _broadcast_of_stretched(s: _Simplifier, node: Node) -> Node | None:
+def _broadcast_of_stretched(s: Simplifier, node: Node) -> Node | None:
     """Turn stretching in two steps into stretching in one."""
     (x,) = node.inputs
     if not _is_stretched(x):
@@ -741,7 +745,7 @@ def _broadcast_of_stretched(s: _Simplifier, node: Node) -> Node | None:
     return s.apply("broadcast", x.inputs[0], line=node.line, shape=_type(node).shape)
 
 
-def _broadcast_of_same_size(s: _Simplifier, node: Node) -> Node | None:
+def _broadcast_of_same_size(s: Simplifier, node: Node) -> Node | None:
     """Turn putting axes of length 1 in front into a reshape."""
     (x,) = node.inputs
     if _type(x).size != _type(node).size or x in s.numbers:
@@ -749,7 +753,7 @@ def _broadcast_of_same_size(s: _Simplifier, node: Node) -> Node | None:
     return s.apply("reshape", x, line=node.line, shape=_type(node).shape)
 
 
-def _reshape_of_reshape(s: _Simplifier, node: Node) -> Node | None:
+def _reshape_of_reshape(s: Simplifier, node: Node) -> Node | None:
     """Leave out the first of two reshapes."""
     (x,) = node.inputs
     if _name(x) != "reshape":
@@ -757,7 +761,7 @@ def _reshape_of_reshape(s: _Simplifier, node: Node) -> Node | None:
     return s.apply("reshape", x.inputs[0], line=node.line, shape=_type(node).shape)
 
 
-def _reshape_of_reduction(s: _Simplifier, node: Node) -> Node | None:
+def _reshape_of_reduction(s: Simplifier, node: Node) -> Node | None:
     """Let a reduction keep the axes that it reduces, or drop them, as is asked for."""
     (x,) = node.inputs
     if _name(x) not in REDUCTIONS or not s.is_used_once(x):
@@ -774,7 +778,7 @@ def _reshape_of_reduction(s: _Simplifier, node: Node) -> Node | None:
 REDUCTIONS = frozenset(("all", "any", "log_sum_exp", "max", "min", "prod", "sum"))
 
 
-def _transpose_of_transpose(s: _Simplifier, node: Node) -> Node | None:
+def _transpose_of_transpose(s: Simplifier, node: Node) -> Node | None:
     """Turn two orders of axes, one after the other, into one."""
     (x,) = node.inputs
     if x.operation is not node.operation:
@@ -783,7 +787,7 @@ def _transpose_of_transpose(s: _Simplifier, node: Node) -> Node | None:
     return s.apply("transpose", x.inputs[0], line=node.line, axes=axes)
 
 
-def _transpose_in_order(s: _Simplifier, node: Node) -> Node | None:
+def _transpose_in_order(s: Simplifier, node: Node) -> Node | None:
     """Turn a transpose into a reshape, where the axes longer than 1 stay in order."""
     (x,) = node.inputs
     lengths = _type(x).shape
@@ -793,7 +797,7 @@ def _transpose_in_order(s: _Simplifier, node: Node) -> Node | None:
     return s.apply("reshape", x, line=node.line, shape=_type(node).shape)
 
 
-def _slice_of_everything(s: _Simplifier, node: Node) -> Node | None:
+def _slice_of_everything(s: Simplifier, node: Node) -> Node | None:
     """Turn what reads every entry, in order, into a reshape."""
     (x,) = node.inputs
     if _type(x).size != _type(node).size or not _is_in_order(node.static["key"]):
@@ -801,7 +805,7 @@ def _slice_of_everything(s: _Simplifier, node: Node) -> Node | None:
     return s.apply("reshape", x, line=node.line, shape=_type(node).shape)
 
 
-def _scatter_everywhere(s: _Simplifier, node: Node) -> Node | None:
+def _scatter_everywhere(s: Simplifier, node: Node) -> Node | None:
     """Turn the transpose of reading every entry, in order, into a reshape."""
     x = node.inputs[0]
     if len(node.inputs) > 1 or _type(x).size != _type(node).size:
@@ -811,7 +815,7 @@ def _scatter_everywhere(s: _Simplifier, node: Node) -> Node | None:
     return s.apply("reshape", x, line=node.line, shape=_type(node).shape)
 
 
-def _without_empty_parts(s: _Simplifier, node: Node) -> Node | None:
+def _without_empty_parts(s: Simplifier, node: Node) -> Node | None:
     """Leave out the empty parts of what is joined; one part alone is the whole."""
     parts = [each for each in node.inputs if _type(each).size]
     if len(node.inputs) == 1:
@@ -823,7 +827,7 @@ def _without_empty_parts(s: _Simplifier, node: Node) -> Node | None:
     return s.apply("concatenate", *parts, line=node.line, axis=axis, lengths=lengths)
 
 
-def _extremum_of_one(s: _Simplifier, node: Node) -> Node | None:
+def _extremum_of_one(s: Simplifier, node: Node) -> Node | None:
     """Turn the largest, or the product, of one entry into the entry."""
     (x,) = node.inputs
     if _kind(x) == "c" or not _reduces_nothing(node):
@@ -832,7 +836,7 @@ def _extremum_of_one(s: _Simplifier, node: Node) -> Node | None:
     return s.fitted(one, _type(node), node.line)
 
 
-def _sum_of_one(s: _Simplifier, node: Node) -> Node | None:
+def _sum_of_one(s: Simplifier, node: Node) -> Node | None:
     """Turn the sum of one entry into x + 0.0: no sum is -0.0."""
     one = _extremum_of_one(s, node)
     if one is None or _kind(node) != "f":
@@ -840,7 +844,7 @@ def _sum_of_one(s: _Simplifier, node: Node) -> Node | None:
     return s.apply("add", one, s.constant(0.0, None), line=node.line)
 
 
-def _truth_of_one(s: _Simplifier, node: Node) -> Node | None:
+def _truth_of_one(s: Simplifier, node: Node) -> Node | None:
     """Turn whether all of one entry are true into the entry."""
     (x,) = node.inputs
     if _kind(x) != "b" or not _reduces_nothing(node):
@@ -853,7 +857,7 @@ def _reduces_nothing(node: Node) -> bool:
     return all(lengths[axis] == 1 for axis in node.static["axis"])
 
 
-def _cumulative_sum_of_one(s: _Simplifier, node: Node) -> Node | None:
+def _cumulative_sum_of_one(s: Simplifier, node: Node) -> Node | None:
     """Turn the cumulative sum of one entry into the entry."""
     (x,) = node.inputs
     if _type(x).shape[node.static["axis"]] != 1:
@@ -861,7 +865,7 @@ def _cumulative_sum_of_one(s: _Simplifier, node: Node) -> Node | None:
     return s.fitted(x, _type(node), node.line)
 
 
-Law: TypeAlias = Callable[[_Simplifier, Node], Node | None]
+Law: TypeAlias = Callable[[Simplifier, Node], Node | None]
 
 LAWS: dict[str, tuple[Law, ...]] = {
     "add": (_plus_zero, _plus_negative),
@@ -916,8 +920,9 @@ LAWS: dict[str, tuple[Law, ...]] = {
     ),
     "reshape": (_nothing_changes, _of_number, _reshape_of_reshape, _reshape_of_reduction),
     "transpose": (_of_number, _transpose_in_order, _transpose_of_transpose),
-    "slice": (_of_number, _slice_of_everything),
+    "slice": (_of_number, _slice_of_everything, read_of_written),
     "scatter_add": (_scatter_everywhere,),
+    "write": (write_everywhere,),
     "concatenate": (_without_empty_parts,),
     "pad": (_nothing_changes,),
     "sum": (_sum_of_one,),

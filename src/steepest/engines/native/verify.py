@@ -34,6 +34,7 @@ from steepest.engines.native.nests import (
     Statement,
     Storage,
     Store,
+    loads_of,
     parts_of,
 )
 from steepest.graph import ArrayType
@@ -100,12 +101,19 @@ class _Checker:
     def _kernel(self, kernel: Kernel) -> None:
         for buffer in kernel.zeroed:
             self._write(buffer, np.arange(buffer.size))
-            self._written[buffer].may_add = True
         for place, nest in enumerate(kernel.nests):
             first = nest.extents[0] if nest.extents else 0
             _require(kernel.outer == first, "a nest has another outer loop than its kernel")
             for statement in nest.statements:
                 self._statement(kernel, place, nest, statement)
+                if self._replaces(kernel, statement) and kernel.outer:
+                    _check_alone(kernel, statement)
+
+    def _replaces(self, kernel: Kernel, statement: Statement) -> bool:
+        """Whether a statement changes what something else has written."""
+        if isinstance(statement, Scatter):
+            return statement.buffer not in kernel.zeroed
+        return isinstance(statement, Store) and statement.replaces
 
     def _statement(self, kernel: Kernel, place: int, nest: Nest, statement: Statement) -> None:
         extents = nest.extents
@@ -122,7 +130,9 @@ class _Checker:
                     parts = expression.parts if isinstance(expression, Gathered) else ()
                     places = _places(expression.offset, expression.strides, extents, parts)
                     rows = _rows(kernel, places)
-                    self._read(expression.buffer, places, place, rows, _entry(expression))
+                    # Without loops, statements run in order.
+                    after = place if kernel.outer else place + 1
+                    self._read(expression.buffer, places, after, rows, _entry(expression))
         _require(len(statement.strides) == len(extents), "strides do not fit the loops")
         _require(_dtype(statement.value) == statement.buffer.dtype, "a value has another dtype")
         written = self._written[statement.buffer]
@@ -139,14 +149,17 @@ class _Checker:
                 rows = np.full_like(rows, _LATER)
             self._write(statement.buffer, places, place, rows, None)
         elif isinstance(statement, Scatter):
-            _require(written.may_add, "a scattering adds to what was not zeroed")
             if runs:
                 places = _places(statement.offset, statement.strides, extents, statement.parts)
-                self._write(statement.buffer, places, place, _rows(kernel, places), None)
+                self._write(
+                    statement.buffer, places, place, _rows(kernel, places), None, replaces=True
+                )
         elif runs:
             places = _places(statement.offset, statement.strides, extents, ())
             _require_distinct(places)
-            self._write(statement.buffer, places, place, _rows(kernel, places), _entry(statement))
+            rows = _rows(kernel, places)
+            again = statement.replaces or statement.buffer in kernel.zeroed
+            self._write(statement.buffer, places, place, rows, _entry(statement), replaces=again)
 
     def _product(self, item: MatrixProduct) -> None:
         rows, inner, columns = item.extents
@@ -223,13 +236,18 @@ class _Checker:
         nest: int = -1,
         rows: _Places | int = -1,
         entry: object = None,
+        *,
+        replaces: bool = False,
     ) -> None:
         self._check_bounds(buffer, places)
         written = self._written.get(buffer)
         _require(written is not None, "an input or a constant is written")
         assert written is not None
         flat = places.ravel()
-        if not written.may_add:
+        if replaces:
+            _require(bool(np.all(written.item[flat] >= 0)), "there is nothing yet to replace")
+            written.row[flat] = -1
+        else:
             _require(bool(np.all(written.item[flat] < 0)), f"{buffer.number} is written twice")
         written.item[flat] = self._number
         written.nest[flat] = nest
@@ -256,7 +274,22 @@ class _Written:
         self.nest = np.full(size, -1, np.int64)
         self.row = np.full(size, -1, np.int64)
         self.entry: object = None
-        self.may_add = False
+
+
+def _check_alone(kernel: Kernel, statement: Statement) -> None:
+    """Check that in a kernel with loops nothing else meets a buffer that a statement changes."""
+    for nest in kernel.nests:
+        for other in nest.statements:
+            if other is not statement:
+                touched = {other.buffer, *(load.buffer for load in loads_of(other))}
+                _require(statement.buffer not in touched, "what is replaced is used beside it")
+    for load in loads_of(statement):
+        same = isinstance(load, Load) and not isinstance(statement, Scatter)
+        _require(
+            load.buffer is not statement.buffer
+            or (same and (load.offset, load.strides) == (statement.offset, statement.strides)),
+            "what is replaced is read at another place",
+        )
 
 
 def _require(holds: bool, what: str) -> None:
