@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -107,6 +107,7 @@ class Module:
         self._functions: list[Function | str] = []
         self._names: set[str] = set()
         self._shared: dict[str, str] = {}
+        self._known: dict[Hashable, str] = {}
         self._declarations: dict[str, str] = {}
         self._globals: list[str] = []
         self._finished: Module | None = None
@@ -140,20 +141,26 @@ class Module:
         """Whether a function of this name was begun."""
         return name in self._names
 
-    def shared(self, write: Callable[[str], Function]) -> str:
+    def shared(self, write: Callable[[str], Function], key: Hashable = None) -> str:
         """Add a function unless one with the same text is there, and return its name.
 
         Parameters
         ----------
         write : callable
             Takes a name, returns the function, which it has not added to the module.
+        key : hashable, optional
+            What the text depends on, so that it need not be written again to be compared.
         """
+        if key is not None and key in self._known:
+            return self._known[key]
         function = write("shared")
         text = str(function)
         name = self._shared.get(text)
         if name is None:
             name = self._shared[text] = f"shared{len(self._shared)}"
             self._functions.append(text.replace("@shared(", f"@{name}(", 1))
+        if key is not None:
+            self._known[key] = name
         return name
 
     @property

@@ -28,6 +28,7 @@ from steepest.engines.native.assembly import (
 )
 from steepest.engines.native.calling import CALLBACK, Flags, table_of
 from steepest.engines.native.coalesce import with_few_loops
+from steepest.engines.native.fuse import is_expensive
 from steepest.engines.native.layout import ALIGNMENT, rounded
 from steepest.engines.native.nests import (
     Apply,
@@ -74,7 +75,7 @@ from steepest.engines.native.partition import (
 from steepest.engines.native.processor import Processor
 from steepest.engines.native.products import Product, choose, product_function
 from steepest.engines.native.sharing import TASK_PARAMETERS, emit_share
-from steepest.graph import ArrayType
+from steepest.graph import ArrayType, Constant, Node
 
 __all__ = ["add_ticks", "emit_program", "read_ticks"]
 
@@ -88,6 +89,8 @@ MOST_SUMS = 8
 
 MOST_INLINED = 64
 """Items up to which a program is one function."""
+MOST_WRITTEN_OUT = 200
+"""Statements without loops up to which the operations in them are written out, not called."""
 _PROGRAM_PARAMETERS = [("ptr noalias", "arena"), ("ptr", "table")]
 
 
@@ -192,6 +195,7 @@ class _ProgramEmitter:
         self._threads = threads
         self._table = table_of(program)
         self._kernel_attributes = "noinline" if len(program.items) > MOST_INLINED else ""
+        self._is_long = _statements_without_loops(program) > MOST_WRITTEN_OUT
 
     def emit(
         self,
@@ -267,6 +271,7 @@ class _ProgramEmitter:
             self._padded,
             self._kernel_attributes,
             piece,
+            self._is_long,
         )
 
     def _kernel_arguments(self, emitter: _KernelEmitter) -> list[Value]:
@@ -671,12 +676,14 @@ class _KernelEmitter:
         padded: Collection[Buffer],
         attributes: str,
         piece: _Piece | None,
+        is_long: bool,
     ) -> None:
         self._module = module
         self._kernel = kernel
         self._piece = piece
         self._partial = frozenset() if piece is None else piece.partial
         self._attributes = attributes
+        self._calls_operations = is_long and not kernel.outer
         self._processor = processor
         self._finite = finite
         self._padded = padded
@@ -690,18 +697,19 @@ class _KernelEmitter:
                     self._names.setdefault(homes.get(buffer, buffer), len(self._names))
                 written.add(homes.get(statement.buffer, statement.buffer))
         self.buffers = list(self._names)
-        # What is only read is given from where the reading begins, so that kernels that read
-        # different parts of an array alike are alike.
+        # What is not filled as a whole is given from where its use begins, so that kernels that
+        # do the same to different parts of an array are alike.
         self.starts = dict.fromkeys(self.buffers, 0)
         offsets: dict[Buffer, list[int]] = {}
+        filled = {homes.get(each, each) for each in kernel.zeroed}
         for nest in self._nests:
             for statement in nest.statements:
-                for load in loads_of(statement):
-                    home = homes.get(load.buffer, load.buffer)
-                    offsets.setdefault(home, []).append(load.offset)
-        self.starts |= {
-            each: min(places) for each, places in offsets.items() if each not in written
-        }
+                for access in (statement, *loads_of(statement)):
+                    home = homes.get(access.buffer, access.buffer)
+                    offsets.setdefault(home, []).append(access.offset)
+                if isinstance(statement, Reduce):
+                    filled.add(homes.get(statement.buffer, statement.buffer))
+        self.starts |= {each: min(places) for each, places in offsets.items() if each not in filled}
         self._parameters = [
             (f"ptr noalias{'' if each in written else ' readonly'}", f"b{number}")
             for each, number in self._names.items()
@@ -1218,6 +1226,8 @@ class _KernelEmitter:
         if isinstance(expression, Apply):
             args = [self._value(each, context) for each in expression.args]
             if not expression.zero_safe:
+                if self._calls_operations and _depends_on_types(expression.node):
+                    return self._called(expression.node, args)
                 return emit_operation(function, expression.node, args)
             value = emit_unchecked_scale(function, expression.node, args)
             if value.type.is_floating:
@@ -1240,6 +1250,20 @@ class _KernelEmitter:
         place = self._place(expression, context, expression.parts)
         pointer = function.offset(self._pointer(expression.buffer), element, place)
         return self._read(pointer, expression.buffer, context)
+
+    def _called(self, node: Node, args: Sequence[Value]) -> Value:
+        """Call an operation, whose instructions are many, as a function."""
+        types = [_dtype_of(each) for each in (node, *node.inputs)]
+        kind = Type(_element(types[0]))
+        parameters = [(str(each.type), f"x{number}") for number, each in enumerate(args)]
+
+        def write(name: str) -> Function:
+            operation = Function(self._module, name, kind, parameters, "internal", "noinline")
+            operation.give(emit_operation(operation, node, operation.parameters))
+            return operation
+
+        key = (node.operation.name, *map(str, types))
+        return self._function.call(self._module.shared(write, key), kind, *args)
 
     def _loaded(self, load: Load, context: _Context) -> Value:
         """Read a buffer, or take what was just written."""
@@ -1299,7 +1323,7 @@ class _KernelEmitter:
             mask = context.mask or function.constant(value.type.of("i1"), 1)
             function.scatter(value, function.offset(base, element, place), mask)
             return
-        place = _affine(function, statement.offset, statement.strides, context.indices)
+        place = _affine(function, self._start(statement), statement.strides, context.indices)
         pointer = function.offset(base, element, place)
         if context.mask is not None and not self._has_room(statement, context):
             function.masked_store(value, pointer, context.mask)
@@ -1367,6 +1391,31 @@ class _KernelEmitter:
             known = own or any(self._varies(each) for each in parts_of(expression))
             self._varying[id(expression)] = known
         return known
+
+
+def _statements_without_loops(program: Program) -> int:
+    """Count what is written out statement by statement."""
+    return sum(
+        len(nest.statements)
+        for item in program.items
+        if isinstance(item, Kernel) and not item.outer
+        for nest in item.nests
+    )
+
+
+def _depends_on_types(node: Node) -> bool:
+    """Whether an operation takes many instructions, and its inputs' types alone say which."""
+    return (
+        is_expensive(node.operation.name)
+        and not node.static
+        and not any(isinstance(each.operation, Constant) for each in node.inputs)
+        and not any(isinstance(each.type, ArrayType) and each.type.weak for each in node.inputs)
+    )
+
+
+def _dtype_of(node: Node) -> np.dtype[Any]:
+    assert isinstance(node.type, ArrayType)
+    return node.type.dtype
 
 
 def _element(dtype: np.dtype[Any]) -> str:

@@ -50,7 +50,7 @@ from steepest.ops import PRIMITIVES, primitive
 from steepest.ops.index import INDEX
 from steepest.ops.spec import ITEM, SCALE
 
-__all__ = ["fuse", "is_row_aligned", "is_same_entry"]
+__all__ = ["fuse", "is_expensive", "is_row_aligned", "is_same_entry"]
 
 Affine: TypeAlias = tuple[int, tuple[int, ...]]
 """An index as a sum: an offset, and a multiple of each loop's index."""
@@ -71,8 +71,6 @@ CHEAP_TO_REPEAT = 6
 """Cost up to which a value that has several readers is not stored."""
 MOST_STATEMENTS = 48
 """Statements in a kernel."""
-MOST_CANDIDATES = 8
-"""Kernels that are tried for a statement."""
 SMALL_PRODUCT = 64
 """Multiplications up to which a product of matrices is written out as a sum."""
 
@@ -229,7 +227,7 @@ class _Fuser:
 
     def _pointwise(self, node: Node) -> None:
         name = node.operation.name
-        own = 1 if name in _CHEAP else _MODERATE.get(name, EXPENSIVE)
+        own = _own_cost(name)
         cost = own + sum(self._cost(parent) for parent in node.inputs)
         self._costs[node] = cost
         if name == "gather":
@@ -939,12 +937,13 @@ class _Fuser:
         outer = extents[0] if extents else 0
         candidates = self._kernels.setdefault(outer, [])
         first = bisect.bisect_left(candidates, earliest)
-        for item in candidates[first : first + MOST_CANDIDATES]:
+        if first < len(candidates):
+            item = candidates[first]
             kernel = self._items[item]
             assert isinstance(kernel, Kernel)
-            if sum(len(nest.statements) for nest in kernel.nests) < MOST_STATEMENTS:
-                nest = self._put_into(kernel, item, extents, statement, loads, updates)
-                break
+            nest = self._put_into(kernel, item, extents, statement, loads, updates)
+            if sum(len(each.statements) for each in kernel.nests) >= MOST_STATEMENTS:
+                del candidates[first]
         else:
             item, nest = len(self._items), 0
             kernel = Kernel(outer, [Nest(extents, [statement])])
@@ -1013,6 +1012,15 @@ class _Fuser:
                 return position
         kernel.nests.append(Nest(extents, [statement]))
         return len(kernel.nests) - 1
+
+
+def _own_cost(name: str) -> int:
+    return 1 if name in _CHEAP else _MODERATE.get(name, EXPENSIVE)
+
+
+def is_expensive(name: str) -> bool:
+    """Whether an operation takes many instructions."""
+    return _own_cost(name) == EXPENSIVE
 
 
 def _later(one: _Written, other: _Written | None) -> _Written:
