@@ -189,6 +189,10 @@ def broadcast_number(apply: Callable[..., Node]) -> list[Node]:
     return [apply("broadcast", apply(1.5), shape=(2,))]
 
 
+def written(x: Any, value: Any, item: Any) -> Any:
+    return p("write", x, value, path=(("key", (item,)),))
+
+
 ONES = np.ones((2, 1))
 F32 = np.dtype(np.float32)
 F64 = np.dtype(np.float64)
@@ -424,6 +428,58 @@ CASES: dict[str, Case] = {
         lambda x, y: p("scatter_add", x, key=(slice(None, None, -1),), shape=x.shape),
         "scatter_add",
     ),
+    "read what was written": Case(
+        lambda x, y: p("slice", written(x, y[0], 1), key=(1,)), "slice", "e f d l D"
+    ),
+    "read beside what was written": Case(
+        lambda x, y: p("slice", written(x, y[0], 1), key=(0,)), "slice reshape", "f d l"
+    ),
+    "read through many writes": Case(
+        lambda x, y: p("slice", written(written(x, y[:2], slice(2, 0, -1)), 0.5, 0), key=(2,)),
+        "slice slice reshape",
+    ),
+    "read what several have written": Case(
+        lambda x, y: p("slice", written(written(x, y[0], 1), y[1], 2), key=(slice(1, 3),)),
+        "slice slice reshape reshape concatenate",
+        "f d l",
+    ),
+    "read what was written under an order of axes": Case(
+        lambda x, y: p(
+            "slice",
+            p(
+                "write",
+                zeros(x, 2, 3),
+                y[:6].reshape(3, 2),
+                path=(("transpose", (1, 0)), ("key", (Ellipsis,))),
+            ),
+            key=(1,),
+        ),
+        "slice reshape transpose slice",
+    ),
+    "read what was added": Case(
+        lambda x, y: p("slice", p("add_at", x, y[0], path=(("key", (1,)),)), key=(1,)),
+        "slice slice add reshape",
+    ),
+    "read beside what was put into zeros": Case(
+        lambda x, y: p("slice", p("scatter_add", x[0], key=(1,), shape=(3,)), key=(2,))
+    ),
+    "read what was put into zeros": Case(
+        lambda x, y: p("slice", p("scatter_add", x[0], key=(1,), shape=(3,)), key=(1,)), "slice"
+    ),
+    "read what an index array has written, stays": Case(
+        lambda x, y: p(
+            "slice",
+            p("write", x, 1.5, np.array([1, 0]), path=(("key", ("index",)),)),
+            key=(1,),
+        ),
+        "write slice",
+    ),
+    "write everything": Case(lambda x, y: written(x, y, Ellipsis), dtypes="f d l D"),
+    "write everything, of another dtype": Case(
+        lambda x, y: written(x.astype(F32), y, Ellipsis), "cast", "d"
+    ),
+    "write everything, backwards": Case(lambda x, y: written(x, y, slice(None, None, -1)), "write"),
+    "write nothing": Case(lambda x, y: written(x, 1.0, slice(2, 2))),
     "concatenate one": Case(lambda x, y: p("concatenate", x, axis=0, lengths=(x.size,))),
     "concatenate nothing": Case(lambda x, y: np.concatenate([x[:0], x, y[:0]])),
     "concatenate two": Case(lambda x, y: np.concatenate([x[:0], x, y]), "concatenate"),

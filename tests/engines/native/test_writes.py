@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +12,12 @@ import pytest
 from tests.engines.native.programs import errors_of, fused, one_of, recorded
 
 import steepest as sd
-from steepest.compiling import record
-from steepest.errors import NeedsValueError
 from steepest.engines import Interpreter
-from steepest.engines.native.formulas import rewrite_formulas
-from steepest.engines.native.nests import Callback, Kernel
+from steepest.engines.native.nests import Callback, Kernel, Program
 from steepest.engines.native.program import Native
-from steepest.engines.native.simplify import simplify
-from steepest.graph import ArrayType, Graph, Node
+from steepest.errors import NeedsValueError
 
-NUMBER_OF_PROGRAMS = 80
+NUMBER_OF_PROGRAMS = 30
 VERY_MANY = 3_000
 LENGTHS = (1, 2, 3, 3, 5, 8, 17)
 Action = Callable[[list[Any], list[Any], Any, Any], None]
@@ -302,3 +299,178 @@ def test_random_programs_that_write(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(NUMBER_OF_PROGRAMS, VERY_MANY))
 def test_very_many_random_programs_that_write(seed: int) -> None:
     check(random_program(seed))
+
+
+# -- what a write costs ------------------------------------------------------------------------
+
+
+def filled(x: Any) -> Any:
+    """Fill an array entry by entry, read the entry before, and the whole at the end."""
+    out = np.zeros(len(x))
+    out[0] = x[0]
+    for i in range(1, len(x)):
+        out[i] = np.sin(x[i]) + 0.5 * out[i - 1]
+    return np.sum(out**2)
+
+
+def added_up(x: Any) -> Any:
+    acc = np.zeros(8)
+    for i in range(len(x)):
+        acc[i % 8] += x[i] * acc[(i + 3) % 8] + 1.0
+    return np.sum(acc**2)
+
+
+def by_rows(x: Any) -> Any:
+    out = np.empty((len(x), 3))
+    for i in range(len(x)):
+        out[i] = x[i] * np.arange(3.0)
+    return np.sum(out[::2] ** 3)
+
+
+def scattered(x: Any) -> Any:
+    """Write at places of which each write leaves most alone."""
+    out = np.zeros(200)
+    for i in range(len(x)):
+        out[np.array([i, 2 * i])] = np.tanh(x[i]) + out[i + 1]
+    return np.sum(out**2)
+
+
+def entries_run_through(program: Program) -> int:
+    """Count the entries that all loops of a program run through."""
+    return sum(
+        len(nest.statements) * math.prod(nest.extents)
+        for item in program.items
+        if isinstance(item, Kernel)
+        for nest in item.nests
+    )
+
+
+@pytest.mark.parametrize("function", [filled, added_up, by_rows, scattered])
+def test_a_write_costs_what_it_writes(function: Callable[[Any], Any]) -> None:
+    counts = []
+    for n in (20, 40, 80):
+        x = np.linspace(-1, 1, n)
+        found = recorded(sd.value_and_grad(function), [x])
+        assert not errors_of(found, exactly=False)
+        program = fused(found.graph)
+        assert not any(isinstance(item, Callback) for item in program.items)
+        counts.append(entries_run_through(program))
+    # Twice as many writes: twice the work, not four times.
+    assert counts[2] - counts[1] < 2.2 * (counts[1] - counts[0])
+
+
+def test_an_array_of_which_only_entries_are_read_is_gone() -> None:
+    def function(x: Any) -> Any:
+        alpha = np.zeros((30, 2))
+        alpha[0] = x
+        for t in range(1, 30):
+            for state in range(2):
+                alpha[t, state] = np.sum(alpha[t - 1] * x) + state
+            alpha[t] /= alpha[t].sum()
+        return alpha[-1, 0]
+
+    program = fused(recorded(sd.grad(function), [np.array([0.3, 0.7])]).graph)
+    assert max(each.size for each in program.buffers) == 2
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "u4", "i8", "f2", "f4", "f8"])
+@pytest.mark.parametrize("value", [True, 3, 2.5, np.float32(1.5), np.int8(7)], ids=repr)
+def test_values_are_converted_as_numpy_does(dtype: str, value: Any) -> None:
+    def function(places: Any) -> Any:
+        out = np.zeros(4, dtype) + places.astype(dtype)
+        out[1] = value
+        out[2:] = np.array([value, value])
+        out[places] = value
+        return out
+
+    places = np.array([3, 3, 0, 0])
+    actual, expected = sd.compile(function)(places), function(places)
+    assert actual.dtype == expected.dtype
+    np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("place", [4, -5, 100])
+def test_an_index_out_of_bounds_is_numpys_error(place: int) -> None:
+    def function(x: Any, places: Any) -> Any:
+        out = np.zeros(4)
+        out[places] = x
+        np.add.at(out, places, 2 * x)
+        return np.sum(out)
+
+    compiled = sd.compile(sd.value_and_grad(function))
+    x = np.ones(2)
+    value, gradient = compiled(x, np.array([1, 1]))
+    assert value == 5.0
+    np.testing.assert_array_equal(gradient, [2.0, 3.0])
+    with pytest.raises(IndexError, match=f"index {place} is out of bounds for axis 0 with size 4"):
+        compiled(x, np.array([1, place]))
+    assert compiled(x, np.array([0, 3]))[0] == 6.0
+
+
+def test_the_last_of_several_values_for_one_place_stays_and_alone_has_a_gradient() -> None:
+    def function(x: Any, places: Any) -> Any:
+        out = np.ones(3) * x[0]
+        out[places] = x
+        return np.sum(out * np.array([1.0, 10.0, 100.0]))
+
+    x, places = np.array([0.5, 1.5, 2.5, 3.5]), np.array([1, -1, 1, 1])
+    value, gradient = sd.compile(sd.value_and_grad(function))(x, places)
+    assert value == function(x, places)
+    np.testing.assert_array_equal(gradient, sd.grad(function)(x, places))
+    np.testing.assert_array_equal(gradient, [1.0, 100.0, 0.0, 10.0])
+
+
+def test_what_is_written_is_not_seen_by_what_was_read_before() -> None:
+    def function(x: Any) -> Any:
+        out = np.tanh(x)
+        before, first = out * 2, out[0]
+        out[...] = out[::-1] * 0.5
+        middle = out[1:3]
+        saved = middle.copy()
+        out[1:] = out[:-1]
+        middle += saved
+        return out, before, first, saved
+
+    x = np.linspace(-1, 1, 5)
+    for actual, expected in zip(sd.compile(function)(x), function(x), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-14)
+
+
+def test_inputs_and_captured_arrays_are_not_written_into() -> None:
+    captured = np.arange(4.0)
+
+    def function(x: Any) -> Any:
+        one, two = x.copy(), np.copy(captured)
+        one[1:3] += two[:2]
+        two[0] = one[2]
+        return one, two
+
+    x = np.ones(4)
+    for _ in range(2):
+        one, two = sd.compile(function)(x)
+        np.testing.assert_array_equal(one, [1, 1, 2, 1])
+        np.testing.assert_array_equal(two, [2, 1, 2, 3])
+    np.testing.assert_array_equal(x, np.ones(4))
+    np.testing.assert_array_equal(captured, np.arange(4.0))
+
+
+def test_large_parts_do_not_depend_on_the_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def function(x: Any) -> Any:
+        out = np.zeros((4, *x.shape))
+        for k in range(4):
+            out[k] = np.sin(x * (k + 1))
+            out[k, 1:] += 0.5 * out[k, :-1]
+            out[k, ::3] *= out[k, ::3]
+        return np.sum(out * out)
+
+    x = np.linspace(-1, 1, 600 * 700).reshape(600, 700)
+    found = recorded(sd.value_and_grad(function), [x])
+    results = []
+    for threads in "12":
+        monkeypatch.setenv("STEEPEST_NUM_THREADS", threads)
+        results.append(Native(found.graph)(found.inputs))
+    for one, two, expected in zip(*results, Interpreter(found.graph)(found.inputs), strict=True):
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_allclose(one, expected, rtol=1e-9)

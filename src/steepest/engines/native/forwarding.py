@@ -60,7 +60,8 @@ class Part:
 
     def sliced(self, key: tuple[Any, ...]) -> Part | None:
         """Take a part of the part; None where index arrays say which."""
-        ranges, axes, remaining = list(self.ranges), [], list(self.axes)
+        ranges, remaining = list(self.ranges), list(self.axes)
+        axes: list[int | None] = []
         given = sum(item is not None and item is not Ellipsis for item in key)
         for item in key if Ellipsis in key else (*key, Ellipsis):
             if item is None:
@@ -185,9 +186,7 @@ class _Row:
         lists: list[Sequence[int]] = [self.others]
         for axis, by_index in self.single.items():
             indices = ranges[axis]
-            lists.append(
-                by_index.get(indices[0], ()) if len(indices) == 1 else self.along[axis]
-            )
+            lists.append(by_index.get(indices[0], ()) if len(indices) == 1 else self.along[axis])
         return max(
             (each[place - 1] for each in lists if (place := bisect.bisect_right(each, number))),
             default=-1,
@@ -318,14 +317,10 @@ def _read_in_pieces(s: Simplifier, version: Node, ranges: Ranges, reader: Node) 
         if value is None:
             return None
         pieces.append(value)
-    return s.apply(
-        "concatenate", *pieces, line=reader.line, axis=axis, lengths=(1,) * len(pieces)
-    )
+    return s.apply("concatenate", *pieces, line=reader.line, axis=axis, lengths=(1,) * len(pieces))
 
 
-def _written(
-    s: Simplifier, writing: Node, value: Node, part: Part, ranges: Ranges
-) -> Node | None:
+def _written(s: Simplifier, writing: Node, value: Node, part: Part, ranges: Ranges) -> Node | None:
     """Give of what is written into a part some entries, with an axis for each of the array's."""
     kind = _kind(writing)
     if not is_plain_cast(value, kind.dtype):

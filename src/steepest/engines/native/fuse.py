@@ -84,9 +84,7 @@ _CHEAP = frozenset(
         "scale", "sign", "signbit", "square", "subtract", "trunc", "where",
     }
 )  # fmt: skip
-_ASSEMBLES = frozenset(
-    {"add_at", "concatenate", "gather", "pad", "scatter_add", "stack", "write"}
-)
+_ASSEMBLES = frozenset({"add_at", "concatenate", "gather", "pad", "scatter_add", "stack", "write"})
 _MODERATE = {"divide": 4, "sqrt": 5, "reciprocal": 4, "gather": 3, "scatter_add": 3}
 
 
@@ -167,8 +165,15 @@ class _Fuser:
             self._constant(node, operation.value)
             return
         name = operation.name
-        if not _is_native(node) or _is_of_user(node) or _reads_nothing(node):
+        if _is_of_user(node) or _reads_nothing(node):
             self._callback(node)
+        elif not _is_native(node):
+            # What lies in memory can be viewed, whatever it is.
+            view = self._view_storage(node)
+            if view is None:
+                self._callback(node)
+            else:
+                self._storage[node] = view
         elif name in VIEWS:
             self._costs[node] = self._cost(node.inputs[0])
         elif name in REDUCTIONS and _can_reduce(node):
@@ -764,7 +769,8 @@ class _Fuser:
         own = Load(buffer, offset, strides)
         statement: Statement
         if any(
-            load.buffer is buffer and (parts or not is_same_entry(Store(buffer, offset, strides, value), load))
+            load.buffer is buffer
+            and (parts or not is_same_entry(Store(buffer, offset, strides, value), load))
             for load in loads_of(Store(buffer, offset, strides, value))
         ):
             # What is written is computed of entries that it replaces.
@@ -784,7 +790,12 @@ class _Fuser:
         self._owners[buffer] = node
 
     def _pull_written(
-        self, given: Node, dtype: np.dtype[Any], lengths: tuple[int, ...], access: Access, loops: int
+        self,
+        given: Node,
+        dtype: np.dtype[Any],
+        lengths: tuple[int, ...],
+        access: Access,
+        loops: int,
     ) -> Expression:
         """Pull what is written into a part, to which it is broadcast."""
         shape = _array_type(given).shape
@@ -932,8 +943,8 @@ class _Fuser:
             if written is not None:
                 joins = self._may_join(written, load, extents)
                 earliest = max(earliest, written.item + (not joins))
-        for before in self._before(statement) if updates else ():
-            earliest = max(earliest, before.item + (not self._runs_in_order(before, extents)))
+        for other in self._before(statement) if updates else ():
+            earliest = max(earliest, other.item + (not self._runs_in_order(other, extents)))
         outer = extents[0] if extents else 0
         candidates = self._kernels.setdefault(outer, [])
         first = bisect.bisect_left(candidates, earliest)

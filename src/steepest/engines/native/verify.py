@@ -135,7 +135,6 @@ class _Checker:
                     self._read(expression.buffer, places, after, rows, _entry(expression))
         _require(len(statement.strides) == len(extents), "strides do not fit the loops")
         _require(_dtype(statement.value) == statement.buffer.dtype, "a value has another dtype")
-        written = self._written[statement.buffer]
         if isinstance(statement, Reduce):
             _require(len(statement.reduced) == len(extents), "strides do not fit the loops")
             for stride, reduced in zip(statement.strides, statement.reduced, strict=True):
