@@ -3,8 +3,9 @@
 Element-wise operations and those that only move entries become part of the loops of what reads
 them. A value is stored where it must be (results, operands of matrix products and of NumPy), where
 it is computed once and read along an axis that it lacks, and where computing it again would cost
-more. Nests with the same outer loop are put into one kernel, so that a softmax with its gradient
-is one pass over the rows.
+more. What writes into an array does so in the array's memory, where nobody still to come reads what
+was there, and into a copy elsewhere. Nests with the same outer loop are put into one kernel, so that
+a softmax with its gradient is one pass over the rows.
 """
 
 from __future__ import annotations
@@ -736,7 +737,9 @@ class _Fuser:
         x, given, *indices = node.inputs
         kind = _array_type(node)
         *views, (_, key) = node.static["path"]
-        part = _viewed(_contiguous(self._buffer(kind.dtype, kind.size), kind.shape), kind, views)
+        # In memory of its own the array would lie like this.
+        anywhere = _contiguous(Buffer(-1, kind.dtype, kind.size), kind.shape)
+        part = _viewed(anywhere, kind, views)
         if part is None or not is_plain_cast(given, kind.dtype):
             self._callback(node)
             return
@@ -748,6 +751,8 @@ class _Fuser:
             self._callback(node)
             return
         extents, access = _loops_over(lengths)
+        if math.prod(lengths) > _array_type(given).size and self._cost(given) > CHEAP_TO_REPEAT:
+            self.storage_of(given)
         value = self._pull_written(given, kind.dtype, lengths, access, len(extents))
         # What this needs of memory is there before it is decided what is written over.
         place = self._places_of(selected, part, access, len(extents))
