@@ -436,6 +436,32 @@ def test_what_is_written_is_not_seen_by_what_was_read_before() -> None:
         np.testing.assert_allclose(actual, expected, rtol=1e-14)
 
 
+def test_what_was_read_before_is_used_before_and_after() -> None:
+    def function(x: Any) -> Any:
+        out, other = np.tanh(x), np.zeros(3)
+        double = out[0] * 2
+        other[0] = double
+        out[0] = 5.0
+        other[1] = double + out[0]
+        other[2] = double
+        return out, other
+
+    x = np.linspace(-1, 1, 5)
+    for actual, expected in zip(sd.compile(function)(x), function(x), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-14)
+
+
+def test_parts_of_complex_arrays_are_not_numpys_work() -> None:
+    def function(x: Any) -> Any:
+        z = x * (1 + 2j)
+        return np.sum((z.reshape(2, 3).T[1:] * z[:2]).real)
+
+    found = recorded(sd.value_and_grad(function), [np.arange(6.0)])
+    assert not errors_of(found, exactly=False)
+    called = {i.node.operation.name for i in fused(found.graph).items if isinstance(i, Callback)}
+    assert not called & {"broadcast", "slice", "transpose"}
+
+
 def test_inputs_and_captured_arrays_are_not_written_into() -> None:
     captured = np.arange(4.0)
 

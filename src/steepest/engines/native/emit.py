@@ -1103,8 +1103,6 @@ class _KernelEmitter:
                     else self._function.add(before, value)
                 )
             self._function.store(to_memory(self._function, total, dtype), pointer)
-            for known in [each for each in context.stored if each[0] is statement.buffer]:
-                del context.stored[known]
         else:
             self._accumulate(statement, context, part)
 

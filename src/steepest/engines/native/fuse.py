@@ -4,8 +4,8 @@ Element-wise operations and those that only move entries become part of the loop
 them. A value is stored where it must be (results, operands of matrix products and of NumPy), where
 it is computed once and read along an axis that it lacks, and where computing it again would cost
 more. What writes into an array does so in the array's memory, where nobody still to come reads what
-was there, and into a copy elsewhere. Nests with the same outer loop are put into one kernel, so that
-a softmax with its gradient is one pass over the rows.
+was there, and into a copy elsewhere. Nests with the same outer loop are put into one kernel, so
+that a softmax with its gradient is one pass over the rows.
 """
 
 from __future__ import annotations
