@@ -37,7 +37,7 @@ from steepest.numeric.stencils import (
 )
 from steepest.tree import Tree
 
-__all__ = ["Comparer"]
+__all__ = ["EARLY_POWER", "Comparer"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -121,6 +121,7 @@ class Comparer:
         reference: float = 0.0,
         *,
         raise_precision: bool = True,
+        power: float = EARLY_POWER,
     ) -> Comparison:
         """Compare along a direction in one parameter.
 
@@ -133,6 +134,8 @@ class Comparer:
             derivative of zero is measured by.
         raise_precision : bool
             Evaluate the function in a higher precision where the working one does not decide.
+        power : float
+            Agreement to this part of the gradient needs no further evaluation.
         """
         working = self._function.working
         direction = direction.exact(parameter, working)
@@ -146,7 +149,14 @@ class Comparer:
             higher = self._function.affordable_higher(SETTLING_CALLS, SETTLING_SECONDS)
         last = higher is None
         result = self._along(
-            parameter, direction, projection, working, reference, last=last, formula=formula
+            parameter,
+            direction,
+            projection,
+            working,
+            reference,
+            last=last,
+            formula=formula,
+            power=power,
         )
         if result.finding == "agree":
             return result
@@ -286,6 +296,7 @@ class Comparer:
         last: bool,
         formula: Precision,
         conditioning: float = 0.0,
+        power: float = EARLY_POWER,
     ) -> Comparison:
         """Compare in one precision of the function.
 
@@ -341,9 +352,7 @@ class Comparer:
             )
             if spent:
                 return result
-            if finding == "agree" and self._is_certain(result, reference, magnitude):
-                return result
-            if number >= FINE_STAGE and finding == "agree" and self._is_precise(result):
+            if finding == "agree" and self._is_certain(result, reference, magnitude, power):
                 return result
             if number > 0 and self._is_gross(result):
                 return result
@@ -502,13 +511,12 @@ class Comparer:
 
     # -- rules ----------------------------------------------------------------------------------
 
-    def _is_precise(self, result: Comparison) -> bool:
-        scale = max(abs(result.analytic), result.size)
-        return result.bound <= max(EARLY_POWER * scale, result.rounding / 10)
-
-    def _is_certain(self, result: Comparison, reference: float, magnitude: float) -> bool:
+    def _is_certain(
+        self, result: Comparison, reference: float, magnitude: float, power: float
+    ) -> bool:
         """Whether agreement on few evaluations is enough."""
-        if self._is_precise(result):
+        scale = max(abs(result.analytic), result.size)
+        if result.bound <= max(power * scale, result.rounding / 10):
             return True
         if result.analytic != 0 or result.size != 0:
             return False

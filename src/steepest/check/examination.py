@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steepest.check.analytic import AnalyticGradient
-from steepest.check.compare import Comparer
+from steepest.check.compare import EARLY_POWER, Comparer
 from steepest.check.diagnosis import Evidence, diagnose
 from steepest.check.directions import (
     Direction,
@@ -70,6 +70,8 @@ IMPROVEMENT = 0.7
 PARTS = 8
 # More entries that disagree are not looked at for ties.
 MOST_TIED = 16
+# When entries are looked for, agreement to this part of the error's share in the whole is enough.
+TRACED_POWER = 0.1
 # Notes that begin alike say the same with other numbers.
 NOTE_KIND = 32
 
@@ -165,6 +167,7 @@ class _Examination:
         self._generator = np.random.default_rng([about.seed, parameter.position])
         self._search: Search | None = None
         self._others_agree = False
+        self._power = EARLY_POWER
         # The least comparisons that a verdict needs have been made.
         self._is_complete = False
 
@@ -324,7 +327,11 @@ class _Examination:
 
     def _compare(self, direction: Direction, *, raise_precision: bool = True) -> Comparison:
         comparison = self._about.comparer.compare(
-            self._parameter, direction, self._reference(direction), raise_precision=raise_precision
+            self._parameter,
+            direction,
+            self._reference(direction),
+            raise_precision=raise_precision,
+            power=self._power,
         )
         self._work.add(comparison)
         return comparison
@@ -348,6 +355,9 @@ class _Examination:
         pending = [c for c in work.directions if c.finding not in ("agree", "unresolved")]
         # What showed in the working precision is found in it: the higher one may be much slower.
         raised = all(suspect.raised for suspect in pending)
+        # An entry that agrees by far better than the whole is not the one that is looked for.
+        shares = [c.share for c in pending if math.isfinite(c.share)]
+        self._power = max(EARLY_POWER, TRACED_POWER * min(shares, default=0.0))
 
         def compare(coordinates: Coordinates) -> Comparison:
             direction = self._direction(coordinates, self._scales.by_entry)
@@ -593,7 +603,9 @@ class _Examination:
         for place, coordinate in enumerate(coordinates):
             direction = single_direction(int(coordinate), self._scales)
             try:
-                found = self._about.comparer.compare(self._parameter, direction)
+                found = self._about.comparer.compare(
+                    self._parameter, direction, power=self._power
+                )
             except BudgetSpentError:
                 break
             values[place] = found.numerical / found.direction.moves[0]

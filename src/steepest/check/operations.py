@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,15 @@ from steepest.differentiate.custom import custom_call
 from steepest.differentiate.forward import Forward
 from steepest.differentiate.reverse import Tape
 from steepest.errors import SourceLine, user_line
-from steepest.ops.spec import Primitive, Traced, Value
+from steepest.ops.spec import Primitive, Traced, Value, bind
 from steepest.tree import Tree, flatten, is_differentiable, unflatten
 
 __all__ = ["Operation", "operations_differentiated_by", "operations_of"]
 
 # Values of further uses of an operation are not held beyond so many bytes.
 HELD_BYTES = 1 << 28
-DIFFERENTIATING = (Tape.record.__code__, Forward.record.__code__)
+REVERSE, FORWARD = Tape.record.__code__, Forward.record.__code__
+PASSING_ON = (bind.__code__, Primitive.__call__.__code__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +45,10 @@ class Operation:
         Where the user's code applies it.
     inputs : frozenset of int
         Which leaves of the function's argument it depends on, by position.
+    times_reversed : int
+        How many traces were about to pull cotangents back through it.
+    is_pushed_forward : bool
+        Whether a trace pushed tangents through it.
     """
 
     primitive: Primitive
@@ -51,6 +57,8 @@ class Operation:
     moving: tuple[int, ...]
     line: SourceLine | None
     inputs: frozenset[int]
+    times_reversed: int
+    is_pushed_forward: bool
 
     @property
     def name(self) -> str:
@@ -185,9 +193,19 @@ class _OperationTrace(Tape):
             return result
         inputs = frozenset[int]().union(*(parent.inputs for parent in parents))
         number = None
-        if moving and (not self._differentiated_only or _is_differentiated()):
+        around = _traces_around()
+        if moving and (around or not self._differentiated_only):
             number = self._note(
-                Operation(primitive, tuple(values), static, tuple(moving), user_line(), inputs)
+                Operation(
+                    primitive,
+                    tuple(values),
+                    static,
+                    tuple(moving),
+                    user_line(),
+                    inputs,
+                    around.count(REVERSE) + (not self._differentiated_only),
+                    FORWARD in around,
+                )
             )
         node = _Node(inputs, parents, number)
         if primitive.outputs > 1:
@@ -222,16 +240,17 @@ class _OperationTrace(Tape):
         return len(self.operations) - 1
 
 
-def _is_differentiated() -> bool:
-    """Whether the operation under way is one that a trace of steepest's differentiates.
+def _traces_around() -> list[CodeType]:
+    """Return how the traces of steepest's that differentiate the operation under way record it.
 
-    The trace's `record` is then among the callers, before anything of the user's.
+    They are among the callers, one inside the other, before anything of the user's.
     """
-    frame = sys._getframe(2).f_back
-    for _ in range(3):
-        if frame is None:
-            return False
-        if frame.f_code in DIFFERENTIATING:
-            return True
+    around: list[CodeType] = []
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        if frame.f_code in (REVERSE, FORWARD):
+            around.append(frame.f_code)
+        elif frame.f_code not in PASSING_ON:
+            break
         frame = frame.f_back
-    return False
+    return around

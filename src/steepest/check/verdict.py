@@ -136,6 +136,12 @@ class Comparison:
         return (CERTAIN_EXCESS + 1) * (self.bound + self.rounding) + self.accepted
 
     @property
+    def share(self) -> float:
+        """The error as a part of the derivative, or of its size where that cancels."""
+        scale = max(abs(self.analytic), abs(self.numerical), self.size)
+        return abs(self.analytic - self.numerical) / scale if scale > 0 else np.inf
+
+    @property
     def excess(self) -> float:
         """The error in units of what is allowed; infinite when unknown."""
         allowed = CERTAIN_EXCESS * (self.bound + self.rounding) + self.accepted

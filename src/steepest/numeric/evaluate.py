@@ -188,6 +188,7 @@ class Function:
                 + (", ".join(kinds) if kinds else "no leaves at all"),
                 instead="pass floating-point values, such as x.astype(float)",
             )
+        self._differentiable = frozenset(parameter.position for parameter in self.parameters)
         self.evaluations = 0
         self._allowed_evaluations = evaluations
         self._deadline = None if seconds is None else time.monotonic() + seconds
@@ -214,7 +215,10 @@ class Function:
 
     def argument(self, precision: Precision, moved: Mapping[int, RealArray]) -> Tree:
         """Build a fresh pytree, with the coordinates of some leaves (by position) replaced."""
-        leaves = [_fresh(leaf) for leaf in self.leaves]
+        leaves = [
+            leaf if position in self._differentiable else _fresh(leaf)
+            for position, leaf in enumerate(self.leaves)
+        ]
         for parameter in self.parameters:
             coordinates = moved.get(parameter.position)
             if coordinates is None:
@@ -237,7 +241,8 @@ class Function:
         coordinates = parameter.coordinates(precision)
         with np.errstate(all="ignore"):
             move = (step * direction).astype(coordinates.dtype)
-            if places is None:
+            if places is None or places.size == coordinates.size:
+                # All of them: places are distinct and in ascending order.
                 coordinates += move
             else:
                 coordinates[places] += move

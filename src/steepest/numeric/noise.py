@@ -40,8 +40,10 @@ REPEATS = 18
 LOOKS = 256
 # Second differences of a rounding error have so many times its standard deviation.
 SECOND_DIFFERENCE = math.sqrt(6.0)
-# Relative displacements so small that curvature does not show in double precision.
+# Relative displacements so small that curvature does not show in double precision; the second ones
+# are for functions that showed no rounding on the first.
 TINY_EXPONENTS = (-29, -31, -33)
+MORE_TINY_EXPONENTS = (-28, -30, -32, -34, -35)
 # Rounding errors at a few points understate those at others.
 HEADROOM = 3.0
 CALLS = 6
@@ -96,6 +98,8 @@ class Noise:
         self._largest: Floats | None = None
         self._norm: Floats = np.zeros(())
         self._samples = 0
+        # Neighbours of x, all of which have other values than x and hardly any rounding error.
+        self._moving_neighbours = 0
         self._sampled: Floats | None = None
         self.repeatability = self._repeat(doubted=False)
 
@@ -106,11 +110,21 @@ class Noise:
 
     @property
     def is_measured(self) -> bool:
-        """Whether the rounding error has been seen, and not exact values by luck."""
+        """Whether the rounding error has been seen, and not exact values by luck.
+
+        A function whose errors average out (a mean over a batch) rounds by less than a unit of its
+        value. It is known by many neighbours of x, at which it moves.
+        """
         if self._largest is None:
             return False
+        if self._moving_neighbours >= len(TINY_EXPONENTS + MORE_TINY_EXPONENTS):
+            return True
+        return self._has_seen_rounding
+
+    @property
+    def _has_seen_rounding(self) -> bool:
         usual = np.abs(self._function.centre(self._function.working)).astype(np.float64)
-        return bool(np.all(self._largest > LUCKY * usual))
+        return self._largest is not None and bool(np.all(self._largest > LUCKY * usual))
 
     def observe(self, parameter: Parameter, direction: RealArray, step: float) -> None:
         """Compare the working precision with the higher one at x + step * direction.
@@ -151,14 +165,18 @@ class Noise:
         if working.bits(parameter.dtype) < DOUBLE_BITS or function.seconds_a_call < EXPENSIVE:
             return
         centre = function.centre(working)
-        for exponent in TINY_EXPONENTS:
-            there, back = (
-                function.near(parameter, direction, side * 2.0**exponent, working)
-                for side in (1.0, -1.0)
-            )
-            with np.errstate(all="ignore"):
-                bend = (there + back - 2 * centre) / SECOND_DIFFERENCE
-            self._record(bend, np.zeros_like(bend))
+        for exponents in (TINY_EXPONENTS, MORE_TINY_EXPONENTS):
+            for exponent in exponents:
+                there, back = (
+                    function.near(parameter, direction, side * 2.0**exponent, working)
+                    for side in (1.0, -1.0)
+                )
+                with np.errstate(all="ignore"):
+                    bend = (there + back - 2 * centre) / SECOND_DIFFERENCE
+                self._record(bend, np.zeros_like(bend))
+                self._moving_neighbours += bool(np.all((there != centre) & (back != centre)))
+            if self._has_seen_rounding:
+                break
 
     def sample(self, parameter: Parameter, direction: RealArray) -> None:
         """Sample the rounding error along a direction, where there is no higher precision.
