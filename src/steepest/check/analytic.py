@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from steepest.check.directions import Direction
 from steepest.numeric.directions import scales_by_entry, typical_scale
-from steepest.numeric.evaluate import Function, Parameter, RealArray
+from steepest.numeric.evaluate import BudgetSpentError, Function, Parameter, RealArray
 from steepest.numeric.noise import student_quantile
 from steepest.numeric.precision import NATIVE, Precision, is_floating, limits, significand_bits
 from steepest.tree import Leaf, Tree, flatten, leaf_names
@@ -255,9 +255,14 @@ class AnalyticGradient:
 
     def native_loss(self, parameter: Parameter, precision: Precision) -> NativeLoss:
         """Compare the gradient as the user gets it with the same formula in a higher precision."""
-        raised = (
-            None if precision is NATIVE else self._in_precision(precision).get(parameter.position)
-        )
+        try:
+            raised = (
+                None
+                if precision is NATIVE
+                else self._in_precision(precision).get(parameter.position)
+            )
+        except BudgetSpentError:
+            raised = None
         if raised is None:
             return NativeLoss("", is_wrong=False)
         native = self._native[parameter.position]
@@ -305,14 +310,25 @@ class AnalyticGradient:
     def _attempt(
         self, precision: Precision, moved: dict[int, RealArray]
     ) -> dict[int, RealArray] | None:
-        """Call at a point that the user did not ask about; None when that fails.
+        """Call at a point, or in a precision, that the user did not ask for; None when that fails.
 
-        Any error counts: at x, as given, the gradient function has returned.
+        Raises
+        ------
+        BudgetSpentError
+            A call that is not made for want of time says nothing of the gradient.
         """
+        result = self._result(precision, moved)
+        return None if result is None else self._taken(result)
+
+    def _result(self, precision: Precision, moved: dict[int, RealArray]) -> Tree | None:
+        self._function.watch_time()
+        self.calls += 1
         try:
             with np.errstate(all="ignore"):
-                return self._taken(self._call(precision, moved))
+                return self._gradient(self._function.argument(precision, moved))
         except Exception:
+            # The user's code, in any framework, with errors of its own. At x, as given, it has
+            # returned: what it raises here says that it does not take this point or precision.
             return None
 
     def _also(self, precision: Precision, moved: dict[int, RealArray]) -> None:
@@ -324,12 +340,7 @@ class AnalyticGradient:
         """Return the coordinates that the formula gives when x has a higher precision."""
         if precision.name not in self._raised:
             raised: dict[int, tuple[RealArray, float]] = {}
-            try:
-                with np.errstate(all="ignore"):
-                    result = self._call(precision, {})
-            except Exception:
-                # As in `_attempt`.
-                result = None
+            result = self._result(precision, {})
             for parameter in self._function.parameters:
                 outcome = self._take(result, parameter)
                 if isinstance(outcome, Fault) or parameter.position not in self._native:

@@ -703,7 +703,7 @@ def _best_look(
         total = error + level / float(steps[place - 1])
         if total < least:
             least = total
-            best = Look(exponent, precision, formula, level, error, _natural(ladder))
+            best = Look(int(exponent), precision, formula, level, error, _natural(ladder))
     return best
 
 

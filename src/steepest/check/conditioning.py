@@ -66,7 +66,8 @@ def run_with_rounding_errors(function: Callable[[Tree], Any], x: Tree, seed: int
             leaves, structure = flatten(result)
             return unflatten(structure, [_plain(leaf, trace) for leaf in leaves])
     except Exception:
-        # Whatever it raises: this is no place that the user asked about.
+        # The user's code, which need not take traced arguments, and may leave its domain under
+        # rounding errors: it cannot be run in this way, whatever it says so with.
         return None
     finally:
         trace.active = False

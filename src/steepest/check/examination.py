@@ -31,6 +31,7 @@ from steepest.check.directions import (
 from steepest.check.evidence import arrays_read_by, lengths_of
 from steepest.check.findings import (
     Findings,
+    describe_excluded,
     describe_plateau,
     describe_rough,
     describe_search,
@@ -497,7 +498,8 @@ class _Examination:
                 f" below {worst.resolution:.1e} would not be seen. Fix its random numbers",
                 shown=worst,
             )
-        return work.report("undecided", worst.note or unresolved(worst), shown=worst)
+        reasons = [worst.note or unresolved(worst), describe_excluded(open_ones)]
+        return work.report("undecided", "; ".join(filter(None, reasons)), shown=worst)
 
     def _is_minor(self, comparison: Comparison) -> bool:
         """Whether the entries of a comparison agreed together with others before."""
@@ -603,9 +605,7 @@ class _Examination:
         for place, coordinate in enumerate(coordinates):
             direction = single_direction(int(coordinate), self._scales)
             try:
-                found = self._about.comparer.compare(
-                    self._parameter, direction, power=self._power
-                )
+                found = self._about.comparer.compare(self._parameter, direction, power=self._power)
             except BudgetSpentError:
                 break
             values[place] = found.numerical / found.direction.moves[0]

@@ -16,6 +16,7 @@ from steepest.numeric.evaluate import Parameter
 
 __all__ = [
     "Findings",
+    "describe_excluded",
     "describe_plateau",
     "describe_rough",
     "describe_search",
@@ -123,8 +124,7 @@ class Findings:
 
 def describe_size(shown: Comparison) -> str:
     """Say how large an error is, and what to do when the function is itself approximate."""
-    scale = max(abs(shown.analytic), abs(shown.numerical), shown.size)
-    relative = abs(shown.analytic - shown.numerical) / scale
+    relative = abs(shown.analytic - shown.numerical) / shown.scale
     reason = f"it differs from the numerical derivative by {relative:.1e} of its size"
     if 0 < relative < 1e-4:
         tolerance = float(10.0 ** math.ceil(math.log10(relative)))
@@ -204,6 +204,24 @@ def describe_plateau(jump: Jump) -> str:
         "the function is piecewise constant: its gradient is zero almost everywhere (rounding, a"
         f" comparison, argmax?). It does not change near x, and jumps by {jump.height:.3g} where x"
         f" has moved by {jump.distance:.3g} of its size"
+    )
+
+
+def describe_excluded(open_ones: list[Comparison]) -> str:
+    """Say which errors are excluded all the same where comparisons agree without power.
+
+    A function that computes in half precision shows no more than that.
+    """
+    shares = [each.unseen / scale if (scale := each.scale) > 0 else math.inf for each in open_ones]
+    share = max(shares, default=math.inf)
+    if not share < 1 or any(each.excess > 1 for each in open_ones):
+        return ""
+    # Rounded up to a digit that the comparisons allow for.
+    digit = 10.0 ** math.floor(math.log10(share))
+    tolerance = math.ceil(share / digit) * digit
+    return (
+        "the derivatives agree as far as these numbers tell, and a relative error above"
+        f" {share:.1%} is excluded; tolerance={tolerance:g} accepts that"
     )
 
 

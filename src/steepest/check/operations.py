@@ -125,8 +125,9 @@ def operations_differentiated_by(gradient: Callable[[Tree], Any], x: Tree) -> li
         with np.errstate(all="ignore"), UserCode():
             gradient(trace.watch_tree(x))
     except Exception:
-        # Rules that run on plain values alone, or a gradient that converts its argument: what was
-        # differentiated before counts.
+        # The user's code with traced arguments. A gradient that converts them to plain values is
+        # refused, and one of another framework raises what it likes: what was differentiated
+        # before counts.
         return trace.operations
     finally:
         trace.active = False

@@ -259,7 +259,8 @@ def find_wrong_rules(
             operations_of(f, x) if gradient is None else operations_differentiated_by(gradient, x)
         )
     except Exception:
-        # The verdict stands, whatever a function does when it is run once more.
+        # The user's code with traced arguments: a gradient made by other means, or an f that is no
+        # NumPy, raises what its framework raises. The verdict stands, and no rule is to blame.
         return []
     deadline = time.monotonic() + seconds
     groups = _by_kind(operations)
@@ -395,8 +396,9 @@ def _examined(operation: Operation, mode: Mode, seed: int) -> list[tuple[int, Pa
             for name, position in zip(leaf_names(at), flatten(positions)[0], strict=True):
                 examined.append((position, report.parameters[name]))
     except Exception:
-        # A refusal (there is no such derivative), or the user's rule itself raised: nothing that
-        # could be called a wrong derivative.
+        # A refusal (there is no such derivative), or whatever a rule of the user's raises for
+        # cotangents that its author did not think of: nothing that could be called a wrong
+        # derivative, in an explanation of a verdict that stands already.
         pass
     finally:
         EXPLAINING.reset(token)

@@ -136,9 +136,14 @@ class Comparison:
         return (CERTAIN_EXCESS + 1) * (self.bound + self.rounding) + self.accepted
 
     @property
+    def scale(self) -> float:
+        """Size of the derivative, also where its terms cancel."""
+        return max(abs(self.analytic), abs(self.numerical), self.size)
+
+    @property
     def share(self) -> float:
         """The error as a part of the derivative, or of its size where that cancels."""
-        scale = max(abs(self.analytic), abs(self.numerical), self.size)
+        scale = self.scale
         return abs(self.analytic - self.numerical) / scale if scale > 0 else np.inf
 
     @property

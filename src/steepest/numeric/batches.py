@@ -115,7 +115,8 @@ class Batches:
             with np.errstate(all="ignore"):
                 raw = self._f(unflatten(structure, stacked))
         except Exception:
-            # One of the points may lie outside of the domain: which one, single calls tell.
+            # The user's code: one of the points may lie outside of its domain, or all of them may
+            # take too much memory. Which one, single calls tell, and what they raise counts.
             return [value_at(function, moves, precision) for moves in points]
         values = _rows_of(raw, count)
         if not self._compared:

@@ -270,6 +270,7 @@ class Function:
         try:
             raw = np.asarray(self.f(unflatten(self.structure, leaves)))
         except Exception as error:
+            # The user's code, which has returned for real arguments. What it raises is shown.
             raise UnsupportedError(
                 f"the function does not take complex arrays: {type(error).__name__}: {error}",
                 instead="use method='extrapolated'",
@@ -290,6 +291,9 @@ class Function:
         try:
             with np.errstate(all="ignore"):
                 raw = self.f(argument)
+        except MemoryError:
+            # No matter of the point.
+            raise
         except Exception:
             # At x itself f has returned a value: whatever it raises here (libraries have errors of
             # their own) says that this point is outside of its domain.

@@ -24,12 +24,16 @@ from steepest.numeric.stencils import (
     FINE_STAGE,
     FINEST_STAGE,
     RATIO,
+    REFINING_STEPS,
     SAFETY,
     Ladder,
     SlopeEstimate,
     estimate_slope,
     is_settled,
+    refined_slope,
+    refining_exponents,
     stages,
+    step_of,
 )
 from steepest.tree import Leaf, Tree, unflatten, with_arithmetic
 
@@ -48,6 +52,9 @@ Method: TypeAlias = Literal["central", "extrapolated", "complex_step", "forward"
 GOOD_RELATIVE = 1e-9
 # … nor one whose effect, for a change of x by its own size, is lost in the rounding of f.
 GOOD_NATURAL = 1e-13
+# One known to so many is known to vary slowly, and in double precision rounds by far less.
+PROMISING = 1e-4
+ROUNDED = 1e-4
 # A higher precision is called upon when double leaves a derivative less certain than this.
 POOR_RELATIVE = 1e-5
 POOR_NATURAL = 1e-16
@@ -488,11 +495,12 @@ class _Differences:
             nothing, np.full(shape, np.inf), nothing.copy(), np.zeros(shape, dtype=bool)
         )
         stairs, unresolved = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+        refined: _Refined | None = None
         for number, exponents in enumerate(plan):
             if number == FINEST_STAGE and _is_settled(ladder, floor[ladder.rows]):
                 continue
             new = [k for k in exponents if k not in ladder.exponents]
-            sample.prepare(ladder.rows, [side * RATIO**-k for k in new for side in (1, -1)])
+            sample.prepare(ladder.rows, [side * step_of(k) for k in new for side in (1, -1)])
             ladder.extend(exponents, advance if number == 0 else None)
             if number >= FINE_STAGE:
                 heights, widths = stair_heights(ladder, sample)
@@ -504,6 +512,10 @@ class _Differences:
             estimate, suspicious = _with_bound(
                 ladder, level, floor[ladder.rows], epsilon, fine=number >= FINE_STAGE
             )
+            if number == 0 and noise.is_measured and not noise.is_random:
+                refined = self._refined(ladder, sample, estimate, level, epsilon, relative)
+            if refined is not None:
+                estimate = _better(estimate, refined, level, suspicious, ladder.rows)
             for target, source in (
                 (result.value, estimate.value),
                 (result.bound, estimate.bound),
@@ -535,6 +547,74 @@ class _Differences:
             result.bound[stairs] = np.maximum(result.bound[stairs], np.abs(result.value[stairs]))
         result.bound[unresolved] = np.inf
         return result, unresolved
+
+    def _refined(
+        self,
+        ladder: Ladder,
+        sample: _Samples,
+        estimate: SlopeEstimate,
+        level: Floats,
+        epsilon: float,
+        relative: float,
+    ) -> _Refined:
+        """Estimate again on steps as large as a smooth function permits, where rounding is less."""
+        noise = noise_by_level(ladder.forward, ladder.backward, level, epsilon)
+        largest = refining_exponents(
+            ladder.steps, ladder.forward, ladder.backward, noise, estimate.value
+        )
+        with np.errstate(all="ignore"):
+            slow = estimate.bound <= PROMISING * np.abs(estimate.value)
+            rough = estimate.bound > ROUNDED * relative * np.abs(estimate.value)
+        each = (len(ladder.rows), -1)
+        chosen = slow.reshape(each).all(axis=1) & rough.reshape(each).any(axis=1)
+        exponents = np.median(largest.reshape(each), axis=1).astype(np.intp)
+        result = _Refined(
+            np.full(slow.shape, np.nan), np.full(slow.shape, np.inf), np.zeros(slow.shape), level
+        )
+        for exponent in np.unique(exponents[chosen]):
+            places = np.flatnonzero(chosen & (exponents == exponent))
+            # Only these steps: what else is known of the rows decides nothing here.
+            finer = Ladder(sample, ladder.centre, 0)
+            finer.rows = ladder.rows[places]
+            new = [(halvings - exponent) / 3 for halvings in range(REFINING_STEPS)]
+            sample.prepare(finer.rows, [side * step_of(k) for k in new for side in (1, -1)])
+            finer.extend(new)
+            noise = noise_by_level(finer.forward, finer.backward, level[places], epsilon)
+            result.value[places], result.bound[places] = refined_slope(
+                finer.steps, finer.forward, finer.backward, noise
+            )
+            result.step[places] = step_of(new[0])
+        return result
+
+
+@dataclass
+class _Refined:
+    """Estimates on steps close together, of all rows; and the noise that they were made with."""
+
+    value: Floats
+    bound: Floats
+    step: Floats
+    level: Floats
+
+
+def _better(
+    estimate: SlopeEstimate,
+    refined: _Refined,
+    level: Floats,
+    suspicious: NDArray[np.bool_],
+    rows: NDArray[np.intp],
+) -> SlopeEstimate:
+    """Take what is refined where it is better, and the ladder has shown nothing against it."""
+    with np.errstate(all="ignore"):
+        bound = refined.bound[rows] * np.maximum(1, level / refined.level[rows])
+        apart = np.abs(refined.value[rows] - estimate.value)
+        better = (bound < estimate.bound) & (apart <= bound + estimate.bound) & ~suspicious
+    return SlopeEstimate(
+        np.where(better, refined.value[rows], estimate.value),
+        np.where(better, bound, estimate.bound),
+        np.where(better, refined.step[rows], estimate.step),
+        estimate.one_sided,
+    )
 
 
 def observe_noise(function: Function, noise: Noise, parameter: Parameter) -> None:

@@ -524,3 +524,29 @@ def mixed_scales_point(seed=160):
 
 def in_single_precision(x):
     return float(np.sum(np.sin(x.astype(np.float32))))
+
+
+# -- half precision ---------------------------------------------------------------------------
+
+
+def in_half(f):
+    """Compute in float16, whatever is given: there is no higher precision to look into."""
+    return lambda x: f(x.astype(np.float16))
+
+
+HALVES = (
+    (
+        "sum of tanh",
+        lambda x: np.sum(np.tanh(x)),
+        draw(661, 20).astype(np.float16),
+        lambda x: 1 - np.tanh(x) ** 2,
+    ),
+    ("sum of squares", lambda x: np.sum(x * x), draw(662, 5), lambda x: 2 * x),
+    (
+        "mean of squares",
+        lambda x: np.mean(x * x),
+        draw(663, 100).astype(np.float16),
+        lambda x: x / np.float16(50),
+    ),
+    ("exponential", lambda x: np.sum(np.exp(x)), draw(664, 2), np.exp),
+)

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import integrate, optimize, special
 from tests.check.corpus.case import Case, WithNoise, draw
 from tests.check.corpus.functions import (
+    HALVES,
     MANY,
     PARTICLES,
     SQUARE,
@@ -40,6 +41,7 @@ from tests.check.corpus.functions import (
     hidden_markov,
     hidden_markov_gradient,
     hilbert,
+    in_half,
     in_single_precision,
     interaction_energy,
     interaction_energy_gradient,
@@ -691,6 +693,17 @@ ROUNDING = [
         lambda x: np.sum((np.float32(300) * x.astype(np.promote_types(x.dtype, "f4"))) ** 2),
         (3 * draw(275, 6)).astype(np.float16),
         lambda x: np.float32(180_000) * x.astype(np.float32),
+    ),
+    # Functions that compute in float16 whatever they are given: no higher precision tells more.
+    *(
+        right(
+            f"{name}, float16 inside",
+            in_half(f),
+            x.astype(np.float16),
+            in_half(gradient),
+            tolerance=0.4,
+        )
+        for name, f, x, gradient in HALVES
     ),
     right(
         "float16 network",

@@ -13,6 +13,7 @@ from tests.check.corpus.case import Case, Stale, WithNoise, changed, draw, scale
 from tests.check.corpus.functions import (
     DATA,
     DISTANCES,
+    HALVES,
     INDEX,
     LABELS,
     MANY,
@@ -41,6 +42,7 @@ from tests.check.corpus.functions import (
     gelu,
     gelu_gradient,
     hilbert,
+    in_half,
     in_single_precision,
     interaction_energy,
     interaction_energy_gradient,
@@ -1738,6 +1740,26 @@ TINY = [
         MANY.astype(np.float32),
         lambda x: np.cos(x) * np.float32(1.001),
         r"factor of 1\.001",
+    ),
+    *(
+        wrong(
+            f"{name}, doubled, float16 inside",
+            in_half(f),
+            x.astype(np.float16),
+            lambda x, gradient=gradient: 2 * in_half(gradient)(x),
+            factor("2"),
+        )
+        for name, f, x, gradient in HALVES
+    ),
+    *(
+        wrong(
+            f"{name}, sign flipped, float16 inside",
+            in_half(f),
+            x.astype(np.float16),
+            lambda x, gradient=gradient: -in_half(gradient)(x),
+            "sign",
+        )
+        for name, f, x, gradient in HALVES
     ),
     wrong(
         "float16, 5 %",
