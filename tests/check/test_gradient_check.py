@@ -1,16 +1,22 @@
 import pickle
+import re
+from typing import Any
 
 import numpy as np
 import pytest
 
 from steepest import nn
 from steepest.check import check_gradient
+from steepest.check.analytic import AnalyticGradient
 from steepest.errors import (
     BadInputError,
     NotDifferentiableError,
     ShadowRunError,
     WrongGradientError,
 )
+from steepest.numeric import noise
+from steepest.numeric.evaluate import BudgetSpentError, Function
+from steepest.numeric.precision import EXTENDED
 
 NORMAL = np.random.default_rng(11).normal(size=(4, 3))
 WEIGHTS = {"W": NORMAL, "b": NORMAL[0], "name": "layer"}
@@ -524,3 +530,55 @@ def test_a_function_that_is_another_when_traced_is_an_error():
     with pytest.raises(ShadowRunError, match="isinstance"):
         check_gradient(f, np.ones(2))
     assert check_gradient(f, np.ones(2), lambda x: 2 * np.ones(2)).ok
+
+
+def test_averaged_rounding_needs_few_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mean over many examples rounds by less than a unit, at whichever neighbour of x."""
+    # As where calls are slow, and a higher precision takes too long.
+    monkeypatch.setattr(noise, "EXPENSIVE", 0.0)
+    monkeypatch.setattr(Function, "affordable_higher", lambda self, *_: None)
+    examples = np.random.default_rng(0).normal(size=(4096, 30))
+
+    def loss_fn(w: Any) -> Any:
+        return 3 + np.mean(np.tanh(examples @ w) ** 2)
+
+    def gradient(w: Any) -> Any:
+        hidden = np.tanh(examples @ w)
+        return 2 * examples.T @ (hidden * (1 - hidden**2)) / len(examples)
+
+    report = check_gradient(loss_fn, np.linspace(-1, 1, 30), gradient)
+    assert report.ok, str(report)
+    assert report.evaluations <= 60
+    assert not check_gradient(loss_fn, np.linspace(-1, 1, 30), lambda w: 1.001 * gradient(w)).ok
+
+
+def test_a_spent_budget_is_no_failure_of_the_gradient() -> None:
+    x = np.array([0.5, 1.0])
+    function = Function(lambda x: np.sum(np.sin(x)), x, seconds=0.0)
+    analytic = AnalyticGradient(np.cos, function, 0.999)
+    with pytest.raises(BudgetSpentError):
+        analytic.perturb()
+    assert analytic.native_loss(function.parameters[0], EXTENDED).description == ""
+
+
+def scaled(gradient: Any, factor: float) -> Any:
+    return lambda x: np.float16(factor) * gradient(x)
+
+
+def test_half_precision_says_what_it_excludes() -> None:
+    def loss_fn(x: Any) -> Any:
+        return np.sum(np.tanh(x.astype(np.float16)))
+
+    def gradient(x: Any) -> Any:
+        return 1 - np.tanh(x.astype(np.float16)) ** 2
+
+    x = np.random.default_rng(0).normal(size=20).astype(np.float16)
+    reason = check_gradient(loss_fn, x, gradient).parameters["x"].reason
+    stated = re.search(r"error above ([\d.]+)% is excluded; tolerance=([\d.]+) accepts", reason)
+    assert stated is not None, reason
+    excluded, tolerance = float(stated[1]) / 100, float(stated[2])
+    assert excluded <= tolerance < 0.5
+    assert check_gradient(loss_fn, x, gradient, tolerance=tolerance).ok
+    for factor in (1 + 2 * excluded, 2, 0, -1):
+        wrong = check_gradient(loss_fn, x, scaled(gradient, factor))
+        assert wrong.verdict == "wrong", str(wrong)

@@ -7,6 +7,7 @@ import pytest
 
 import steepest as sd
 from steepest.check import check_gradient
+from steepest.check.operations import operations_differentiated_by
 from steepest.check.rules import check_rules, find_wrong_rules
 
 GENERATOR = np.random.default_rng(8)
@@ -138,6 +139,30 @@ def test_wrong_second_derivative_is_named():
     assert "derivative of the derivative rule of frozen" in report.parameters["x"].reason
     (rule,) = check_rules(lambda x: np.sum(frozen(x)), np.arange(4.0)).wrong
     assert rule.mode == "second"
+
+
+@pytest.mark.parametrize(
+    ("gradient", "expected"),
+    [
+        (lambda f: sd.grad(f), (1, False)),
+        (lambda f: sd.grad(lambda x: np.sum(sd.grad(f)(x) ** 2)), (2, False)),
+        (lambda f: lambda x: sd.jvp(sd.grad(f), (x,), (x,))[1], (1, True)),
+    ],
+    ids=["gradient", "of a gradient", "pushed forward"],
+)
+def test_how_a_gradient_is_made_tells_which_rules_serve_it(gradient, expected):
+    operations = operations_differentiated_by(
+        gradient(lambda x: np.sum(np.sin(x) * x)), np.arange(3.0)
+    )
+    sines = [each for each in operations if each.name == "sin"]
+    assert (max(each.times_reversed for each in sines), sines[0].is_pushed_forward) == expected
+
+
+def test_only_rules_that_serve_the_gradient_are_blamed():
+    """The derivative of a rule is wrong, and a gradient of first order does not use it."""
+    gradient = sd.grad(lambda x: np.sum(frozen(x) * x))
+    x = np.arange(4.0)
+    assert find_wrong_rules(lambda x: x, x, gradient, seconds=10) == []
 
 
 def test_right_rules_are_right():

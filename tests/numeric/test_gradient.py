@@ -382,3 +382,31 @@ def test_one_side_alone():
     backward = numerical_gradient(lambda x: np.sum((1 - x) ** 2.5), x, "backward")
     np.testing.assert_allclose(forward.value, [0, 1.5], atol=1e-2)
     np.testing.assert_allclose(backward.value, [-2.5, 0], atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("f", "derivative", "within"),
+    [
+        (np.exp, np.exp, 1e-12),
+        (lambda x: np.sin(100 * x), lambda x: 100 * np.cos(100 * x), 5e-12),
+        (lambda x: 1 / (1 + x**2), lambda x: -2 * x / (1 + x**2) ** 2, 5e-12),
+        (lambda x: 1e5 + np.sin(x), np.cos, 5e-8),
+    ],
+    ids=["exp", "oscillating", "rational", "a large constant"],
+)
+def test_smooth_functions_take_few_evaluations_to_many_digits(f, derivative, within):
+    x = np.random.default_rng(3).uniform(0.3, 1.5, 12)
+    result = numerical_gradient(lambda x: np.sum(f(x)), x)
+    error = np.abs(result.value - derivative(x))
+    assert np.all(error <= result.error)
+    assert np.max(error / np.abs(derivative(x))) <= within
+    assert result.evaluations <= 17 * x.size
+
+
+def test_what_is_smooth_on_coarse_steps_alone_is_not_refined():
+    """Steps close together must not outvote the fine ones."""
+    x = np.array([0.7])
+    result = numerical_gradient(lambda x: np.sum(np.exp(x) + 1e-4 * np.sin(3e3 * x)), x)
+    exact = np.exp(x) + 0.3 * np.cos(3e3 * x)
+    assert np.all(np.abs(result.value - exact) <= result.error)
+    assert np.all(result.error <= 1e-6)

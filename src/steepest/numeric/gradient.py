@@ -52,9 +52,10 @@ Method: TypeAlias = Literal["central", "extrapolated", "complex_step", "forward"
 GOOD_RELATIVE = 1e-9
 # … nor one whose effect, for a change of x by its own size, is lost in the rounding of f.
 GOOD_NATURAL = 1e-13
-# One known to so many is known to vary slowly, and in double precision rounds by far less.
+# One known to so many belongs to a function that varies slowly; larger steps, where rounding is
+# less, are tried unless it is known to so many already.
 PROMISING = 1e-4
-ROUNDED = 1e-4
+FINE_RELATIVE = 1e-13
 # A higher precision is called upon when double leaves a derivative less certain than this.
 POOR_RELATIVE = 1e-5
 POOR_NATURAL = 1e-16
@@ -114,12 +115,13 @@ def numerical_gradient(
         complex dtype. Never modified.
     method : {"extrapolated", "central", "forward", "backward", "complex_step"}
         ``"extrapolated"`` evaluates central differences on a ladder of steps and extrapolates them
-        (Richardson); 6 evaluations an entry where f is smooth and of moderate noise, more where
-        they are needed. ``"central"`` (4 an entry), ``"forward"`` and ``"backward"`` (2 an entry)
-        use one step, and another to estimate the error. ``"complex_step"`` (2 an entry, of
-        which one in extended precision) [1]_ is exact to rounding, but only for a function that is
-        analytic and accepts complex arrays; it is verified against central differences, because it
-        is silently wrong through ``abs``, ``max`` and ``conj``.
+        (Richardson); where f is smooth, 6 evaluations an entry and another 8 on larger steps, on
+        which rounding is less; more where they are needed. ``"central"`` (4 an entry),
+        ``"forward"`` and ``"backward"`` (2 an entry) use one step, and another to estimate the
+        error. ``"complex_step"`` (2 an entry, of which one in extended precision) [1]_ is exact to
+        rounding, but only for a function that is analytic and accepts complex arrays; it is
+        verified against central differences, because it is silently wrong through ``abs``, ``max``
+        and ``conj``.
     batched : bool
         Whether f takes many points at once: each floating leaf with a new first axis of length k,
         the others as they are, and returns k results. The points of a stage of the ladder are then
@@ -487,7 +489,8 @@ class _Differences:
             return estimate, np.zeros(shape, dtype=bool)
 
         # The result is rounded to the dtype of x: more digits than it holds are of no use.
-        relative = max(GOOD_RELATIVE, float(limits(parameter.dtype).eps) / 8)
+        resolved = float(limits(parameter.dtype).eps) / 8
+        relative = max(GOOD_RELATIVE, resolved)
         unit = 2.0 ** (1 - bits)
         epsilon = max(noise.epsilon(precision), function.result_epsilon)
         nothing = np.full(shape, np.nan)
@@ -513,7 +516,9 @@ class _Differences:
                 ladder, level, floor[ladder.rows], epsilon, fine=number >= FINE_STAGE
             )
             if number == 0 and noise.is_measured and not noise.is_random:
-                refined = self._refined(ladder, sample, estimate, level, epsilon, relative)
+                refined = self._refined(
+                    ladder, sample, estimate, level, epsilon, max(FINE_RELATIVE, resolved)
+                )
             if refined is not None:
                 estimate = _better(estimate, refined, level, suspicious, ladder.rows)
             for target, source in (
@@ -557,14 +562,17 @@ class _Differences:
         epsilon: float,
         relative: float,
     ) -> _Refined:
-        """Estimate again on steps as large as a smooth function permits, where rounding is less."""
+        """Estimate again on steps as large as a smooth function permits, where rounding is less.
+
+        Only where the derivative is not known to `relative` of itself already.
+        """
         noise = noise_by_level(ladder.forward, ladder.backward, level, epsilon)
         largest = refining_exponents(
             ladder.steps, ladder.forward, ladder.backward, noise, estimate.value
         )
         with np.errstate(all="ignore"):
             slow = estimate.bound <= PROMISING * np.abs(estimate.value)
-            rough = estimate.bound > ROUNDED * relative * np.abs(estimate.value)
+            rough = estimate.bound > relative * np.abs(estimate.value)
         each = (len(ladder.rows), -1)
         chosen = slow.reshape(each).all(axis=1) & rough.reshape(each).any(axis=1)
         exponents = np.median(largest.reshape(each), axis=1).astype(np.intp)
