@@ -216,10 +216,13 @@ def check_that_forward_mutants_are_found(
             monkeypatch.setattr(entry, "jvps", tuple(rules))
             wrong = sd.jvp(function, x, tangents)[1]
             report = check_rules(loss, x, ["forward"])
+        blamed = {found.operation for found in report.wrong}
         if all(map(is_same, right, wrong)):
-            assert report.ok == ok, f"{way}, without effect: {report}"
+            # A function of an empty result has no slope, and the loss that adds it up still uses
+            # rules, which are examined by themselves.
+            assert report.ok == ok or blamed == {entry.name}, f"{way}, without effect: {report}"
             continue
-        assert {found.operation for found in report.wrong} == {entry.name}, f"{way}: {report}"
+        assert blamed == {entry.name}, f"{way}: {report}"
 
 
 def has_forward_rule(case: tuple[Primitive, int, Sample, int]) -> bool:
