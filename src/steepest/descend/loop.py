@@ -179,11 +179,11 @@ def descend(
             f"loss_fn must be a function of the weights and a batch, not {type(loss_fn).__name__}",
             instead="descend(loss_fn, weights, data, step_size=…): the function first",
         )
-    _check_parameters(loss_fn, data)
     check_engine(engine)
     chosen = find_optimizer(optimizer)
     schedule, first_size = _checked_schedule(step_size)
     source = find_source(data, batch_size, replacement)
+    _check_parameters(loss_fn, data)
     run = _Run(
         loss_fn,
         weights,
