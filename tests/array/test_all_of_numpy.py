@@ -292,8 +292,8 @@ def _plain(value: Any) -> Any:
 
 
 def _public(error: BaseException) -> type[BaseException]:
-    """Find the first class of an error that has a public name."""
-    return next(each for each in type(error).__mro__ if not each.__name__.startswith("_"))
+    """Find the first class of an error that users can name: of a public module."""
+    return next(each for each in type(error).__mro__ if "._" not in each.__module__)
 
 
 def check(expression: str, kind: str, modes: tuple[str, ...] = tuple(MODES)) -> None:

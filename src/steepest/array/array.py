@@ -415,12 +415,18 @@ class Array(Traced):
             for each in types:
                 if each is not Array and not issubclass(each, _OF_NUMPY):
                     return NotImplemented
-        if not settings and len(args) < 3 and self._trace.active:
-            # There is no out= among so few, and this Array stands somewhere in them.
-            implementation = functions.FUNCTIONS.get(function)
-            if implementation is not None:
-                return implementation(*args)
-        return dispatch.apply_function(function, args, settings)
+        try:
+            if not settings and len(args) < 3 and self._trace.active:
+                # There is no out= among so few, and this Array stands somewhere in them.
+                implementation = functions.FUNCTIONS.get(function)
+                if implementation is not None:
+                    return implementation(*args)
+            return dispatch.apply_function(function, args, settings)
+        except numpy_errors.NUMPY_ERRORS as error:
+            refusal = numpy_errors.as_numpy_raises(error, function, args, settings)
+            if refusal is error:
+                raise
+            raise refusal from error
 
     # Conversions: free where nothing is differentiated, errors elsewhere
 
@@ -697,6 +703,7 @@ from steepest.array import (  # noqa: E402
     dispatch,
     functions,
     indexing,
+    numpy_errors,
     plain,
     scipy_functions,
     writing,

@@ -12,6 +12,7 @@ import numpy as np
 from steepest.array.arguments import NO_VALUE
 from steepest.array.array import Array, value_type
 from steepest.array.functions import FOLLOWED, FUNCTIONS, INSTEAD, PLAIN_FUNCTIONS
+from steepest.array.numpy_errors import NUMPY_ERRORS, as_numpy_raises
 from steepest.array.plain import apply_plainly, is_traced, plain_arguments
 from steepest.array.ufuncs import accumulate, apply_primitive, outer, reduce_one_by_one, reduceat
 from steepest.array.writing import add_at, into
@@ -41,7 +42,10 @@ def apply_ufunc(
 ) -> Value:
     """Apply a ufunc, or one of its methods, to arguments of which at least one is an Array."""
     if method == "at":
-        return add_at(ufunc, *inputs)
+        try:
+            return add_at(ufunc, *inputs)
+        except NUMPY_ERRORS as error:
+            raise as_numpy_raises(error, ufunc.at, inputs, settings) from error
     out = settings.pop("out", None)
     if out is not None and any(each is not None for each in out):
         return _into(ufunc, method, inputs, settings, out)

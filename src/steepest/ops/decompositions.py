@@ -282,8 +282,15 @@ The values are those of ``eigvals`` when asked for ``alone``.
 
 
 def _evaluate_svd(x: Value, full: bool, alone: bool) -> tuple[Value, Value, Value]:
-    left, values, right = np.linalg.svd(x, full_matrices=full)
-    return left, (np.linalg.svd(x, compute_uv=False) if alone else values), right
+    if not alone:
+        return np.linalg.svd(x, full_matrices=full)
+    values = np.linalg.svd(x, compute_uv=False)
+    if not np.all(np.isfinite(x)):
+        # LAPACK may never return with the vectors of infinite entries.
+        x = np.full_like(x, np.nan)
+        return x[..., : values.shape[-1]], values, x[..., : values.shape[-1], :]
+    left, _, right = np.linalg.svd(x, full_matrices=full)
+    return left, values, right
 
 
 def _svd_type(x: ArrayType, full: bool, alone: bool) -> tuple[ArrayType, ArrayType, ArrayType]:
