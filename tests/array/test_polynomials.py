@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import roots_legendre
 from tests.array.conformity import Case, parameters
 
 import steepest as sd
-from steepest.errors import TracedConversionError, UnsupportedError
+from steepest.errors import UnsupportedError
 
 RNG = np.random.default_rng(5)
 VECTOR = RNG.uniform(-2, 2, 9)
@@ -99,12 +100,83 @@ def test_a_polynomial_as_a_value_is_refused() -> None:
         sd.grad(lambda p: np.polyval(p, np.poly1d([1.0, 2.0]))[0])(VECTOR[:3])
 
 
-def test_a_series_as_an_object_is_refused_and_as_a_function_is_not() -> None:
-    series = np.polynomial.Chebyshev([1.0, -2.0, 3.0])
-    with pytest.raises(TracedConversionError):
-        sd.grad(lambda x: np.sum(series(x)))(VECTOR)
-    gradient = sd.grad(lambda x: np.sum(np.polynomial.chebyshev.chebval(x, series.coef)))(VECTOR)
-    np.testing.assert_allclose(gradient, series.deriv()(VECTOR), rtol=1e-13)
+BASES: dict[str, tuple[Any, Any, str]] = {
+    "power": (np.polynomial.polynomial, np.polynomial.Polynomial, "poly"),
+    "Chebyshev": (np.polynomial.chebyshev, np.polynomial.Chebyshev, "cheb"),
+    "Legendre": (np.polynomial.legendre, np.polynomial.Legendre, "leg"),
+    "Hermite": (np.polynomial.hermite, np.polynomial.Hermite, "herm"),
+    "HermiteE": (np.polynomial.hermite_e, np.polynomial.HermiteE, "herme"),
+    "Laguerre": (np.polynomial.laguerre, np.polynomial.Laguerre, "lag"),
+}
+"""The modules of np.polynomial, their classes, and what the names of their functions begin with."""
+
+
+def _of_series(module: Any, series: Any, prefix: str) -> Iterator[tuple[str, Case]]:
+    def named(suffix: str) -> Callable[..., Any]:
+        return getattr(module, prefix + suffix)  # type: ignore[no-any-return]
+
+    x, y, z = np.random.default_rng(8).uniform(-0.9, 0.9, (3, 4))
+    series_1d, series_2d = VECTOR[:5], RNG.uniform(-1, 1, (4, 3))
+    series_3d = RNG.uniform(-1, 1, (2, 3, 2))
+    yield "val", Case(named("val"), (x, series_1d))
+    yield "val, many series", Case(named("val"), (x[:3], series_2d))
+    yield "val, points in two axes", Case(named("val"), (np.stack([x, y]), series_2d))
+    yield "val of a number", Case(named("val"), (np.float64(0.3), series_2d))
+    yield "val of an array without axes", Case(named("val"), (np.array(0.3), series_2d))
+    yield (
+        "val, a series for each point",
+        Case(lambda x, c: named("val")(x, c, tensor=False), (x[:3], series_2d)),
+    )
+    yield "val2d", Case(named("val2d"), (x, y, series_2d))
+    yield "val3d", Case(named("val3d"), (x, y, z, series_3d))
+    yield "grid2d", Case(named("grid2d"), (x, y[:3], series_2d))
+    yield "grid3d", Case(named("grid3d"), (x, y[:3], z[:2], series_3d))
+    yield "der", Case(lambda c: named("der")(c, 2, 1.5, axis=1), (series_2d,))
+    yield "int", Case(lambda c: named("int")(c, 2, [1, 2], lbnd=0.3, scl=1.5), (series_2d,))
+    yield "vander", Case(lambda x: named("vander")(x, 3), (x,))
+    yield "fit", Case(lambda x, y: named("fit")(x, y, 2), (x, y), True, special=False)
+    yield (
+        "fit of weighted points",
+        Case(
+            lambda x, y, w: named("fit")(x, y, [0, 2], w=w),
+            (x, np.stack([y, z], axis=1), z + 2),
+            True,
+            special=False,
+        ),
+    )
+    for suffix in ("add", "sub", "mul", "div"):
+        yield suffix, Case(named(suffix), (series_1d, WEIGHTS[:3]), True, special=False)
+    yield "a series of points", Case(series(series_1d, domain=[-2, 2]), (x,))
+    yield "a series of coefficients", Case(lambda x, c: series(c)(x), (x, series_1d), special=False)
+    yield "deriv", Case(lambda c: series(c).deriv().coef, (series_1d,), special=False)
+    yield "integ", Case(lambda c: series(c).integ().coef, (series_1d,), special=False)
+    yield (
+        "a series that is fitted",
+        Case(lambda y: series.fit(x, y, 2).coef, (y,), True, special=False),
+    )
+
+
+@parameters(
+    {
+        f"{basis}: {name}": case
+        for basis, each in BASES.items()
+        for name, case in _of_series(*each)
+    }
+)
+def test_series(case: Case) -> None:
+    case.check_values()
+    case.check_special_values()
+    case.check_derivatives()
+
+
+def test_series_that_libraries_ask_for_are_ndarrays() -> None:
+    def loss(x: Any) -> Any:
+        points, weights = roots_legendre(3)
+        assert type(points) is np.ndarray
+        return np.sum(weights * np.sin(x * points))
+
+    sd.grad(loss)(0.5)
+    assert not hasattr(np.polynomial.chebyshev, "isinstance")
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ _subtract = primitive("subtract")
 _multiply = primitive("multiply")
 _divide = primitive("divide")
 _power = primitive("pow")
+_matmul = primitive("matmul")
 _square = primitive("square")
 _negative = primitive("negative")
 
@@ -110,6 +111,26 @@ def _reflected(operation: Primitive) -> Callable[[Array, Value], Value]:
     return method
 
 
+def _matrix_product(*, reflected: bool) -> Callable[[Array, Value], Value]:
+    """Make the operator @, which scalars do not have among themselves."""
+
+    def method(self: Array, other: Value) -> Value:
+        if not isinstance(other, (Traced, _OPERANDS)):
+            if not _is_operand(other) or not self._is_ndarray():
+                return NotImplemented
+            other = np.asarray(other)
+        try:
+            return bind(_matmul, (other, self) if reflected else (self, other), NO_STATIC)
+        except ValueError:
+            if self._is_ndarray() or isinstance(other, np.ndarray):
+                raise
+            if isinstance(other, Array) and other._is_ndarray():
+                raise
+            return NotImplemented
+
+    return method
+
+
 def _unary(operation: Primitive) -> Callable[[Array], Value]:
     def method(self: Array) -> Value:
         return bind(operation, (self,), NO_STATIC)
@@ -153,15 +174,21 @@ def _applied(function: Callable[..., Any], x: Array, args: tuple[Any, ...]) -> V
     if x._trace.active and (not args or (len(args) == 1 and type(args[0]) in _PLACES)):
         implementation = functions.FUNCTIONS.get(function)
         if implementation is not None:
-            return implementation(x, *args)
+            try:
+                return implementation(x, *args)
+            except numpy_errors.NUMPY_ERRORS:
+                # Through NumPy it is raised again, as an error of NumPy's class.
+                pass
     return function(x, *args)
 
 
-def _method(name: str) -> Callable[..., Value]:
+def _method(name: str, *, of_scalars: bool = True) -> Callable[..., Value]:
     """Make the method that calls NumPy's function of the same name on the array."""
     function = getattr(np, name)
 
     def method(self: Array, *args: Any, **settings: Any) -> Value:
+        if not of_scalars:
+            self._refuse_scalar(name)
         if settings:
             return function(self, *args, **settings)
         return _applied(function, self, args)
@@ -296,8 +323,8 @@ class Array(Traced):
     __rmod__ = _reflected(primitive("remainder"))
     __floordiv__ = _binary(primitive("floor_divide"))
     __rfloordiv__ = _reflected(primitive("floor_divide"))
-    __matmul__ = _binary(primitive("matmul"))
-    __rmatmul__ = _reflected(primitive("matmul"))
+    __matmul__ = _matrix_product(reflected=False)
+    __rmatmul__ = _matrix_product(reflected=True)
     __rpow__ = _reflected(_power)
     __neg__ = _unary(_negative)
     __pos__ = _unary(primitive("positive"))
@@ -538,6 +565,8 @@ class Array(Traced):
         writing.assign(self, key, value)
 
     def __contains__(self, item: Value) -> bool:
+        if not self._is_ndarray():
+            raise TypeError(f"argument of type 'numpy.{self.dtype}' is not iterable")
         return bool(np.any(self == item))
 
     def astype(
@@ -580,13 +609,13 @@ class Array(Traced):
     any = _method("any")
     argmax = _method("argmax")
     argmin = _method("argmin")
-    argpartition = _method("argpartition")
+    argpartition = _method("argpartition", of_scalars=False)
     argsort = _method("argsort")
     choose = _method("choose")
     cumprod = _method("cumprod")
     cumsum = _method("cumsum")
     diagonal = _method("diagonal")
-    dot = _method("dot")
+    dot = _method("dot", of_scalars=False)
     max = _method("max")
     mean = _method("mean")
     min = _method("min")
@@ -606,7 +635,17 @@ class Array(Traced):
     reshape = _axes_method("reshape")
     transpose = _axes_method("transpose")
     T = property(lambda self: _applied(np.transpose, self, ()), doc="The transpose.")
-    mT = property(lambda self: np.swapaxes(self, -1, -2), doc="The transpose of the last two axes.")
+
+    @property
+    def mT(self) -> Value:  # NumPy's name
+        """The transpose of the last two axes."""
+        self._refuse_scalar("mT")
+        return np.swapaxes(self, -1, -2)
+
+    def _refuse_scalar(self, name: str) -> None:
+        """Refuse what ndarrays have and NumPy's scalars do not."""
+        if not self._is_ndarray():
+            raise AttributeError(f"'numpy.{self.dtype}' object has no attribute {name!r}")
 
     @property
     def real(self) -> Value:
@@ -639,6 +678,8 @@ class Array(Traced):
 
     def fill(self, value: Value) -> None:
         """Write one value into all entries; of a NumPy scalar, as in NumPy, into a copy."""
+        if value_type(value).ndim:
+            np.empty(1).fill(np.ones(value_type(value).shape))  # NumPy's error
         if writing.is_written(self):
             self[...] = value
 

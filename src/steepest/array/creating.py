@@ -8,12 +8,15 @@ returned, or raised, all is as it was before.
 
 The environment variable ``STEEPEST_PATCH_NUMPY=0`` and the context `untouched_numpy` switch this
 off: then arrays made in the function are ndarrays, and writing a traced value into one an error.
+What stays is the answer of np.polynomial to whether an Array is an ndarray, on which depends what
+it computes.
 """
 
 from __future__ import annotations
 
 import dis
 import functools
+import importlib
 import importlib.machinery
 import itertools
 import operator
@@ -58,13 +61,11 @@ class UserCode(RefusedWrites):
     """Context for the user's code while it is traced: NumPy makes Arrays, in this thread."""
 
     def __enter__(self) -> None:
-        if not _IS_ON:
-            return
         with _lock:
             if not _state.users:
                 _replace()
             _state.users += 1
-        making.depth += 1
+        making.depth += _IS_ON
 
     def __exit__(
         self,
@@ -72,12 +73,11 @@ class UserCode(RefusedWrites):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if _IS_ON:
-            making.depth -= 1
-            with _lock:
-                _state.users -= 1
-                if not _state.users:
-                    _restore()
+        making.depth -= _IS_ON
+        with _lock:
+            _state.users -= 1
+            if not _state.users:
+                _restore()
         super().__exit__(kind, error, traceback)
 
 
@@ -100,11 +100,18 @@ _lock = threading.Lock()
 
 
 def _replace() -> None:
-    vars(np).update(_replacements)
-    _Vectorize._vectorize_call = _vectorize_call
+    for module in _series():
+        module["isinstance"] = _is_instance
+    if _IS_ON:
+        vars(np).update(_replacements)
+        _Vectorize._vectorize_call = _vectorize_call
 
 
 def _restore() -> None:
+    for module in _series():
+        module.pop("isinstance", None)
+    if not _IS_ON:
+        return
     names = vars(np)
     if _looked_up(names) == _ours:
         names.update(_originals)
@@ -115,6 +122,20 @@ def _restore() -> None:
         if names[name] is replacement:
             names[name] = _originals[name]
     _Vectorize._vectorize_call = _original_vectorize_call
+
+
+@functools.cache
+def _series() -> list[dict[str, Any]]:
+    """List the names of the modules of np.polynomial that ask whether something is an ndarray."""
+    names = ("chebyshev", "hermite", "hermite_e", "laguerre", "legendre", "polynomial")
+    return [vars(importlib.import_module(f"numpy.polynomial.{name}")) for name in names]
+
+
+def _is_instance(value: object, kind: Any) -> bool:
+    """Answer as ``isinstance`` does; an Array that stands for an ndarray is one."""
+    if kind is np.ndarray and isinstance(value, Array):
+        return value._is_ndarray()
+    return isinstance(value, kind)
 
 
 # Who calls
@@ -153,7 +174,7 @@ def _replacement(original: Any, make: Callable[..., Value]) -> Callable[..., Val
     def replacement(*args: Any, **settings: Any) -> Value:
         if making.depth:
             caller = sys._getframe(1)
-            if not _is_library(caller.f_globals) and _calls(caller, replacement):
+            if not _is_library(_asking(caller).f_globals) and _calls(caller, replacement):
                 return make(*args, **settings)
         return original(*args, **settings)
 
@@ -169,11 +190,21 @@ def _replacement_of_new(original: Any) -> Callable[..., Value]:
         # Of Arrays it has made an Array already, whoever calls.
         if type(result) is not Array and making.depth:
             caller = sys._getframe(1)
-            if not _is_library(caller.f_globals) and _calls(caller, replacement):
+            if not _is_library(_asking(caller).f_globals) and _calls(caller, replacement):
                 return _owned(result)
         return result
 
     return replacement
+
+
+def _asking(frame: FrameType) -> FrameType:
+    """Find who asks for an array: of np.polynomial, plain NumPy in Python, who called that."""
+    between: tuple[str, ...] = ("numpy.polynomial",)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(between):
+        frame = frame.f_back
+        # Some of its functions were looked up by NumPy's protocol on the way.
+        between = ("numpy.polynomial", "steepest.array")
+    return frame
 
 
 def _calls(frame: FrameType, function: object) -> bool:
@@ -252,6 +283,8 @@ def _array(
     **settings: Any,
 ) -> Value:
     result: Value
+    if copy is False:
+        _refuse_copy(object, dtype)
     if isinstance(object, Array):
         result = as_ndarray(object)
         if dtype is not None and np.dtype(dtype) != result.dtype:
@@ -269,6 +302,12 @@ def _array(
     if ndmin > result.ndim:
         result = np.reshape(result, (1,) * (ndmin - result.ndim) + result.shape)
     return result
+
+
+def _refuse_copy(value: Value, dtype: Any) -> None:
+    """Have NumPy raise its error where an array cannot be made without a copy."""
+    if is_traced(value):
+        _original_array(_stand_ins(value), dtype, copy=False)
 
 
 def _is_shared(result: Value, given: Any) -> bool:
@@ -336,10 +375,13 @@ def _built(value: Any, dtype: np.dtype[Any]) -> Value:
 def _as(order: Any, at_least: int) -> Callable[..., Value]:
     def make(a: Value, dtype: Any = None, order: Any = order, **settings: Any) -> Value:
         copy = settings.pop("copy", None)
+        if copy is False:
+            _refuse_copy(a, dtype)
         if not isinstance(a, Array) or order not in ("C", "F"):
             return _array(a, dtype, copy=copy, order=order, ndmin=at_least, **settings)
         lies = _lies(a, order)
-        result = _array(a, dtype, copy=bool(copy or lies is False), order=order, ndmin=at_least)
+        copied = True if copy or lies is False else None
+        result = _array(a, dtype, copy=copied, order=order, ndmin=at_least)
         if lies is None and result is a:
             return linked(snapshot(a), a, refusal=unknown_layout())
         return result
@@ -446,7 +488,7 @@ _MAKERS: dict[str, Callable[..., Value]] = {
     "asarray": _as(None, 0),
     "asanyarray": _as(None, 0),
     "ascontiguousarray": _as("C", 1),
-    "asfortranarray": _as("F", 0),
+    "asfortranarray": _as("F", 1),
     "asarray_chkfinite": _asarray_chkfinite,
     "full": _full,
     "full_like": _full_like,

@@ -172,6 +172,8 @@ _ACCUMULATING = frozenset(
     )
 )
 """Reductions that are computed in the dtype of what is given as out=."""
+_MULTIPLYING = frozenset((np.prod, np.cumprod, np.nanprod, np.nancumprod))
+_EXTREMA = frozenset((np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin))
 
 
 @cache
@@ -208,23 +210,40 @@ def _function_into(
     function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any], out: Value
 ) -> Value:
     """Apply a function and write its result into the array given as out=."""
-    if function not in _ACCUMULATING:
-        return into(out, function(*args, **settings))
-    if args and value_type(args[0]).dtype.kind == "c" != out.dtype.kind:
-        # NumPy drops the imaginary parts of the entries, not of the result.
-        raise UnsupportedError(
-            f"np.{function.__name__} of complex numbers with out= of {out.dtype}",
-            instead=f"np.{function.__name__}(np.real(x), out=out)",
-        )
-    if settings.get("dtype") is None:
-        settings["dtype"] = out.dtype
+    if function not in _ACCUMULATING and function not in _EXTREMA:
+        return _as_of_scalar(function, args, into(out, function(*args, **settings)))
+    if function in _ACCUMULATING:
+        kind = value_type(args[0])
+        dtype = out.dtype
+        if kind.dtype.kind == "c" != dtype.kind:
+            dtype = np.result_type(dtype, kind.dtype)
+            if function in _MULTIPLYING and kind.size > np.getbufsize():
+                # NumPy drops the imaginary part of a product each time that its buffer is full.
+                raise UnsupportedError(
+                    f"np.{function.__name__} of complex numbers with out= of {out.dtype}",
+                    instead=f"np.{function.__name__}(np.real(x), out=out)",
+                )
+        if settings.get("dtype") is None:
+            settings["dtype"] = dtype
     result = function(*args, **settings)
     if value_type(result).shape != value_type(out).shape:
         raise ValueError(
             f"output operand of np.{function.__name__} has the shape {value_type(out).shape},"
             f" and the result {value_type(result).shape}"
         )
-    return into(out, result)
+    return _as_of_scalar(function, args, into(out, result, "unsafe"))
+
+
+def _as_of_scalar(function: Callable[..., Any], args: tuple[Any, ...], out: Value) -> Value:
+    """Return what NumPy does: of a scalar, where its method of the name is called, a scalar."""
+    name = function.__name__.removeprefix("a") if function in _EXTREMA else function.__name__
+    if not out.shape and hasattr(np.generic, name) and args and not _is_ndarray(args[0]):
+        return out[()]
+    return out
+
+
+def _is_ndarray(value: Value) -> bool:
+    return value._is_ndarray() if isinstance(value, Array) else isinstance(value, np.ndarray)
 
 
 def apply_function(
@@ -247,6 +266,9 @@ def apply_function(
         args, settings = plain_arguments((args, settings), function.__name__)
         return function(*args, **settings)
     module = getattr(function, "__module__", None) or "numpy"
+    if module.startswith("numpy.polynomial"):
+        # Written in functions of the table.
+        return inspect.unwrap(function)(*args, **settings)
     name = f"{module.replace('numpy', 'np', 1)}.{function.__name__}"
     raise UnsupportedError(
         f"{name} is not differentiated",

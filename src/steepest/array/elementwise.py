@@ -9,7 +9,7 @@ import numpy as np
 
 from steepest.array.arguments import NO_VALUE, as_array
 from steepest.array.array import NO_STATIC, Array, value_type
-from steepest.array.buffers import view
+from steepest.array.buffers import as_ndarray, view
 from steepest.array.ufuncs import apply_primitive
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
@@ -112,7 +112,8 @@ def imag(val: Value) -> Value:
     if _is_complex(val):
         return view(val, ("imag", {}))
     kind = value_type(val)
-    return np.zeros(kind.shape, kind.dtype)[()]
+    zeros = np.zeros(kind.shape, kind.dtype)
+    return zeros if isinstance(val, Array) and val._is_ndarray() else zeros[()]
 
 
 def _is_complex(value: Value) -> bool:
@@ -138,6 +139,8 @@ def frexp(x: Value) -> tuple[Value, Value]:
 
 
 def real_if_close(a: Value, tol: float = 100) -> Value:
+    if isinstance(a, Array):
+        a = as_ndarray(a)
     if value_type(a).dtype.kind != "c":
         return a
     if tol > 1:

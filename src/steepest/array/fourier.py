@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from steepest.array.array import value_type
+from steepest.array.array import Array, value_type
+from steepest.array.buffers import as_ndarray
 from steepest.ops import primitive
 from steepest.ops.fourier import SWAPPED, Norm
 from steepest.ops.spec import Value, bind
@@ -125,6 +126,8 @@ def _in_several_axes(name: str) -> Callable[..., Value]:
         out: Any = None,
     ) -> Value:
         pairs = _sizes_and_axes(a, s, axes, is_half=kind == "irfft")
+        if not pairs and not kind.endswith("rfft") and isinstance(a, Array):
+            return as_ndarray(a)
         if kind == "rfft":
             *pairs, (length, axis) = pairs
             a = np.fft.rfft(a, length, axis, norm)
@@ -145,6 +148,8 @@ def _in_several_axes(name: str) -> Callable[..., Value]:
 def _shift(sign: int) -> Callable[..., Value]:
     def shift(x: Value, axes: int | Sequence[int] | None = None) -> Value:
         shape = value_type(x).shape
+        if not shape:
+            np.fft.fftshift(np.empty(()), axes)  # NumPy's error
         if axes is None:
             axes = tuple(range(len(shape)))
         if isinstance(axes, int):

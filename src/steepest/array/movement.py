@@ -46,6 +46,11 @@ def _as_array(value: Value) -> Value:
     return np.asarray(value)
 
 
+def _as_ndarray(value: Value) -> Value:
+    value = _as_array(value)
+    return as_ndarray(value) if isinstance(value, Array) else value
+
+
 def _holds_traced(value: Sequence[Any]) -> bool:
     return any(
         isinstance(each, Traced) or (isinstance(each, (list, tuple)) and _holds_traced(each))
@@ -260,6 +265,7 @@ def matrix_transpose(x: Value, /) -> Value:
 
 
 def flip(m: Value, axis: Any = None) -> Value:
+    m = _as_array(m)
     ndim = value_type(m).ndim
     axes = range(ndim) if axis is None else normalize_axis_tuple(axis, ndim)
     return m[tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(ndim))]
@@ -318,7 +324,7 @@ def broadcast_to(array: Value, shape: Any, subok: bool = False) -> Value:
 
 
 def broadcast_arrays(*args: Value, subok: bool = False) -> tuple[Value, ...]:
-    arrays = [_as_array(each) for each in args]
+    arrays = [each if isinstance(each, np.ndarray) else _as_ndarray(each) for each in args]
     shape = np.broadcast_shapes(*(value_type(each).shape for each in arrays))
     return tuple(
         each if value_type(each).shape == shape else np.broadcast_to(each, shape) for each in arrays
@@ -361,6 +367,9 @@ def repeat(a: Value, repeats: Any, axis: int | None = None) -> Value:
     a = copy(a)
     if axis is None:
         a, axis = ravel(a), 0
+    elif not value_type(a).ndim:
+        # A number has no axis, but takes the first.
+        a = reshape(a, 1)
     shape = value_type(a).shape
     axis = normalize_axis_index(operator.index(axis), len(shape))
     counts = _integers(plain_arguments(repeats, "np.repeat"))
@@ -774,6 +783,8 @@ def _padding_widths(pad_width: Any, ndim: int) -> tuple[tuple[int, int], ...]:
         for axis, width in pad_width.items():
             by_axis[axis] = (width, width) if isinstance(width, int) else width
         pad_width = by_axis
+    if not ndim:
+        np.pad(0, pad_width)  # NumPy's checks
     widths = np.asarray(pad_width)
     if widths.dtype.kind not in "iu":
         raise TypeError("`pad_width` must be of integral type.")
@@ -823,6 +834,8 @@ def take(
     elif mode not in ("clip", "raise", "wrap"):
         raise ValueError(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
     result = read(a, _at(axis, index))
+    if not value_type(result).ndim:
+        return result[()]
     return np.copy(result) if isinstance(result, Array) else result
 
 

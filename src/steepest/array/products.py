@@ -203,6 +203,8 @@ def linalg_vecdot(x1: Value, x2: Value, /, *, axis: int = -1) -> Value:
 
 def matvec(x1: Value, x2: Value, /) -> Value:
     x1, x2 = as_array(x1), as_array(x2)
+    if x1.ndim < 2:
+        raise ValueError(f"np.matvec of a matrix of {x1.ndim} axes, and it needs 2")
     if x2.ndim == 1:
         return x1 @ x2
     return np.squeeze(x1 @ np.expand_dims(x2, -1), -1)
@@ -210,6 +212,8 @@ def matvec(x1: Value, x2: Value, /) -> Value:
 
 def vecmat(x1: Value, x2: Value, /) -> Value:
     x1, x2 = conjugate(as_array(x1)), as_array(x2)
+    if x2.ndim < 2:
+        raise ValueError(f"np.vecmat with a matrix of {x2.ndim} axes, and it needs 2")
     if x1.ndim == 1:
         return x1 @ x2
     return np.squeeze(np.expand_dims(x1, -2) @ x2, -2)

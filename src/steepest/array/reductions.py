@@ -11,8 +11,6 @@ import numpy as np
 
 from steepest.array.arguments import NO_VALUE
 from steepest.array.array import Array, value_type
-from steepest.array.plain import plain_value
-from steepest.errors import NeedsValueError
 from steepest.ops import primitive
 from steepest.ops.spec import Primitive, Value, bind
 
@@ -229,7 +227,7 @@ def var(
         total = sum_(a, axis, dtype, None, True, NO_VALUE, where)
         each = count if isinstance(count, int) else _count(a, axis, True, where)
         mean = _divide_by_count(total, each)
-    deviation = a - mean
+    deviation = _as_array(a) - mean
     if value_type(deviation).dtype.kind == "c":
         square = np.square(np.real(deviation)) + np.square(np.imag(deviation))
     else:
@@ -245,14 +243,6 @@ def _real_dtype(dtype: Any) -> Any:
 
 def std(a: Value, axis: Any = None, dtype: Any = None, out: None = None, **settings: Any) -> Value:
     return np.sqrt(np.var(a, axis=axis, dtype=dtype, **settings))
-
-
-def count_nonzero(a: Value, axis: Any = None, *, keepdims: bool = False) -> Value:
-    try:
-        plain = plain_value(a, "np.count_nonzero")
-    except NeedsValueError:
-        return np.sum(np.not_equal(a, 0), axis=axis, keepdims=keepdims)
-    return np.count_nonzero(plain, axis=axis, keepdims=keepdims)
 
 
 def cumsum(a: Value, axis: Any = None, dtype: Any = None, out: None = None) -> Value:
@@ -323,7 +313,6 @@ _min = _extremum(primitive("min"), np.minimum, "min")
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.sum: sum_,
     np.prod: _total("prod", 1),
-    np.count_nonzero: count_nonzero,
     np.max: _max,
     np.amax: _max,
     np.min: _min,

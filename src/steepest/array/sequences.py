@@ -234,9 +234,14 @@ def interp(
     period: Value = None,
 ) -> Value:
     x, xp, fp = as_array(x), as_array(xp), as_array(fp)
+    for end in (left, right):
+        if end is not None and value_type(end).ndim:
+            float(np.ones(value_type(end).shape))  # NumPy's error
+    # With a period it takes the real parts of complex numbers.
+    casting = "safe" if period is None else "unsafe"
     kind = np.complex128 if fp.dtype.kind == "c" else np.float64
     x, xp, fp = (
-        each if each.dtype == dtype else each.astype(dtype, casting="safe")
+        each if each.dtype == dtype else each.astype(dtype, casting=casting)
         for each, dtype in ((x, np.float64), (xp, np.float64), (fp, kind))
     )
     if xp.ndim != 1 or fp.ndim != 1:
@@ -305,7 +310,9 @@ def convolve(a: Value, v: Value, mode: str = "full") -> Value:
 
 
 def correlate(a: Value, v: Value, mode: str = "valid") -> Value:
-    a, v = np.atleast_1d(as_array(a)), np.atleast_1d(as_array(v))
+    a, v = as_array(a), as_array(v)
+    if not a.ndim or not v.ndim:
+        raise ValueError("object of too small depth for desired array")
     if v.dtype.kind == "c":
         v = np.conj(v)
     if len(v) > len(a):
@@ -349,6 +356,8 @@ def trim_zeros(filt: Value, trim: Any = "fb", axis: Any = None) -> Value:
     # NumPy's errors; before 2.2 it took one axis alone.
     np.trim_zeros(plain, trim, **({} if axis is None else {"axis": axis}))
     ndim = np.ndim(plain)
+    if not ndim:
+        return filt
     axes = range(ndim) if axis is None else normalize_axis_tuple(axis, ndim)
     found = np.argwhere(plain)
     if not len(found):

@@ -13,6 +13,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from steepest.array.arguments import NO_VALUE, as_array
 from steepest.array.array import Array, value_type
+from steepest.array.buffers import as_ndarray
 from steepest.array.indexing import read
 from steepest.array.plain import holds, is_known, may_hold, plain_value
 from steepest.array.reductions import normalized_axes
@@ -140,7 +141,7 @@ def _at_ranks(ordered: Value, ranks: Value) -> Value:
     if kind.size == math.prod(lead):
         # The same ranks for all rows.
         return read(ordered, ranks if kind.shape == lead else np.reshape(ranks, lead))
-    places = np.reshape(np.broadcast_to(ranks, (*lead, *kept)), (-1, *kept))
+    places = np.reshape(np.broadcast_to(ranks, (*lead, *kept)), (math.prod(lead), *kept))
     return np.reshape(np.take_along_axis(ordered, places, axis=0), (*lead, *kept))
 
 
@@ -229,10 +230,10 @@ def _quantile(
         raise ValueError("q must be a scalar or 1d")
     if weights is not None and method != "inverted_cdf":
         raise ValueError(f"Only method 'inverted_cdf' supports weights. Got: {method}.")
-    if method not in _METHODS:
-        raise ValueError(f"{method!r} is not a valid method. Use one of: {list(_METHODS)}")
     if skip_nan and not a.size:
         return np.nanmean(a, axis, keepdims=keepdims)
+    if method not in _METHODS:
+        raise ValueError(f"{method!r} is not a valid method. Use one of: {list(_METHODS)}")
     if axis is not None:
         # Unlike a reduction, it takes no axis of a number.
         np.lib.array_utils.normalize_axis_tuple(axis, a.ndim)
@@ -253,7 +254,10 @@ def _quantile(
         _warn(np.equal(count, 0), "All-NaN slice encountered")
     else:
         result = _or_nan(result, ordered)
-    return _scalar(rows.place(result))
+    result = rows.place(result)
+    if weights is not None and isinstance(result, Array):
+        return as_ndarray(result)
+    return _scalar(result)
 
 
 def _weighted_ranks(array: Value, weights: Value, count: Value, q: Value) -> Value:
@@ -391,6 +395,9 @@ def average(
     keepdims: Any = NO_VALUE,
 ) -> Any:
     a = as_array(a)
+    if axis is not None:
+        # Unlike a reduction, it takes no axis of a number.
+        normalize_axis_tuple(axis, a.ndim, argname="axis")
     total: Value
     if weights is None:
         result = np.mean(a, axis=axis, keepdims=keepdims)
@@ -521,7 +528,8 @@ def _bounded(correlation: Value) -> Value:
 def bincount(x: Value, /, weights: Value = None, minlength: int = 0) -> Value:
     plain = np.asarray(plain_value(x, "np.bincount"))
     count = np.bincount(plain, minlength=operator.index(minlength))
-    if weights is None:
+    if weights is None or not plain.size:
+        # Of nothing it counts integers, whatever they weigh.
         return count
     weights = as_array(weights)
     if weights.shape != plain.shape:
@@ -621,7 +629,7 @@ def _histogram(columns: Sequence[Value], edges: Sequence[Value], weights: Value)
     elif weights.dtype.kind == "b":
         weights = weights.astype(np.intp)
     # Like NumPy, add up in double precision.
-    wide = weights.astype(np.float64) if weights.dtype.kind == "f" else weights
+    wide = weights.astype(np.float64) if weights.dtype.char in "ef" else weights
     counts = np.reshape(_counted(place, wide, math.prod(shape)), shape)
     return counts[(slice(1, -1),) * len(shape)].astype(weights.dtype)
 
@@ -649,7 +657,8 @@ def histogramdd(
         histogram_bin_edges(column, each, limit)
         for column, each, limit in zip(columns, bins, limits, strict=True)
     ]
-    weights = None if weights is None else as_array(weights)
+    # Where there is nothing to weigh, NumPy does not look at the weights.
+    weights = None if weights is None or not columns[0].size else as_array(weights)
     counts = _histogram(columns, edges, weights).astype(np.float64, casting="safe")
     if density:
         total = np.sum(counts)

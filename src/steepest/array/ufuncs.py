@@ -185,11 +185,11 @@ def reduce_one_by_one(
 
 
 def _in_loop(ufunc: np.ufunc, x: Value) -> Value:
-    """Cast integers for a ufunc that gives floating-point numbers of them."""
+    """Cast to the dtype in which a ufunc computes of integers."""
     dtype = value_type(x).dtype
     if dtype.kind in "iub" and ufunc.nout == 1:
         result = ufunc.resolve_dtypes((dtype, dtype, None))[2]
-        if result.kind == "f":
+        if result.kind == "f" or (dtype.kind == "b" and result.kind in "iu"):
             return x.astype(result)
     return x
 

@@ -96,6 +96,12 @@ def vectorize_call(
         raise TypeError(
             f"wrong number of positional arguments: expected {len(inner)}, got {len(arrays)}"
         )
+    for each, core in zip(arrays, inner, strict=True):
+        if each.ndim < len(core):
+            raise ValueError(
+                f"{each.ndim}-dimensional argument does not have enough dimensions for all core"
+                f" dimensions {core!r}"
+            )
     loops = [each.shape[: each.ndim - len(core)] for each, core in zip(arrays, inner, strict=True)]
     shape = np.broadcast_shapes(*loops)
     if 0 in shape and (vectorized.otypes is None or outer is not None):

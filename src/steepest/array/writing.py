@@ -427,6 +427,8 @@ def put(a: Value, ind: Value, v: Value, mode: Any = "raise") -> None:
     target = _target(a, "put")
     size = target.size
     positions = np.asarray(plain_arguments(ind, "np.put"), np.intp).ravel()
+    if positions.size and not size:
+        raise IndexError("cannot replace elements of an empty array")
     if mode == "wrap":
         positions = positions % max(size, 1)
     elif mode == "clip":
@@ -504,11 +506,6 @@ def add_at(ufunc: np.ufunc, target: Value, key: Any, *operand: Value) -> None:
     basic = basic_key(items)
     operand = tuple(map(_array_of, operand))
     result = ufunc(*(np.empty(0, value_type(each).dtype) for each in (target, *operand)))
-    if not np.can_cast(result.dtype, target.dtype, "same_kind"):
-        raise TypeError(
-            f"Cannot cast ufunc {ufunc.__name__!r} output from {result.dtype!r} to"
-            f" {target.dtype!r} with casting rule 'same_kind'"
-        )
     if basic is not None:
         target[basic] = ufunc(np.copy(target[basic]), *operand)
         return
