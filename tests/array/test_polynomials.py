@@ -157,11 +157,7 @@ def _of_series(module: Any, series: Any, prefix: str) -> Iterator[tuple[str, Cas
 
 
 @parameters(
-    {
-        f"{basis}: {name}": case
-        for basis, each in BASES.items()
-        for name, case in _of_series(*each)
-    }
+    {f"{basis}: {name}": case for basis, each in BASES.items() for name, case in _of_series(*each)}
 )
 def test_series(case: Case) -> None:
     case.check_values()

@@ -73,9 +73,6 @@ def test_slopes_of_two_arguments_neither_overflow_nor_underflow(
 ) -> None:
     limits = np.finfo(dtype)
     magnitudes = np.array([float(limits.tiny) * 8, 1e-2, 1.0, 30.0, float(limits.max) / 8])
-    if ufunc is np.logaddexp:
-        # Its slope exp(x - ans) is as exact as the result, which says nothing of x - y when large.
-        magnitudes = magnitudes[:-1]
     x, y = (each.ravel().astype(dtype) for each in np.meshgrid(magnitudes, magnitudes))
     with np.errstate(all="ignore"):
         for position in (0, 1):
@@ -83,8 +80,5 @@ def test_slopes_of_two_arguments_neither_overflow_nor_underflow(
             narrow, wide = slope(x, y), slope(x.astype(np.float64), y.astype(np.float64))
             size = np.abs(wide)
             usable = (size >= 4 * float(limits.tiny)) & (size <= 0.9 * float(limits.max))
-            scale = 1 + 30 * (ufunc is np.logaddexp)
-            np.testing.assert_allclose(
-                narrow[usable], wide[usable], rtol=8 * scale * float(limits.eps)
-            )
+            np.testing.assert_allclose(narrow[usable], wide[usable], rtol=32 * float(limits.eps))
             assert np.all(np.isfinite(narrow[np.isfinite(wide) & (size < float(limits.max))]))

@@ -91,11 +91,20 @@ def _smaller_number(g: Value, x: Value, y: Value) -> Value:
     return np.where(np.isnan(x), 0, _smaller(g, x, y))
 
 
-def _share_of_sum(exp: np.ufunc, x: Value, other: Value, ans: Value) -> Value:
-    """Compute exp(x) / (exp(x) + exp(other)), also where one or both are infinite."""
-    infinite = np.isinf(ans) & (x == ans)
-    share = exp(np.where(infinite, 0, x - ans))
-    return np.where(infinite & (x == other), 0.5, share)
+def _share_of_sum(x: Value, other: Value) -> Value:
+    """Compute exp(x) / (exp(x) + exp(other)), also where one or both are huge or infinite."""
+    from scipy.special import expit
+
+    # Of equal infinities the difference would be NaN.
+    return expit(np.where(np.isinf(x) & np.equal(x, other), 0, x - other))
+
+
+def _share_of_powers(x: Value, other: Value) -> Value:
+    """Compute 2^x / (2^x + 2^other), likewise."""
+    from scipy.special import expit
+
+    difference = np.where(np.isinf(x) & np.equal(x, other), 0, x - other)
+    return expit(difference * math.log(2))
 
 
 def _slope_of_quotient(y: Value) -> Value:
@@ -184,14 +193,14 @@ EXPONENTIAL = (
     elementwise(np.cbrt, lambda ans: (1 / 3) / ans / ans, domain=[POSITIVE]),
     elementwise(
         np.logaddexp,
-        lambda x, y, ans: _share_of_sum(np.exp, x, y, ans),
-        lambda y, x, ans: _share_of_sum(np.exp, y, x, ans),
+        lambda x, y: _share_of_sum(x, y),
+        lambda y, x: _share_of_sum(y, x),
         domain=[REAL, REAL],
     ),
     elementwise(
         np.logaddexp2,
-        lambda x, y, ans: _share_of_sum(np.exp2, x, y, ans),
-        lambda y, x, ans: _share_of_sum(np.exp2, y, x, ans),
+        lambda x, y: _share_of_powers(x, y),
+        lambda y, x: _share_of_powers(y, x),
         domain=[REAL, REAL],
     ),
 )

@@ -219,8 +219,10 @@ def _total_samples(identity: int, rng: np.random.Generator) -> Iterator[Sample]:
 
 def _softmax(x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
     ans = _spread(ans, np.shape(x), axis, keepdims)
-    # -inf - (-inf): none of the terms counts more than another, and all count nothing.
-    return np.exp(np.where(ans == -np.inf, -np.inf, x - ans))
+    # Of equal infinities the difference would be NaN: none counts more than another.
+    terms = np.exp(np.where(np.isinf(ans) & np.equal(x, ans), 0, x - ans))
+    # Of huge numbers the result has lost the logarithm of how many they are.
+    return terms / np.sum(terms, axis=axis, keepdims=True)
 
 
 def _log_sum_exp_vjp(g: Value, x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
-from steepest.engines.native.operations import SIGMOID
 from steepest.graph import ArrayType, Constant, Graph, Node
 from steepest.ops import primitive
 from steepest.ops.spec import Primitive, Value
@@ -20,8 +19,9 @@ def rewrite_formulas(graph: Graph) -> Graph:
     """Replace what a better formula is known for.
 
     - ``log_sum_exp`` becomes ``m + log(sum(exp(x - m)))``, with the maximum m.
-    - The derivative of ``logaddexp(c, x)``, with a finite number c, becomes the sigmoid of x − c
-      (Nair and Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines", 2010).
+    - The derivative of ``logaddexp(c, x)``, with a finite number c, takes no care of the case that
+      both are infinite, and is the sigmoid of x − c alone (Nair and Hinton, "Rectified Linear Units
+      Improve Restricted Boltzmann Machines", 2010).
     - The sum of a value and a part put into zeros becomes the part added to the value: in its
       memory, where nobody else needs that. Where there is no part, a -0.0 stays one.
     """
@@ -109,57 +109,18 @@ def _apply(
     return rewriter.apply(primitive(name), node, *args, **static)
 
 
-def _share_of_exponentials(
+def _where_both_are_infinite(
     rewriter: _Rewriter, node: Node, inputs: tuple[Node, ...]
 ) -> Node | None:
-    """Find exp(x − logaddexp(c, x)), with its care for infinite x."""
-    (choice,) = inputs
-    if _name(choice) != "where":
-        return None
-    infinite, _, difference = choice.inputs
-    found = _infinite_sum(infinite)
-    if found is None or _name(difference) != "subtract" or difference.inputs != found[:2]:
-        return None
-    x, _, other = found
-    shifted = rewriter.apply(primitive("subtract"), node, x, other)
-    result = rewriter.apply(SIGMOID, node, shifted)
-    return result if result.type == node.type else None
-
-
-def _share_of_both_infinite(
-    rewriter: _Rewriter, node: Node, inputs: tuple[Node, ...]
-) -> Node | None:
-    """Drop the case that x and the finite number c are equal and infinite."""
+    """Drop the case that x is infinite and equal to a finite number, which it never is."""
     condition, _, otherwise = inputs
     if _name(condition) != "bitwise_and" or otherwise.type != node.type:
         return None
     infinite, equal = condition.inputs
-    found = _infinite_sum(infinite)
-    if found is None or _name(equal) != "equal" or set(equal.inputs) != {found[0], found[2]}:
-        return None
-    return otherwise
-
-
-def _infinite_sum(condition: Node) -> tuple[Node, Node, Node] | None:
-    """Take isinf(l) & (x == l) apart, with l = logaddexp(c, x): into x, l and c."""
-    if _name(condition) != "bitwise_and":
-        return None
-    infinite, equal = condition.inputs
     if _name(infinite) != "isinf" or _name(equal) != "equal":
         return None
-    (total,) = infinite.inputs
-    if _name(total) != "logaddexp" or total not in equal.inputs:
-        return None
-    x = next(_others(equal.inputs, total), None)
-    if x is None or x not in total.inputs:
-        return None
-    other = next(_others(total.inputs, x), None)
-    if other is None or not isinstance(other.operation, Constant):
-        return None
-    value = other.operation.value
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return x, total, other
+    others = [each for each in equal.inputs if each is not infinite.inputs[0]]
+    return otherwise if len(others) == 1 and _is_finite(others[0]) else None
 
 
 def _sum_with_part(rewriter: _Rewriter, node: Node, inputs: tuple[Node, ...]) -> Node | None:
@@ -177,8 +138,11 @@ def _sum_with_part(rewriter: _Rewriter, node: Node, inputs: tuple[Node, ...]) ->
     return None
 
 
-def _others(nodes: tuple[Node, ...], one: Node) -> Iterator[Node]:
-    return (node for node in nodes if node is not one)
+def _is_finite(node: Node) -> bool:
+    if not isinstance(node.operation, Constant):
+        return False
+    value = node.operation.value
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _name(node: Node) -> str:
@@ -192,7 +156,6 @@ def _kind(node: Node) -> ArrayType:
 
 _FORMULAS: dict[str, Callable[[_Rewriter, Node, tuple[Node, ...]], Node | None]] = {
     "add": _sum_with_part,
-    "exp": _share_of_exponentials,
-    "where": _share_of_both_infinite,
+    "where": _where_both_are_infinite,
     "log_sum_exp": _log_sum_exp,
 }

@@ -31,10 +31,9 @@ from steepest.engines.native import mathematics
 from steepest.engines.native.assembly import Function, Type, Value
 from steepest.graph import ArrayType, Constant, Node
 from steepest.ops import PRIMITIVES
-from steepest.ops.spec import SCALE, Primitive, elementwise_samples, ufunc_type
+from steepest.ops.spec import SCALE, Primitive, ufunc_type
 
 __all__ = [
-    "SIGMOID",
     "can_lower",
     "convert",
     "emit_operation",
@@ -1177,25 +1176,6 @@ def _part_loop(emit: Emit, node: Node) -> _Loop | None:
     return None if _array_type(node).weak and dtype != _FLOAT64 else _Loop(emit, (dtype,), dtype)
 
 
-def _sigmoid(x: Any) -> Any:
-    with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-x))
-
-
-SIGMOID = Primitive(
-    "sigmoid",
-    _sigmoid,
-    infer=lambda x: x,
-    samples=lambda rng: elementwise_samples(rng, [(-2.0, 2.0)]),
-)
-"""1 / (1 + exp(−x)), of floating-point numbers; scipy.special's expit, for graphs made here."""
-
-
-def _sigmoid_loop(node: Node) -> _Loop | None:
-    dtype = _array_type(node).dtype
-    return _Loop(_transcendental("expit"), (dtype,), dtype) if dtype.kind == "f" else None
-
-
 _SPECIAL: dict[str, tuple[Primitive, Callable[[Node], _Loop | None]]] = {
     "scale": (SCALE, _scale_loop),
     "where": (PRIMITIVES["where"], _where_loop),
@@ -1203,5 +1183,4 @@ _SPECIAL: dict[str, tuple[Primitive, Callable[[Node], _Loop | None]]] = {
     "convert": (PRIMITIVES["convert"], _cast_loop),
     "real": (PRIMITIVES["real"], partial(_part_loop, _identity)),
     "imag": (PRIMITIVES["imag"], partial(_part_loop, _zero)),
-    "sigmoid": (SIGMOID, _sigmoid_loop),
 }
