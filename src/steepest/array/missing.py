@@ -11,7 +11,7 @@ import numpy as np
 from steepest.array.arguments import NO_VALUE, as_array, given
 from steepest.array.array import Array
 from steepest.array.plain import holds
-from steepest.array.reductions import normalized_axes
+from steepest.array.reductions import ddof_and_mean, normalized_axes
 from steepest.ops import primitive
 from steepest.ops.spec import Value, bind
 
@@ -111,18 +111,16 @@ def nanvar(
         settings = given(keepdims=keepdims, where=where, mean=mean, correction=correction)
         return np.var(array, axis=axis, dtype=dtype, ddof=ddof, **settings)
     _refuse_integers(dtype)
-    if correction is not NO_VALUE:
-        if ddof != 0:
-            raise ValueError("ddof and correction can't be provided simultaneously.")
-        ddof = correction
     settings = given(where=where)
-    count = np.sum(
-        np.logical_not(missing), axis=axis, dtype=np.intp, **settings, **given(keepdims=keepdims)
-    )
-    if mean is NO_VALUE:
+    valid = np.logical_not(missing)
+    count = np.sum(valid, axis=axis, dtype=np.intp, **settings, **given(keepdims=keepdims))
+
+    def average() -> Value:
         total = np.sum(array, axis=axis, dtype=dtype, keepdims=True, **settings)
-        valid = np.logical_not(missing)
-        mean = _quotient(total, np.sum(valid, axis=axis, dtype=np.intp, keepdims=True, **settings))
+        each = np.sum(valid, axis=axis, dtype=np.intp, keepdims=True, **settings)
+        return _quotient(total, each)
+
+    ddof, mean = ddof_and_mean(ddof, correction, mean, average)
     deviation = (array - mean).astype(array.dtype)
     deviation = np.where(missing, array.dtype.type(0), deviation)
     square = (

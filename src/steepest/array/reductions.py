@@ -14,7 +14,7 @@ from steepest.array.array import Array, value_type
 from steepest.ops import primitive
 from steepest.ops.spec import Primitive, Value, bind
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["FUNCTIONS", "ddof_and_mean", "normalized_axes"]
 
 
 def normalized_axes(axis: Any, ndim: int) -> tuple[int, ...]:
@@ -201,6 +201,17 @@ def _is_any(condition: Any) -> bool:
     return not isinstance(condition, Array) and bool(np.any(condition))
 
 
+def ddof_and_mean(
+    ddof: Any, correction: Any, mean: Any, average: Callable[[], Value]
+) -> tuple[Any, Value]:
+    """Find the degrees of freedom that a variance has lost, and the mean that it is taken about."""
+    if correction is not NO_VALUE:
+        if ddof != 0:
+            raise ValueError("ddof and correction can't be provided simultaneously.")
+        ddof = correction
+    return ddof, average() if mean is NO_VALUE or mean is None else mean
+
+
 def var(
     a: Value,
     axis: Any = None,
@@ -213,20 +224,18 @@ def var(
     mean: Any = NO_VALUE,
     correction: Any = NO_VALUE,
 ) -> Value:
-    if correction is not NO_VALUE:
-        if ddof != 0:
-            raise ValueError("ddof and correction can't be provided simultaneously.")
-        ddof = correction
-    kind = value_type(a)
-    count = _count(a, axis, keepdims, where)
-    if _is_any(ddof >= count):
-        warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=2)
-    if dtype is None and kind.dtype.kind in "iub":
+    if dtype is None and value_type(a).dtype.kind in "iub":
         dtype = np.dtype(np.float64)
-    if mean is NO_VALUE or mean is None:
+    count = _count(a, axis, keepdims, where)
+
+    def average() -> Value:
         total = sum_(a, axis, dtype, None, True, NO_VALUE, where)
         each = count if isinstance(count, int) else _count(a, axis, True, where)
-        mean = _divide_by_count(total, each)
+        return _divide_by_count(total, each)
+
+    ddof, mean = ddof_and_mean(ddof, correction, mean, average)
+    if _is_any(ddof >= count):
+        warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=2)
     deviation = _as_array(a) - mean
     if value_type(deviation).dtype.kind == "c":
         square = np.square(np.real(deviation)) + np.square(np.imag(deviation))

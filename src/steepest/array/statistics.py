@@ -145,62 +145,29 @@ def _at_ranks(ordered: Value, ranks: Value) -> Value:
     return np.reshape(np.take_along_axis(ordered, places, axis=0), (*lead, *kept))
 
 
-def quantile(
-    a: Value,
-    q: Value,
-    axis: Any = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-    *,
-    weights: Value = None,
-) -> Value:
-    return _quantile(a, as_array(q), axis, method, keepdims, weights, _is_weak(q), False)
+def _quantiles(fraction: Callable[[Value], Value], *, skip_nan: bool) -> Callable[..., Value]:
+    """Make np.quantile or np.percentile, or the one of them that passes over NaN.
 
+    Parameters
+    ----------
+    fraction : callable
+        What makes fractions of the argument q.
+    """
 
-def percentile(
-    a: Value,
-    q: Value,
-    axis: Any = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-    *,
-    weights: Value = None,
-) -> Value:
-    fraction = _fraction(q)
-    return _quantile(a, fraction, axis, method, keepdims, weights, _is_weak(q), False)
+    def quantiles(
+        a: Value,
+        q: Value,
+        axis: Any = None,
+        out: None = None,
+        overwrite_input: bool = False,
+        method: str = "linear",
+        keepdims: Any = NO_VALUE,
+        *,
+        weights: Value = None,
+    ) -> Value:
+        return _quantile(a, fraction(q), axis, method, keepdims, weights, _is_weak(q), skip_nan)
 
-
-def nanquantile(
-    a: Value,
-    q: Value,
-    axis: Any = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: Any = NO_VALUE,
-    *,
-    weights: Value = None,
-) -> Value:
-    return _quantile(a, as_array(q), axis, method, keepdims, weights, _is_weak(q), True)
-
-
-def nanpercentile(
-    a: Value,
-    q: Value,
-    axis: Any = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: Any = NO_VALUE,
-    *,
-    weights: Value = None,
-) -> Value:
-    fraction = _fraction(q)
-    return _quantile(a, fraction, axis, method, keepdims, weights, _is_weak(q), True)
+    return quantiles
 
 
 def _is_weak(q: Value) -> bool:
@@ -687,11 +654,11 @@ def histogram2d(
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.median: median,
-    np.quantile: quantile,
-    np.percentile: percentile,
+    np.quantile: _quantiles(as_array, skip_nan=False),
+    np.percentile: _quantiles(_fraction, skip_nan=False),
     np.nanmedian: nanmedian,
-    np.nanquantile: nanquantile,
-    np.nanpercentile: nanpercentile,
+    np.nanquantile: _quantiles(as_array, skip_nan=True),
+    np.nanpercentile: _quantiles(_fraction, skip_nan=True),
     np.average: average,
     np.ptp: ptp,
     np.count_nonzero: count_nonzero,

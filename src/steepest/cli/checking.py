@@ -143,7 +143,7 @@ def _failures_in(path: Path) -> Iterator[None]:
         raise BadInputError(where + error.message, instead=error.instead) from error
     except SystemExit as error:
         raise BadInputError(f"{path} ends the program, with exit status {error.code}") from error
-    except Exception as error:
+    except Exception as error:  # the user's, of whatever class
         raise BadInputError(_describe_failure(error, path)) from error
 
 

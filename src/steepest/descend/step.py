@@ -137,10 +137,10 @@ class Stepper:
             except NeedsValueError as error:
                 self._give_up_compiling(error)
                 return None
-            except Exception:
+            except Exception:  # the loss's, of whatever class
                 if not entries:
                     raise
-                # Step by step, what is wrong with a smaller batch shows when its turn comes.
+                # Step by step, that of a smaller batch is raised again when its turn comes.
                 return None
             if entry is None or not can_run(entry, weights, state):
                 self._note_python()
