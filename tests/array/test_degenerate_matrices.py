@@ -136,6 +136,43 @@ def test_what_the_cotangents_do_not_determine_is_nan(
         np.testing.assert_allclose(found[known], expected[known], rtol=1e-6, atol=1e-9)
 
 
+def by_separate_calls(x: Any) -> Any:
+    x = hermitian(x)
+    values, vectors = linalg.eigvalsh(x), linalg.eigh(x)[1]
+    return weighted((vectors * np.sqrt(values)) @ np.conj(vectors.T))
+
+
+def by_separate_calls_in_the_other_order(x: Any) -> Any:
+    x = hermitian(x)
+    vectors, values = linalg.eigh(x)[1], linalg.eigh(x)[0]
+    return weighted((vectors * np.sqrt(values)) @ np.conj(vectors.T))
+
+
+def by_separate_singular_values(x: Any) -> Any:
+    values, (left, _, right) = linalg.svdvals(x), linalg.svd(x)
+    return weighted((left * values**2) @ right)
+
+
+@every_matrix
+@pytest.mark.parametrize(
+    "function",
+    [by_separate_calls, by_separate_calls_in_the_other_order, by_separate_singular_values],
+)
+def test_values_and_vectors_of_separate_calls_are_taken_together(
+    function: Callable[[Any], Any], name: str
+) -> None:
+    x = EQUAL[name]
+    for gradient in (
+        sd.grad(function),
+        sd.compile(sd.grad(function)),
+        sd.grad(sd.compile(function)),
+    ):
+        assert not np.all(np.isfinite(gradient(x)))
+    apart = x + np.diag([0.0, 0.3, 0.7]) * linalg.norm(x)
+    found, expected = sd.grad(function)(apart), differences(function, apart)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+
+
 @every_matrix
 def test_basis_of_an_eigenspace_has_no_derivative(name: str) -> None:
     for function in (

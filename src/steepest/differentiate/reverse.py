@@ -122,11 +122,12 @@ class Record:
 class Tape(Trace):
     """The trace of one gradient."""
 
-    __slots__ = ("captures",)
+    __slots__ = ("_decomposed", "captures")
 
     def __init__(self) -> None:
         super().__init__()
         self.captures = Captures()
+        self._decomposed: dict[tuple[Any, ...], Record] = {}
 
     def watch(self, value: Value) -> Array:
         """Make an argument of the differentiated function an Array of this tape."""
@@ -292,6 +293,12 @@ class Tape(Trace):
             types,
             None,
         )
+        if "alone" in static:
+            # Values that were asked for alone and vectors of one matrix are of one decomposition:
+            # where values are equal, the cotangents of both must meet.
+            (matrix,) = parents
+            settings = (each for name, each in static.items() if name != "alone")
+            whole = self._decomposed.setdefault((primitive.name, matrix, *settings), whole)
         return tuple(
             Array(self, each, Record(None, (whole,), (), {}, None, kind.shape, kind.dtype, i))
             for i, (each, kind) in enumerate(zip(results, types, strict=True))

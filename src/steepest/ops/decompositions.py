@@ -27,7 +27,8 @@ has no derivative. A loss that has one does not depend on it: what is then divid
 of 0 is itself 0, and taken for it when it is mere rounding (`quotient`). That is right for a loss
 of the eigenvalues alone, and for one of the eigenvectors alone. For one of both, as in
 ``(V * f(w)) @ V.T``, the two cotangents do not determine the gradient within the eigenspace, and it
-is NaN (`undetermined`).
+is NaN (`undetermined`). A tape takes values and vectors of one matrix for those of one
+decomposition, so that both cotangents are seen also when they come of separate calls.
 """
 
 from __future__ import annotations
