@@ -46,6 +46,9 @@ def apply_ufunc(
             return add_at(ufunc, *inputs)
         except NUMPY_ERRORS as error:
             raise as_numpy_raises(error, ufunc.at, inputs, settings) from error
+    if method == "reduceat":
+        # NumPy passes what is given as indices= twice.
+        settings.pop("indices", None)
     out = settings.pop("out", None)
     if out is not None and any(each is not None for each in out):
         return _into(ufunc, method, inputs, settings, out)
@@ -76,6 +79,10 @@ def _into(
     """Apply a ufunc and write its results into the arrays given as out=."""
     where = settings.pop("where", True) if method == "__call__" else True
     casting = settings.pop("casting", "same_kind")
+    if method in _REDUCING:
+        return _reduced_into(
+            getattr(ufunc, method), f"{ufunc.__name__}.{method}", inputs, settings, *out
+        )
     results = getattr(ufunc, method)(*inputs, **settings)
     several = results if isinstance(results, tuple) else (results,)
     written = tuple(
@@ -157,22 +164,31 @@ _REDUCING: dict[str, Callable[..., Value]] = {
 }
 """The methods of ufuncs of two arguments that run along axes."""
 
-_ACCUMULATING = frozenset(
-    (
-        np.sum,
-        np.prod,
-        np.mean,
-        np.cumsum,
-        np.cumprod,
-        np.nansum,
-        np.nanprod,
-        np.nanmean,
-        np.nancumsum,
-        np.nancumprod,
-    )
+_MULTIPLYING = frozenset(
+    [
+        "prod",
+        "cumprod",
+        "nanprod",
+        "nancumprod",
+        "multiply.reduce",
+        "multiply.accumulate",
+        "multiply.reduceat",
+    ]
 )
-"""Reductions that are computed in the dtype of what is given as out=."""
-_MULTIPLYING = frozenset((np.prod, np.cumprod, np.nanprod, np.nancumprod))
+_ACCUMULATING = _MULTIPLYING | frozenset(
+    [
+        "sum",
+        "mean",
+        "cumsum",
+        "nansum",
+        "nanmean",
+        "nancumsum",
+        "add.reduce",
+        "add.accumulate",
+        "add.reduceat",
+    ]
+)
+"""Reductions that are computed in the dtype of what is given as out=, if that is the wider one."""
 _EXTREMA = frozenset((np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin))
 
 
@@ -210,28 +226,45 @@ def _function_into(
     function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any], out: Value
 ) -> Value:
     """Apply a function and write its result into the array given as out=."""
-    if function not in _ACCUMULATING and function not in _EXTREMA:
-        return _as_of_scalar(function, args, into(out, function(*args, **settings)))
-    if function in _ACCUMULATING:
-        kind = value_type(args[0])
-        dtype = out.dtype
-        if kind.dtype.kind == "c" != dtype.kind:
-            dtype = np.result_type(dtype, kind.dtype)
-            if function in _MULTIPLYING and kind.size > np.getbufsize():
-                # NumPy drops the imaginary part of a product each time that its buffer is full.
-                raise UnsupportedError(
-                    f"np.{function.__name__} of complex numbers with out= of {out.dtype}",
-                    instead=f"np.{function.__name__}(np.real(x), out=out)",
-                )
+    if function.__name__ in _ACCUMULATING or function in _EXTREMA:
+        result = _reduced_into(function, function.__name__, args, settings, out)
+    else:
+        result = into(out, function(*args, **settings))
+    return _as_of_scalar(function, args, result)
+
+
+def _reduced_into(
+    function: Callable[..., Any],
+    name: str,
+    args: tuple[Any, ...],
+    settings: dict[str, Any],
+    out: Value,
+) -> Value:
+    """Reduce, and write the result into the array given as out=, whatever its dtype."""
+    kind = value_type(args[0])
+    if name in _ACCUMULATING:
+        # In between, NumPy has the numbers in the dtype of both.
+        dtype = np.result_type(kind.dtype, out.dtype)
+        is_cut = out.dtype.kind not in "fc" or name in _MULTIPLYING
+        if (
+            is_cut
+            and kind.size > np.getbufsize()
+            and not np.can_cast(dtype, out.dtype, "same_kind")
+        ):
+            raise UnsupportedError(
+                f"np.{name} of {kind.size} numbers of {kind.dtype} with out= of {out.dtype}, to"
+                " which NumPy casts each time that its buffer is full",
+                instead=f"np.{name}(x).astype({str(out.dtype)!r})",
+            )
         if settings.get("dtype") is None:
             settings["dtype"] = dtype
     result = function(*args, **settings)
     if value_type(result).shape != value_type(out).shape:
         raise ValueError(
-            f"output operand of np.{function.__name__} has the shape {value_type(out).shape},"
-            f" and the result {value_type(result).shape}"
+            f"output operand of np.{name} has the shape {value_type(out).shape}, and the result"
+            f" {value_type(result).shape}"
         )
-    return _as_of_scalar(function, args, into(out, result, "unsafe"))
+    return into(out, result, "unsafe")
 
 
 def _as_of_scalar(function: Callable[..., Any], args: tuple[Any, ...], out: Value) -> Value:

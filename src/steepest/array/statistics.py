@@ -493,8 +493,9 @@ def _bounded(correlation: Value) -> Value:
 
 
 def bincount(x: Value, /, weights: Value = None, minlength: int = 0) -> Value:
-    plain = np.asarray(plain_value(x, "np.bincount"))
-    count = np.bincount(plain, minlength=operator.index(minlength))
+    given = plain_value(x, "np.bincount")
+    count = np.bincount(given, minlength=operator.index(minlength))
+    plain = np.asarray(given)
     if weights is None or not plain.size:
         # Of nothing it counts integers, whatever they weigh.
         return count
