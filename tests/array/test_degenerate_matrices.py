@@ -367,3 +367,13 @@ def test_eigenvalues_of_a_real_matrix_have_a_dtype_by_their_values() -> None:
     np.testing.assert_allclose(
         sd.compile(lambda x: linalg.eigvals(x + 0j))(turn), linalg.eigvals(turn)
     )
+
+
+def test_a_matrix_of_infinite_entries_leaves_the_others_of_a_stack_alone() -> None:
+    stack = np.stack([G, G, TURN])
+    stack[1, 0] = [np.inf, -np.inf, 1.0]
+    value, gradient = sd.value_and_grad(lambda x: np.sum(linalg.svdvals(x)[::2]))(stack)
+    np.testing.assert_allclose(value, np.sum(linalg.svdvals(stack)[::2]))
+    for place in (0, 2):
+        alone = sd.grad(lambda x: np.sum(linalg.svdvals(x)))(stack[place])
+        np.testing.assert_allclose(gradient[place], alone, rtol=1e-12)

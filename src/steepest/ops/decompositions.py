@@ -286,12 +286,10 @@ def _evaluate_svd(x: Value, full: bool, alone: bool) -> tuple[Value, Value, Valu
     if not alone:
         return np.linalg.svd(x, full_matrices=full)
     values = np.linalg.svd(x, compute_uv=False)
-    if not np.all(np.isfinite(x)):
-        # LAPACK may never return with the vectors of infinite entries.
-        x = np.full_like(x, np.nan)
-        return x[..., : values.shape[-1]], values, x[..., : values.shape[-1], :]
-    left, _, right = np.linalg.svd(x, full_matrices=full)
-    return left, values, right
+    # LAPACK may never return with the vectors of infinite entries.
+    finite = np.all(np.isfinite(x), axis=(-2, -1), keepdims=True)
+    left, _, right = np.linalg.svd(np.where(finite, x, 0), full_matrices=full)
+    return np.where(finite, left, np.nan), values, np.where(finite, right, np.nan)
 
 
 def _svd_type(x: ArrayType, full: bool, alone: bool) -> tuple[ArrayType, ArrayType, ArrayType]:
