@@ -247,6 +247,7 @@ _FUNCTIONS = calls(
     broadcast_to: np.broadcast_to(x, (2, 3, 4)) | np.broadcast_to(s, (2, 2)) | np.broadcast_to(x, (5,))
     choose: np.choose(n % 2, [x, y]) | np.choose(n, [x, 2.0], mode='clip') | np.choose(n, [x, y], mode='wrap') | np.choose(n, [x])
     clip: np.clip(x, -1, 1) | np.clip(x, None, 0.5) | np.clip(x, s, None) | np.clip(x, min=-0.5) | np.clip(x, y, p) | np.clip(x, -1, 1, dtype=np.float32, casting='same_kind') | np.clip(x, a_min=-1, a_max=v) | np.clip(x, -1, 1, out=np.zeros(x.shape)) | np.clip(x, -1, 1, min=0)
+    c_: np.c_[v, w] | np.c_[x, y] | np.c_[x, 1.0, 2] | np.c_[v, [s, 1, s * 2]]
     column_stack: np.column_stack([v, w]) | np.column_stack([x, y]) | np.column_stack([x, v[:3]])
     compress: np.compress([True, False, True], x, axis=0) | np.compress([0, 1, 1], x) | np.compress([True] * 9, x, axis=0)
     concatenate: np.concatenate([x, y]) | np.concatenate([x, y], axis=-1) | np.concatenate((x, y), axis=None) | np.concatenate([x, v]) | np.concatenate([x, y], dtype=np.float32, casting='same_kind') | np.concatenate([])
@@ -292,6 +293,7 @@ _FUNCTIONS = calls(
     median: np.median(x) | np.median(x, axis=0) | np.median(x, axis=-1, keepdims=True) | np.median(x, axis=(0, 1)) | np.median(x, overwrite_input=True) | np.median(x, axis=5)
     meshgrid: np.meshgrid(v, w) | np.meshgrid(v, w, indexing='ij') | np.meshgrid(v, w, sparse=True) | np.meshgrid(v) | np.meshgrid(v, w, copy=False)
     moveaxis: np.moveaxis(x, 0, -1) | np.moveaxis(x, [0, 1], [1, 0]) | np.moveaxis(x, 0, 5)
+    ndenumerate: [each * (i[0] + 1) for i, each in np.ndenumerate(x)] | list(np.ndenumerate(v))
     nan_to_num: np.nan_to_num(x) | np.nan_to_num(x, nan=1.5, posinf=2, neginf=-2) | np.nan_to_num(x, copy=True)
     nanmedian: np.nanmedian(x) | np.nanmedian(x, axis=0) | np.nanmedian(x, axis=-1, keepdims=True)
     outer: np.outer(x, y) | np.outer(v, w) | np.outer(s, v)
@@ -310,6 +312,7 @@ _FUNCTIONS = calls(
     polysub: np.polysub(v, w[:2])
     polyval: np.polyval(v, x) | np.polyval(v, s) | np.polyval([1, 2, 3], x)
     ptp: np.ptp(x) | np.ptp(x, axis=0) | np.ptp(x, axis=-1, keepdims=True)
+    r_: np.r_[v, s, 1, 2.5] | np.r_['0,2', v, w] | np.r_['0,3,1', v, w] | np.r_[1:4, v, 0:1:3j] | np.r_['-1', x, y] | np.r_[[s, 1], v]
     ravel: np.ravel(x) | np.ravel(x, 'F')
     real: np.real(x)
     real_if_close: np.real_if_close(x) | np.real_if_close(x * (1 + 0j))
@@ -570,7 +573,7 @@ CONSTANT: dict[str, list[str]] = {
         isposinf: np.isposinf(x)
         isreal: np.isreal(x)
         isrealobj: np.isrealobj(x)
-        isscalar: np.isscalar(1.5)
+        isscalar: np.isscalar(1.5) | np.isscalar(x) | np.isscalar(s) | np.isscalar(s * 2)
         iterable: np.iterable(x)
         ix_: np.ix_(m[0] if m.ndim > 1 else m.ravel())
         lexsort: np.lexsort((v, w))
@@ -665,8 +668,8 @@ CREATION: dict[str, list[str]] = calls(
 
 # What there is to say of names that have nothing to do with numbers that vary.
 NOT_OF_NUMBERS: dict[str, str] = {
-    "a constant, or an index that is written with brackets": "False_ True_ ScalarType c_ e"
-    " euler_gamma index_exp inf little_endian mgrid nan newaxis ogrid pi r_ s_ sctypeDict typecodes",
+    "a constant, or an index that is written with brackets": "False_ True_ ScalarType e"
+    " euler_gamma index_exp inf little_endian mgrid nan newaxis ogrid pi s_ sctypeDict typecodes",
     "a type: `dtype=np.float32`, `x.astype(np.float64)`": "bool bool_ byte bytes_ cdouble character"
     " clongdouble complex128 complex192 complex256 complex64 complexfloating csingle datetime64"
     " double dtype flexible float128 float16 float32 float64 float96 floating generic half inexact"
@@ -738,10 +741,11 @@ REFUSED: list[Refusal] = [
         ["x.resize((2, 2))"],
     ),
     Refusal(
-        "nditer nested_iters flatiter broadcast ndenumerate",
+        "nditer nested_iters flatiter broadcast",
         "they step through the memory of ndarrays",
-        "`for index in np.ndindex(x.shape)` and `x[index]`, `x.flat`, `np.broadcast_arrays`",
-        ["np.broadcast(x, x)", "list(np.ndenumerate(x))"],
+        "`for index in np.ndindex(x.shape)` and `x[index]`, `np.ndenumerate`, `x.flat`,"
+        " `np.broadcast_arrays`",
+        ["list(np.nditer(x))", "np.broadcast(x, x)"],
     ),
     Refusal(
         "matrix asmatrix bmat",
@@ -766,9 +770,9 @@ REFUSED: list[Refusal] = [
 """
 
 REFUSED_CALLS: dict[str, list[str]] = {
-    "a list of traced values where NumPy wants an array (`np.array` of it is one)": [
-        "np.sum([[1.5, 2.5], [s, s]])",
-        "np.max([s, 2 * s])",
+    "a ufunc of nothing but a list of traced values (`np.array` of it is an array)": [
+        "np.exp([s, 2 * s])",
+        "np.add.reduce([s, 2 * s])",
     ],
     "an order that depends on memory (`order='C'` or `order='F'`)": [
         "np.ravel(x, order='K')",

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.fft
+import scipy.interpolate
 import scipy.linalg
+import scipy.optimize
+import scipy.spatial.distance
 import scipy.special
+import scipy.stats
 
 import steepest as sd
 from steepest.array.scipy_functions import INSTEAD
-from steepest.errors import TracedConversionError
+from steepest.errors import TracedConversionError, UnsupportedError
 
 sl: Any = scipy.linalg
 rng = np.random.default_rng(0)
@@ -124,3 +130,52 @@ def test_callbacks_of_scipy_are_the_users() -> None:
 
     with pytest.raises(TracedConversionError, match="float"):
         sd.grad(lambda x: np.sum(slope(x)))(A[0])
+
+
+NAMED: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "scipy.stats.rv_continuous.logpdf": (lambda x: scipy.stats.norm.logpdf(x), "np.log(scale"),
+    "scipy.stats.rv_continuous_frozen.pdf": (lambda x: scipy.stats.norm(x[0]).pdf(0.3), "scipy"),
+    "scipy.optimize.nnls": (lambda x: scipy.optimize.nnls(np.eye(3), x)[0], "sd.custom_gradient"),
+    "scipy.interpolate.CubicSpline.__init__": (
+        lambda x: scipy.interpolate.CubicSpline(np.arange(3.0), x)(0.5),
+        "np.interp",
+    ),
+    "scipy.fft.fft": (lambda x: scipy.fft.fft(x), "np.fft.fft(x)"),
+    "scipy.spatial.distance.euclidean": (
+        lambda x: scipy.spatial.distance.euclidean(x, np.ones(3)),
+        "np.linalg.norm(x - y)",
+    ),
+    "numpy.ma.core.array": (
+        lambda x: np.ma.array(x, mask=[False, True, False]),
+        "np.where(mask, x, 0)",
+    ),
+    "numpy.polynomial.chebyshev.chebval": (
+        lambda x: np.polynomial.chebyshev.chebval(0.5, x),
+        "np.polyval",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_refusal_names_the_function_that_asked(name: str) -> None:
+    call, instead = NAMED[name]
+    with pytest.raises(TracedConversionError) as caught:
+        sd.grad(lambda x: np.sum(call(x)))(A[0])
+    assert caught.value.message.startswith(f"{name} takes ndarrays alone")
+    assert instead in (caught.value.instead or "")
+    assert caught.value.line is not None
+    assert caught.value.line.filename == __file__
+
+
+def test_memory_is_neither_pickled_nor_reshaped_in_place() -> None:
+    with pytest.raises(TracedConversionError, match="pickling"):
+        sd.grad(lambda x: pickle.loads(pickle.dumps(x)).sum())(A[0])
+
+    def reshaped(x: Any) -> Any:
+        y = x * 2
+        y.shape = (3, 1)
+        return np.sum(y)
+
+    with pytest.raises(UnsupportedError, match="shape") as caught:
+        sd.grad(reshaped)(A[0])
+    assert caught.value.instead == "x = x.reshape((3, 1))"

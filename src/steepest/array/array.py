@@ -83,6 +83,11 @@ def _are_arrays(inputs: Sequence[Value]) -> bool:
     return strong
 
 
+def _as_operand(other: Any) -> Value:
+    other = creating.joined(other)
+    return other if isinstance(other, Traced) else np.asarray(other)
+
+
 def _binary(operation: Primitive) -> Callable[[Array, Value], Value]:
     def method(self: Array, other: Value) -> Value:
         trace, kind = self._trace, type(other)
@@ -91,7 +96,7 @@ def _binary(operation: Primitive) -> Callable[[Array, Value], Value]:
         if not isinstance(other, (Traced, _OPERANDS)):
             if not _is_operand(other):
                 return NotImplemented
-            other = np.asarray(other)
+            other = _as_operand(other)
         return bind(operation, (self, other), NO_STATIC)
 
     return method
@@ -105,7 +110,7 @@ def _reflected(operation: Primitive) -> Callable[[Array, Value], Value]:
         if not isinstance(other, (Traced, _OPERANDS)):
             if not _is_operand(other):
                 return NotImplemented
-            other = np.asarray(other)
+            other = _as_operand(other)
         return bind(operation, (other, self), NO_STATIC)
 
     return method
@@ -258,6 +263,13 @@ class Array(Traced):
         if isinstance(value, (np.ndarray, np.generic, Array)):
             return value.shape
         return value_type(self).shape
+
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        raise UnsupportedAttributeError(
+            "x.shape = … would change an array that others may be views of",
+            instead=f"x = x.reshape({shape})",
+        )
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -473,26 +485,31 @@ class Array(Traced):
             raise UnsupportedError(
                 "writing a traced value into an ndarray, as in `out[i] = x`", instead=WRITABLE_ARRAY
             )
-        called = scipy_functions.scipy_function(sys._getframe(1))
-        if called is not None:
-            module, name = called
-            raise TracedConversionError(
-                f"{module}.{name} takes ndarrays alone, and would lose the gradient of a traced"
-                f" value of {value_type(self)}",
-                instead=scipy_functions.INSTEAD.get(module, {}).get(
-                    name, "a formula of NumPy's functions, or sd.custom_gradient around the call"
-                ),
-            )
+        self._refuse_library()
         raise self._refusal(
             "np.asarray(…), or a function that calls it,",
-            "apply NumPy functions to the value itself; np.logaddexp.reduce(x, axis) and"
-            " sd.nn.softmax(x) for SciPy's logsumexp and softmax; sd.stop_gradient(x) where no"
-            " gradient is wanted",
+            "apply NumPy functions to the value itself; np.array([x, y]) for a list;"
+            " x.astype(np.float64) for np.float64(x); a @ x for a.dot(x);"
+            " loc + scale * rng.normal(size=n) for rng.normal(loc, scale, n);"
+            " sd.stop_gradient(x) where no gradient is wanted",
         )
+
+    def _refuse_library(self) -> None:
+        """Say which function of a library has asked for an ndarray or a number, if one has."""
+        called = scipy_functions.scipy_function(sys._getframe(2))
+        if called is not None:
+            module, name = called
+            # With its value it may prove not to be differentiated.
+            raise (NeedsValueError if self._value is None else TracedConversionError)(
+                f"{module}.{name} takes ndarrays alone, and would lose the gradient of a traced"
+                f" value of {value_type(self)}",
+                instead=scipy_functions.what_instead(module, name),
+            )
 
     def __float__(self) -> float:
         if not self._trace.active and self._value is not None:
             return float(self._value)
+        self._refuse_library()
         raise self._refusal(
             "float(…) or a function of the math module",
             "the functions of NumPy (np.sin for math.sin), and no float(); float(sd.stop_gradient"
@@ -586,6 +603,8 @@ class Array(Traced):
             )
         if target == self.dtype and not copy:
             return self
+        if self._trace.active:
+            plain.check_keeps_numbers(target)
         name = "cast" if target.kind in "fc" else "convert"
         return bind(primitive(name), (self,), {"dtype": target})
 
@@ -599,6 +618,11 @@ class Array(Traced):
 
     def __copy__(self) -> Value:
         return self.copy()
+
+    def __reduce__(self) -> Any:
+        if self._trace.active or self._value is None:
+            raise self._refusal("pickling", "pickle sd.stop_gradient(x), or the result")
+        return np.asarray(self).__reduce__()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Value:
         return self.copy()
@@ -741,6 +765,7 @@ _USUAL_TYPES = frozenset((Array, np.ndarray))
 # Modules that need the class above. Looking them up at each call would cost as much as the call.
 from steepest.array import (  # noqa: E402
     buffers,
+    creating,
     dispatch,
     functions,
     indexing,

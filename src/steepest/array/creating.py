@@ -6,6 +6,9 @@ functions of the module numpy are replaced by ones that make Arrays, for calls t
 Python code which is not of a library with compiled parts. When the last such function has
 returned, or raised, all is as it was before.
 
+So are those that take lists of numbers, for lists of traced values (`lists.py`), and so are both
+where a module has them by name (``from numpy import zeros``).
+
 The environment variable ``STEEPEST_PATCH_NUMPY=0`` and the context `untouched_numpy` switch this
 off: then arrays made in the function are ndarrays, and writing a traced value into one an error.
 What stays is the answer of np.polynomial to whether an Array is an ndarray, on which depends what
@@ -25,7 +28,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import CodeType, FrameType, TracebackType
+from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -42,13 +45,20 @@ from steepest.array.buffers import (
     unknown_layout,
 )
 from steepest.array.creation import full_like
-from steepest.array.plain import is_traced, plain_value
+from steepest.array.lists import (
+    EQUIVALENTS,
+    TAKING_LISTS,
+    TAKING_LISTS_IN_LINALG,
+    Concatenation,
+    TakingLists,
+)
+from steepest.array.plain import check_keeps_numbers, is_traced, plain_value
 from steepest.array.vectorized import apply_along_axis, vectorize_call
 from steepest.errors import RefusedWrites
 from steepest.ops import primitive
 from steepest.ops.spec import Traced, Value, bind
 
-__all__ = ["UserCode", "untouched_numpy"]
+__all__ = ["UserCode", "joined", "untouched_numpy"]
 
 _stack = primitive("stack")
 
@@ -103,25 +113,18 @@ def _replace() -> None:
     for module in _series():
         module["isinstance"] = _is_instance
     if _IS_ON:
-        vars(np).update(_replacements)
+        for replaced in (*_MODULES, *_namespaces.found()):
+            replaced.names.update(replaced.replacements)
         _Vectorize._vectorize_call = _vectorize_call
 
 
 def _restore() -> None:
     for module in _series():
         module.pop("isinstance", None)
-    if not _IS_ON:
-        return
-    names = vars(np)
-    if _looked_up(names) == _ours:
-        names.update(_originals)
+    if _IS_ON:
+        for replaced in (*_MODULES, *_namespaces.now.values()):
+            replaced.restore()
         _Vectorize._vectorize_call = _original_vectorize_call
-        return
-    for name, replacement in _replacements.items():
-        # What somebody else has put there meanwhile stays.
-        if names[name] is replacement:
-            names[name] = _originals[name]
-    _Vectorize._vectorize_call = _original_vectorize_call
 
 
 @functools.cache
@@ -136,6 +139,87 @@ def _is_instance(value: object, kind: Any) -> bool:
     if kind is np.ndarray and isinstance(value, Array):
         return value._is_ndarray()
     return isinstance(value, kind)
+
+
+class _Replaced:
+    """The names of a module that stand for functions of NumPy's.
+
+    Parameters
+    ----------
+    names : dict
+        Of the module.
+    replacements : dict
+        What to put there while a function is traced.
+    """
+
+    def __init__(self, names: dict[str, Any], replacements: dict[str, Any]) -> None:
+        self.names = names
+        self.replacements = replacements
+        self.originals = {name: names[name] for name in replacements}
+        # A first name twice, for the getter to return a tuple where there is one.
+        first = next(iter(replacements))
+        self._get = operator.itemgetter(first, *replacements)
+        self._values = (replacements[first], *replacements.values())
+
+    def restore(self) -> None:
+        """Put the originals back, except where somebody else has put something meanwhile."""
+        try:
+            untouched = all(map(operator.is_, self._get(self.names), self._values))
+        except KeyError:
+            untouched = False
+        if untouched:
+            self.names.update(self.originals)
+            return
+        for name, replacement in self.replacements.items():
+            if self.names.get(name) is replacement:
+                self.names[name] = self.originals[name]
+
+
+class _Namespaces:
+    """The modules that have functions of NumPy's by name, as in ``from numpy import zeros``.
+
+    Attributes
+    ----------
+    now : dict
+        By the name of the module.
+    """
+
+    def __init__(self) -> None:
+        self.now: dict[str, _Replaced] = {}
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._modules = 0
+
+    def found(self) -> Iterable[_Replaced]:
+        """Look through the modules that are new or have new names."""
+        if len(sys.modules) != self._modules:
+            self._modules = len(sys.modules)
+            for name, module in list(sys.modules.items()):
+                self._look(name, module)
+        else:
+            # A session goes on importing, and a module may be loaded anew.
+            for name in ("__main__", *self.now):
+                self._look(name, sys.modules.get(name))
+        return self.now.values()
+
+    def _look(self, name: str, module: object) -> None:
+        try:
+            # As an attribute, the names of a module that is loaded lazily would load it.
+            names = object.__getattribute__(module, "__dict__")
+        except AttributeError:
+            return
+        seen = id(names), len(names)
+        if self._seen.get(name) == seen:
+            return
+        self._seen[name] = seen
+        replacements = {
+            key: _stand_ins_by_id[id(value)]
+            for key, value in list(names.items())
+            if id(value) in _stand_ins_by_id
+        }
+        if replacements and not _is_library(names):
+            self.now[name] = _Replaced(names, replacements)
+        else:
+            self.now.pop(name, None)
 
 
 # Who calls
@@ -183,10 +267,11 @@ def _replacement(original: Any, make: Callable[..., Value]) -> Callable[..., Val
 
 def _replacement_of_new(original: Any) -> Callable[..., Value]:
     """Make the replacement of a function that makes new ndarrays: Arrays are made of these."""
+    taking = TakingLists(original, _array)
 
     @functools.wraps(original)
     def replacement(*args: Any, **settings: Any) -> Value:
-        result = original(*args, **settings)
+        result = taking(*args, **settings)
         # Of Arrays it has made an Array already, whoever calls.
         if type(result) is not Array and making.depth:
             caller = sys._getframe(1)
@@ -293,6 +378,7 @@ def _array(
             result = np.copy(result, order)
     elif is_traced(object):
         plain = _original_array(_stand_ins(object), dtype, **settings)
+        check_keeps_numbers(plain.dtype)
         result = _built(object, plain.dtype)
     else:
         result = _original_array(
@@ -308,6 +394,11 @@ def _refuse_copy(value: Value, dtype: Any) -> None:
     """Have NumPy raise its error where an array cannot be made without a copy."""
     if is_traced(value):
         _original_array(_stand_ins(value), dtype, copy=False)
+
+
+def joined(value: Any) -> Any:
+    """Make an Array of a list that holds traced values; leave what else there is alone."""
+    return _array(value) if type(value) in (list, tuple) and is_traced(value) else value
 
 
 def _is_shared(result: Value, given: Any) -> bool:
@@ -501,12 +592,37 @@ _MAKERS: dict[str, Callable[..., Value]] = {
 }
 _originals = {name: getattr(np, name) for name in (*_MAKERS, *_NEW)}
 _original_array = np.array
-_replacements = {
-    **{name: _replacement(_originals[name], make) for name, make in _MAKERS.items()},
-    **{name: _replacement_of_new(_originals[name]) for name in _NEW},
+
+
+def _replacements(module: ModuleType, own: dict[str, Any], taking: Iterable[str]) -> _Replaced:
+    """Say what to put into a module of NumPy's: its own, and what takes lists."""
+    names = vars(module)
+    replacements = {name: TakingLists(names[name], _array) for name in taking if name in names}
+    replacements.update(own)
+    return _Replaced(names, replacements)
+
+
+_MODULES = (
+    _replacements(
+        np,
+        {
+            **{name: _replacement(_originals[name], make) for name, make in _MAKERS.items()},
+            **{name: _replacement_of_new(_originals[name]) for name in _NEW},
+            **EQUIVALENTS,
+            "c_": Concatenation(np.c_, _array),
+            "r_": Concatenation(np.r_, _array),
+        },
+        TAKING_LISTS,
+    ),
+    _replacements(np.linalg, {}, TAKING_LISTS_IN_LINALG),
+)
+_stand_ins_by_id = {
+    id(module.originals[name]): each
+    for module in _MODULES
+    for name, each in module.replacements.items()
 }
-_looked_up = operator.itemgetter(*_replacements)
-_ours = tuple(_replacements.values())
+"""By the identity of what is replaced, which NumPy keeps alive."""
+_namespaces = _Namespaces()
 _original_vectorize_call = _Vectorize._vectorize_call
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from steepest.array.arguments import NO_VALUE
 from steepest.array.array import Array, value_type
+from steepest.array.creating import joined
 from steepest.array.functions import FOLLOWED, FUNCTIONS, INSTEAD, PLAIN_FUNCTIONS
 from steepest.array.numpy_errors import NUMPY_ERRORS, as_numpy_raises
 from steepest.array.plain import apply_plainly, is_traced, plain_arguments
@@ -31,6 +32,7 @@ _REDUCTIONS: dict[np.ufunc, Callable[..., Value]] = {
     np.logical_or: np.any,
 }
 _TRUTHS = (np.logical_and, np.logical_or, np.logical_xor)
+_EXTREMES = (np.max, np.min)
 _ACCUMULATIONS: dict[np.ufunc, Callable[..., Value]] = {
     np.add: np.cumsum,
     np.multiply: np.cumprod,
@@ -49,6 +51,7 @@ def apply_ufunc(
     if method == "reduceat":
         # NumPy passes what is given as indices= twice.
         settings.pop("indices", None)
+    inputs = tuple(map(joined, inputs))
     out = settings.pop("out", None)
     if out is not None and any(each is not None for each in out):
         return _into(ufunc, method, inputs, settings, out)
@@ -139,7 +142,7 @@ def _reduce_ufunc(ufunc: np.ufunc, x: Value, axis: Any = 0, **settings: Any) -> 
         reduction = None
     if reduction is None:
         return reduce_one_by_one(ufunc, x, axis, **settings)
-    if reduction in (np.max, np.min) and settings.get("dtype") is not None:
+    if reduction in _EXTREMES and settings.get("dtype") is not None:
         x = x.astype(settings.pop("dtype"), copy=False)
     if settings.get("initial", 0) is None and 0 not in value_type(x).shape:
         del settings["initial"]

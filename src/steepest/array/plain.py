@@ -15,6 +15,7 @@ from steepest.ops.spec import Value
 __all__ = [
     "apply_plainly",
     "base_array",
+    "check_keeps_numbers",
     "holds",
     "is_known",
     "is_traced",
@@ -53,6 +54,23 @@ def base_array(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
             " np.where(mask, …), for a masked array",
         )
     return array.view(np.ndarray)
+
+
+def check_keeps_numbers(dtype: np.dtype[Any]) -> None:
+    """Check that an array of a dtype can hold traced values.
+
+    Raises
+    ------
+    UnsupportedError
+        For objects and records: such an array would get the numbers without their gradients.
+    """
+    if dtype.kind in "OV":
+        raise UnsupportedError(
+            f"an array of {'objects' if dtype.kind == 'O' else 'records'} would lose the gradients"
+            " of traced values",
+            instead="a list, a dict or a dataclass of arrays"
+            + ("; np.empty(n, dtype=object), written entry by entry" * (dtype.kind == "O")),
+        )
 
 
 def plain_value(value: Value, asked: str) -> Value:

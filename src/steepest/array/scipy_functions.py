@@ -1,8 +1,9 @@
-"""What to write for a function of SciPy's that takes ndarrays alone.
+"""What to write for a function of SciPy's, or of a part of NumPy, that takes ndarrays alone.
 
 The ufuncs of ``scipy.special`` reach NumPy's protocols. Most of SciPy does not: ``scipy.linalg``
-converts its arguments to ndarrays, for LAPACK, under its array API dispatch too. Nothing of that
-can be recorded; the refusal names the function and what says the same in NumPy.
+converts its arguments to ndarrays, for LAPACK, under its array API dispatch too; nor do
+``numpy.ma`` and ``numpy.polynomial``. Nothing of that can be recorded; the refusal
+names the function and what says the same in NumPy.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from types import FrameType, FunctionType
 
 from steepest.errors import is_user_code
 
-__all__ = ["INSTEAD", "scipy_function"]
+__all__ = ["INSTEAD", "scipy_function", "what_instead"]
 
 _BY_EIGENVECTORS = (
     "w, v = np.linalg.eigh(a) and (v * f(w)) @ v.conj().T for a symmetric matrix; w, v ="
@@ -62,7 +63,28 @@ INSTEAD: dict[str, dict[str, str]] = {
         "toeplitz": "np.concatenate([r[:0:-1], c])[np.subtract.outer(np.arange(len(c)),"
         " np.arange(len(r))) + len(r) - 1]",
     },
+    "scipy.fft": {
+        name: f"np.fft.{name}(x)"
+        for name in ("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "fftn", "ifftn", "rfftn")
+    },
+    "scipy.integrate": {
+        "cumulative_trapezoid": "np.cumsum(dx * (y[1:] + y[:-1]) / 2)",
+        "trapezoid": "np.trapezoid(y, x)",
+    },
+    "scipy.signal": {
+        "convolve": "np.convolve(x, weights)",
+        "correlate": "np.correlate(x, weights)",
+        "fftconvolve": "np.convolve(x, weights)",
+    },
+    "scipy.spatial.distance": {
+        "cdist": "np.linalg.norm(x[:, None] - y[None], axis=-1)",
+        "euclidean": "np.linalg.norm(x - y)",
+        "pdist": "np.linalg.norm((x[:, None] - x[None])[np.triu_indices(len(x), 1)], axis=-1)",
+    },
     "scipy.special": {
+        "comb": "scipy.special.binom(n, k)",
+        "factorial": "scipy.special.gamma(n + 1)",
+        "log_softmax": "x - np.logaddexp.reduce(x, axis, keepdims=True)",
         "logsumexp": "np.logaddexp.reduce(x, axis)",
         "softmax": "sd.nn.softmax(x)",
     },
@@ -70,8 +92,39 @@ INSTEAD: dict[str, dict[str, str]] = {
 """By module and name; what is evaluated gives what SciPy's function gives."""
 
 
+_OF_MODULES: dict[str, str] = {
+    "numpy.ma": "np.where(mask, x, 0) and sums of it; masked.filled(value) for a masked array",
+    "numpy.matrixlib": "np.asarray(matrix), and @ for the product of matrices",
+    "numpy.polynomial": "np.polyval(coefficients[::-1], x), or the sum of coefficients times the"
+    " basis: x ** np.arange(n), or a recurrence of NumPy's functions",
+    "scipy.integrate": "steps of a method written in NumPy (a Runge-Kutta step is four calls); a"
+    " quadrature as a sum of weights times values",
+    "scipy.interpolate": "np.interp, or the interpolant's matrix times the values",
+    "scipy.ndimage": "np.convolve, or sums of shifted slices",
+    "scipy.optimize": "sd.custom_gradient around the call, with the derivative of the solution"
+    " from the conditions that it fulfils",
+    "scipy.sparse": "matrix.toarray() @ x; for a large one sd.custom_gradient around the product,"
+    " with matrix.T @ g",
+    "scipy.stats": "the formula with NumPy and the ufuncs of scipy.special: for norm.logpdf"
+    " -0.5 * ((x - loc) / scale) ** 2 - np.log(scale * np.sqrt(2 * np.pi)), with gammaln, xlogy"
+    " and ndtr for others",
+}
+"""By the beginning of a module's name."""
+
+
+def what_instead(module: str, name: str) -> str:
+    """Say what to write instead of a function."""
+    found = INSTEAD.get(module, {}).get(name)
+    if found is not None:
+        return found
+    for beginning, instead in _OF_MODULES.items():
+        if f"{module}.".startswith(f"{beginning}."):
+            return instead
+    return "a formula of NumPy's functions, or sd.custom_gradient around the call"
+
+
 def scipy_function(frame: FrameType | None) -> tuple[str, str] | None:
-    """Find the public function of SciPy's that the user called, and that asks for an ndarray.
+    """Find the function of SciPy's or NumPy's that the user called, and that asks for an ndarray.
 
     Parameters
     ----------
@@ -83,20 +136,29 @@ def scipy_function(frame: FrameType | None) -> tuple[str, str] | None:
     (module, name) or None
     """
     found = None
+    method = None
     while frame is not None and not is_user_code(frame.f_code.co_filename):
         module = frame.f_globals.get("__name__", "")
-        if module == "scipy" or module.startswith("scipy."):
+        if f"{module}.".startswith(_LIBRARIES):
             found = _public_name(module, frame.f_code.co_name) or found
             # A decorator's wrapper says by its variables what it calls.
             for value in frame.f_locals.values():
                 if isinstance(value, FunctionType) and value.__module__.startswith("scipy."):
                     found = _public_name(value.__module__, value.__name__) or found
+            method = (_public_module(module), frame.f_code.co_qualname)
         frame = frame.f_back
-    return found
+    return found or method
+
+
+_LIBRARIES = ("scipy.", "numpy.ma.", "numpy.matrixlib.", "numpy.polynomial.")
+
+
+def _public_module(module: str) -> str:
+    parts = module.split(".")
+    return ".".join(parts[: next((i for i, p in enumerate(parts) if p[0] == "_"), len(parts))])
 
 
 def _public_name(module: str, name: str) -> tuple[str, str] | None:
-    parts = module.split(".")
-    public = ".".join(parts[: next((i for i, p in enumerate(parts) if p[0] == "_"), len(parts))])
+    public = _public_module(module)
     known = hasattr(sys.modules.get(public), name) and not name.startswith("_")
     return (public, name) if known and public != "scipy" else None

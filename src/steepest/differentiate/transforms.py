@@ -568,8 +568,9 @@ def _with_tangent(trace: Trace, primal: Value, tangent: Value) -> Value:
 
 
 def _with_dtype(value: Value, dtype: np.dtype[Any]) -> Value:
-    array = value if isinstance(value, Array) else np.asarray(value)
-    return (array if array.dtype == dtype else array.astype(dtype))[()]
+    if isinstance(value, Array):
+        return value if value.dtype == dtype else value.astype(dtype)
+    return np.asarray(value).astype(dtype)[()]
 
 
 class _Jacobian(_Transform):

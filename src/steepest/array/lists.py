@@ -1,0 +1,228 @@
+"""NumPy's functions of lists in which something is traced.
+
+NumPy asks an Array what a function means, but not a list of Arrays: of ``np.mean([x, y])`` it
+would make an ndarray before anybody is asked. So while a function is traced, such functions are
+replaced by ones that make an Array of the list first, and ``np.r_``, ``np.c_`` and what NumPy
+writes as classes by equivalents.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from steepest.array.array import Array, value_type
+from steepest.array.buffers import making
+from steepest.array.plain import is_traced
+from steepest.errors import UnsupportedError
+from steepest.ops.spec import Value
+
+__all__ = [
+    "EQUIVALENTS",
+    "TAKING_LISTS",
+    "TAKING_LISTS_IN_LINALG",
+    "Concatenation",
+    "Joiner",
+    "TakingLists",
+]
+
+Joiner = Callable[[Any], Value]
+"""Makes an Array of nested lists: ``np.array`` for traced values."""
+
+TAKING_LISTS = (
+    "all", "amax", "amin", "any", "append", "argmax", "argmin", "argsort", "around", "atleast_1d",
+    "atleast_2d", "average", "broadcast_to", "clip", "concat", "convolve", "corrcoef", "cov",
+    "cross", "cumprod", "cumsum", "diff", "dot", "dstack", "expand_dims", "flip", "gradient",
+    "inner", "insert", "interp", "kron", "max", "mean", "median", "min", "nanmax", "nanmean",
+    "nanmin", "nanstd", "nansum", "nanvar", "percentile", "polyfit", "polyval", "prod", "ptp",
+    "quantile", "ravel", "reshape", "roll", "round", "select", "size", "sort", "squeeze", "std",
+    "sum", "tensordot", "trace", "transpose", "trapezoid", "var", "vdot", "where",
+)  # fmt: skip
+"""Names in NumPy's module; those that make arrays take lists too."""
+
+TAKING_LISTS_IN_LINALG = (
+    "cholesky", "cond", "det", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lstsq", "matrix_norm",
+    "matrix_power", "multi_dot", "norm", "pinv", "slogdet", "solve", "svd", "vector_norm",
+)  # fmt: skip
+
+_OF_SEQUENCES = (
+    "column_stack", "concat", "concatenate", "dstack", "hstack", "multi_dot", "select", "stack",
+    "vstack",
+)  # fmt: skip
+"""Functions of a list of arrays: the lists among its entries are arrays, and it is not."""
+
+
+class TakingLists:
+    """One of NumPy's functions, of lists that hold traced values too.
+
+    It equals NumPy's: what tells functions apart, as by a dict, goes on working.
+
+    Parameters
+    ----------
+    original : callable
+        NumPy's.
+    join : callable
+        Makes an Array of a list that holds traced values.
+    """
+
+    def __init__(self, original: Callable[..., Any], join: Joiner) -> None:
+        self._original = original
+        self._join = join
+        self._is_of_sequences = original.__name__ in _OF_SEQUENCES
+        # For libraries that read names, signatures and documentation, as numpy.ma does.
+        functools.update_wrapper(self, original)
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        """Call NumPy's function, which asks an Array what it means."""
+        if making.depth:
+            for each in args:
+                if each.__class__ is list or each.__class__ is tuple:
+                    args = tuple(map(self._joined, args))
+                    break
+            for name, each in settings.items():
+                if each.__class__ is list or each.__class__ is tuple:
+                    settings[name] = self._joined(each)
+        return self._original(*args, **settings)
+
+    def _joined(self, value: Any) -> Any:
+        if not _is_traced_list(value):
+            return value
+        if not self._is_of_sequences:
+            return self._join(value)
+        return type(value)(self._join(each) if _is_traced_list(each) else each for each in value)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def __eq__(self, other: object) -> bool:
+        return self._original is (other._original if isinstance(other, TakingLists) else other)
+
+    def __hash__(self) -> int:
+        return hash(self._original)
+
+    def __repr__(self) -> str:
+        return repr(self._original)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self._original, self._join)
+
+
+def _is_traced_list(value: Any) -> bool:
+    return type(value) in (list, tuple) and is_traced(value)
+
+
+class Concatenation:
+    """``np.r_`` or ``np.c_``, of which NumPy's own says where the entries of each part go.
+
+    Parameters
+    ----------
+    original : object
+        NumPy's.
+    join : callable
+        Makes an Array of a list that holds traced values.
+    """
+
+    def __init__(self, original: Any, join: Joiner) -> None:
+        self._original = original
+        self._join = join
+
+    def __getitem__(self, key: Any) -> Value:
+        if not making.depth or not is_traced(key):
+            return self._original[key]
+        parts: list[Value] = []
+        dtypes: list[Any] = []
+        places: list[Any] = []
+        count = 0
+        for item in key if isinstance(key, tuple) else (key,):
+            if isinstance(item, str):  # a directive
+                if item in ("r", "c"):
+                    raise UnsupportedError(
+                        "np.r_ and np.c_ make no np.matrix of traced values",
+                        instead=f"np.r_[…] and np.c_[…] without {item!r} as their first entry",
+                    )
+                places.append(item)
+                continue
+            part = self._part(item)
+            shape = np.shape(part)
+            end = count + math.prod(shape)
+            if isinstance(item, slice):
+                places.append(slice(count, end))
+            else:
+                places.append(np.arange(count, end).reshape(shape) if shape else count)
+            dtypes.append(_dtype_or_number(part))
+            parts.append(part)
+            count = end
+        order = self._original[tuple(places)]
+        dtype = np.result_type(*dtypes)
+        entries = np.concatenate([np.ravel(part).astype(dtype) for part in parts])
+        if np.array_equal(order.ravel(), np.arange(count)):
+            return np.reshape(entries, order.shape)
+        return entries[order]
+
+    def _part(self, item: Any) -> Value:
+        if isinstance(item, slice):
+            start: Any = 0 if item.start is None else item.start
+            step: Any = item.step
+            if isinstance(step, (complex, np.complexfloating)):
+                return np.linspace(start, item.stop, int(np.abs(step)))
+            return np.arange(start, item.stop, 1 if step is None else step)
+        if isinstance(item, (list, tuple)):
+            return self._join(item) if is_traced(item) else np.array(item)
+        return item
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def __len__(self) -> int:
+        return 0
+
+
+def _dtype_or_number(part: Value) -> Any:
+    """Say what counts for the dtype of a result: of a Python number that it is one."""
+    if isinstance(part, Array):
+        kind = value_type(part)
+        return np.zeros((), kind.dtype).item() if kind.weak else kind.dtype
+    return part if type(part) in (bool, int, float, complex) else np.asarray(part).dtype
+
+
+def is_scalar(element: Any) -> bool:
+    """``np.isscalar``: what NumPy would have as a number, and not as an array, is one."""
+    if isinstance(element, Array):
+        return not element._is_ndarray()
+    return bool(_originals["isscalar"](element))
+
+
+class Enumeration(np.ndenumerate):
+    """``np.ndenumerate``, of which the entries keep their gradients; a type, as NumPy's is."""
+
+    def __new__(cls, arr: Any) -> Any:
+        """Make NumPy's, or what gives the same, of an Array."""
+        if not isinstance(arr, Array):
+            return _originals["ndenumerate"](arr)
+        return ((index, arr[index]) for index in np.ndindex(arr.shape))
+
+
+def iterated(op: Any, *args: Any, **settings: Any) -> Any:
+    """``np.nditer``, which is about memory, and refused for what is traced."""
+    if is_traced(op):
+        raise UnsupportedError(
+            "np.nditer walks through memory, and would lose the gradient of a traced value",
+            instead="for index in np.ndindex(x.shape), with x[index]; np.ndenumerate(x)",
+        )
+    return _originals["nditer"](op, *args, **settings)
+
+
+_originals: dict[str, Any] = {
+    name: getattr(np, name) for name in ("isscalar", "ndenumerate", "nditer")
+}
+
+EQUIVALENTS: dict[str, Callable[..., Any]] = {
+    "isscalar": is_scalar,
+    "ndenumerate": Enumeration,
+    "nditer": iterated,
+}
+"""By name: what stands in for functions and classes of NumPy's that do not ask an Array."""
