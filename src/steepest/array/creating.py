@@ -164,7 +164,7 @@ class _Replaced:
     def restore(self) -> None:
         """Put the originals back, except where somebody else has put something meanwhile."""
         try:
-            untouched = all(map(operator.is_, self._get(self.names), self._values))
+            untouched = self._get(self.names) == self._values
         except KeyError:
             untouched = False
         if untouched:
