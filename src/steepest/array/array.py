@@ -123,7 +123,7 @@ def _matrix_product(*, reflected: bool) -> Callable[[Array, Value], Value]:
         if not isinstance(other, (Traced, _OPERANDS)):
             if not _is_operand(other) or not self._is_ndarray():
                 return NotImplemented
-            other = np.asarray(other)
+            other = _as_operand(other)
         try:
             return bind(_matmul, (other, self) if reflected else (self, other), NO_STATIC)
         except ValueError:
