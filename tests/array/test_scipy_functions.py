@@ -149,10 +149,6 @@ NAMED: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda x: np.ma.array(x, mask=[False, True, False]),
         "np.where(mask, x, 0)",
     ),
-    "numpy.polynomial.chebyshev.chebval": (
-        lambda x: np.polynomial.chebyshev.chebval(0.5, x),
-        "np.polyval",
-    ),
 }
 
 

@@ -400,9 +400,26 @@ def test_random_programs_that_write(block: int) -> None:
 
 # Each went wrong once: a number's flat and view, an array that repeats by strides of 0, an empty
 # value through flat.
-@pytest.mark.parametrize(
-    "seed", [88500, 14803, 8840, 93873, 26335, 29904, 8829, 19581, 32115, 53241, 22758]
+WENT_WRONG = (
+    88500,
+    14803,
+    8840,
+    93873,
+    26335,
+    29904,
+    8829,
+    19581,
+    32115,
+    53241,
+    22758,
+    81012,
+    36185,
+    28844,
+    92536,
 )
+
+
+@pytest.mark.parametrize("seed", WENT_WRONG)
 def test_programs_that_went_wrong(seed: int) -> None:
     check(seed)
 

@@ -44,25 +44,19 @@ def _like(create: Callable[..., np.ndarray[Any, Any]]) -> Callable[..., Value]:
         *,
         device: Any = None,
     ) -> Value:
-        kind = value_type(prototype)
-        result = create(
-            kind.shape if shape is None else shape,
-            kind.dtype if dtype is None else dtype,
-            _order_like(prototype, order),
-            device=device,
-        )
+        dtype = value_type(prototype).dtype if dtype is None else dtype
+        result = create(_ndarray_like(prototype), dtype, order, False, shape, device=device)
         return duck(result) if making.depth else result
 
     return like
 
 
-def _order_like(prototype: Value, order: Any) -> Any:
-    """Find how the entries of an array like another lie."""
+def _ndarray_like(prototype: Value) -> np.ndarray[Any, Any]:
+    """Get an ndarray of the same shape whose entries lie as those of a value."""
+    kind = value_type(prototype)
     while isinstance(prototype, Array):
         prototype = prototype._value
-    if order in ("K", "A") and isinstance(prototype, np.ndarray):
-        return "F" if prototype.flags.fnc else "C"
-    return "F" if order == "F" else "C"
+    return prototype if isinstance(prototype, np.ndarray) else np.empty(kind.shape, np.bool_)
 
 
 def full_like(
@@ -78,11 +72,11 @@ def full_like(
     """Make an array like another, of one value, which may be traced."""
     kind = value_type(a)
     target = kind.dtype if dtype is None else np.dtype(dtype)
-    lengths = kind.shape if shape is None else shape
     if isinstance(fill_value, Array):
+        lengths = kind.shape if shape is None else shape
         lengths = (lengths,) if isinstance(lengths, int) else lengths
         return np.copy(np.broadcast_to(fill_value.astype(target), lengths))
-    result = np.full(lengths, fill_value, target, _order_like(a, order), device=device)
+    result = np.full_like(_ndarray_like(a), fill_value, target, order, False, shape, device=device)
     return duck(result) if making.depth else result
 
 
@@ -114,9 +108,9 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.shape: shape,
     np.ndim: ndim,
     np.size: size,
-    np.empty_like: _like(np.empty),
-    np.zeros_like: _like(np.zeros),
-    np.ones_like: _like(np.ones),
+    np.empty_like: _like(np.empty_like),
+    np.zeros_like: _like(np.zeros_like),
+    np.ones_like: _like(np.ones_like),
     np.full_like: full_like,
     np.result_type: result_type,
     np.iscomplexobj: _of_type(np.iscomplexobj),

@@ -1224,7 +1224,8 @@ class _KernelEmitter:
         if isinstance(expression, Apply):
             args = [self._value(each, context) for each in expression.args]
             if not expression.zero_safe:
-                if self._calls_operations and _depends_on_types(expression.node):
+                calls = self._calls_operations and not context.lanes
+                if calls and _depends_on_types(expression.node):
                     return self._called(expression.node, args)
                 return emit_operation(function, expression.node, args)
             value = emit_unchecked_scale(function, expression.node, args)
