@@ -141,6 +141,26 @@ def test_a_module_that_comes_later_and_one_of_the_same_name(
         assert module.empty is np.empty
 
 
+@pytest.mark.parametrize("own", ["def empty(n): return np.full(n, 7.0)", "empty = np.arange(3.0)"])
+def test_a_name_that_is_given_to_something_else_stays(
+    own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("program_of_this_test")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(
+        "import numpy as np\nfrom numpy import empty\nmine = None\ndef f(x): return x @ x",
+        vars(module),
+    )
+    np.testing.assert_array_equal(sd.grad(module.f)(X), 2 * X)
+    exec(
+        f"{own}\nmine = empty\ndef f(x): return x @ (empty(3) if callable(empty) else empty)",
+        vars(module),
+    )
+    wanted = np.full(3, 7.0) if callable(module.empty) else module.empty
+    np.testing.assert_array_equal(sd.grad(module.f)(X), wanted)
+    assert module.empty is module.mine
+
+
 @pytest.mark.parametrize(
     "directive", ["", "0", "-1", "0,2", "1,2", "0,2,0", "0,3", "2,3,-1", "1,3,1"]
 )

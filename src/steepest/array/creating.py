@@ -114,7 +114,7 @@ def _replace() -> None:
         module["isinstance"] = _is_instance
     if _IS_ON:
         for replaced in (*_MODULES, *_namespaces.found()):
-            replaced.names.update(replaced.replacements)
+            replaced.replace()
         _Vectorize._vectorize_call = _vectorize_call
 
 
@@ -159,20 +159,33 @@ class _Replaced:
         # A first name twice, for the getter to return a tuple where there is one.
         first = next(iter(replacements))
         self._get = operator.itemgetter(first, *replacements)
-        self._values = (replacements[first], *replacements.values())
+        self._ours = (replacements[first], *replacements.values())
+        self._theirs = (self.originals[first], *self.originals.values())
+
+    def replace(self) -> None:
+        """Put the replacements where the originals are; what somebody else has put there stays."""
+        if self._hold(self._theirs):
+            self.names.update(self.replacements)
+            return
+        for name, original in self.originals.items():
+            if self.names.get(name) is original:
+                self.names[name] = self.replacements[name]
 
     def restore(self) -> None:
         """Put the originals back, except where somebody else has put something meanwhile."""
-        try:
-            untouched = self._get(self.names) == self._values
-        except KeyError:
-            untouched = False
-        if untouched:
+        if self._hold(self._ours):
             self.names.update(self.originals)
             return
         for name, replacement in self.replacements.items():
             if self.names.get(name) is replacement:
                 self.names[name] = self.originals[name]
+
+    def _hold(self, values: tuple[Any, ...]) -> bool:
+        """Whether the names hold these values; tuples look for identity first."""
+        try:
+            return self._get(self.names) == values
+        except (KeyError, ValueError):  # a name is gone, or is an ndarray
+            return False
 
 
 class _Namespaces:
