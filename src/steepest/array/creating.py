@@ -183,7 +183,7 @@ class _Replaced:
     def _hold(self, values: tuple[Any, ...]) -> bool:
         """Whether the names hold these values; tuples look for identity first."""
         try:
-            return self._get(self.names) == values
+            return bool(self._get(self.names) == values)
         except (KeyError, ValueError):  # a name is gone, or is an ndarray
             return False
 
