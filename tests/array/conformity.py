@@ -20,10 +20,14 @@ from steepest.errors import NeedsValueError, SteepestError
 
 __all__ = [
     "Case",
+    "by_forward_mode",
+    "by_reverse_mode",
     "check_derivatives",
     "check_like_numpy",
+    "is_number",
     "layouts",
     "parameters",
+    "real_total",
     "special_values",
 ]
 
@@ -74,32 +78,39 @@ def _moving(call: Call, args: Sequence[Any], positions: Sequence[int]) -> Call:
     return of_some
 
 
-def _total(result: Any) -> Any:
+def is_number(leaf: Any) -> bool:
+    """Whether a result is an array of numbers, or a number."""
+    if isinstance(leaf, (sd.array.Array, np.ndarray, np.generic)):
+        return leaf.dtype.kind in "biufc"
+    return isinstance(leaf, (bool, int, float, complex))
+
+
+def real_total(result: Any) -> Any:
     """Reduce results to a real number, through which a derivative may flow."""
     total: Any = 0.0
     for leaf in leaves(result):
-        if np.result_type(leaf).kind in FLOATING:
+        if is_number(leaf) and np.result_type(leaf).kind in FLOATING:
             total = total + np.sum(np.real(leaf))
     return total
 
 
-def _by_reverse_mode(call: Call, moving: Sequence[Any]) -> Any:
+def by_reverse_mode(call: Call, moving: Sequence[Any]) -> Any:
     kept = []
 
     def loss(*values: Any) -> Any:
         kept.append(call(*values))
-        return _total(kept[-1])
+        return real_total(kept[-1])
 
     sd.grad(loss, argnums=tuple(range(len(moving))))(*moving)
     return kept[-1]
 
 
-def _by_forward_mode(call: Call, moving: Sequence[Any]) -> Any:
+def by_forward_mode(call: Call, moving: Sequence[Any]) -> Any:
     kept = []
 
     def loss(*values: Any) -> Any:
         kept.append(call(*values))
-        return _total(kept[-1])
+        return real_total(kept[-1])
 
     sd.jvp(loss, tuple(moving), tuple(moving))
     return kept[-1]
@@ -155,17 +166,17 @@ def check_like_numpy(
         for positions in choices:
             moving = [args[each] for each in positions]
             with pytest.raises((type(refusal), TypeError, ValueError)):
-                _run(_by_reverse_mode, (_moving(call, args, positions), moving))
+                _run(by_reverse_mode, (_moving(call, args, positions), moving))
         return
     for position in unseen:
         with pytest.raises(SteepestError):
-            _run(_by_reverse_mode, (_moving(call, args, [position]), [args[position]]))
+            _run(by_reverse_mode, (_moving(call, args, [position]), [args[position]]))
     for positions in choices:
         moving = [args[each] for each in positions]
         some = _moving(call, args, positions)
         if positions:
-            _assert_equal(_run(_by_reverse_mode, (some, moving)), expected, numbers=True)
-            _assert_equal(_run(_by_forward_mode, (some, moving)), expected, numbers=True)
+            _assert_equal(_run(by_reverse_mode, (some, moving)), expected, numbers=True)
+            _assert_equal(_run(by_forward_mode, (some, moving)), expected, numbers=True)
         try:
             recorded = _run(_by_recording, (some, moving))
         except NeedsValueError:

@@ -16,7 +16,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.array.conformity import check_derivatives, is_floating
+from tests.array.conformity import (
+    by_forward_mode,
+    by_reverse_mode,
+    check_derivatives,
+    is_floating,
+    is_number,
+    real_total,
+)
 from tests.array.numpy_calls import (
     CONSTANT,
     CREATION,
@@ -190,49 +197,12 @@ def _inner(code: types.CodeType) -> set[str]:
 # -- values ---------------------------------------------------------------------------------------
 
 
-def _total(result: Any) -> Any:
-    """Add up all through which a derivative may flow."""
-    total: Any = 0.0
-    for leaf in leaves(result):
-        if is_number(leaf) and np.result_type(leaf).kind in "fc":
-            total = total + np.sum(np.real(leaf))
-    return total
-
-
-def is_number(leaf: Any) -> bool:
-    if isinstance(leaf, (sd.array.Array, np.ndarray, np.generic)):
-        return leaf.dtype.kind in "biufc"
-    return isinstance(leaf, (bool, int, float, complex))
-
-
-def _in_reverse(call: Call, args: list[Any]) -> Any:
-    kept = []
-
-    def loss(*traced: Any) -> Any:
-        kept.append(call(*traced))
-        return _total(kept[-1])
-
-    sd.grad(loss, argnums=tuple(range(len(args))))(*args)
-    return kept[-1]
-
-
-def _forward(call: Call, args: list[Any]) -> Any:
-    kept = []
-
-    def loss(*traced: Any) -> Any:
-        kept.append(call(*traced))
-        return _total(kept[-1])
-
-    sd.jvp(loss, tuple(args), tuple(args))
-    return kept[-1]
-
-
 def _nested(call: Call, args: list[Any]) -> Any:
     kept = []
 
     def loss(*traced: Any) -> Any:
         kept.append(call(*traced))
-        return _total(kept[-1])
+        return real_total(kept[-1])
 
     def slope(*traced: Any) -> Any:
         gradient = sd.grad(loss, argnums=tuple(range(len(args))))(*traced)
@@ -255,8 +225,8 @@ def _recorded(call: Call, args: list[Any]) -> Any:
 
 
 MODES: dict[str, Callable[[Call, list[Any]], Any]] = {
-    "reverse": _in_reverse,
-    "forward": _forward,
+    "reverse": by_reverse_mode,
+    "forward": by_forward_mode,
     "nested": _nested,
     "recorded": _recorded,
 }

@@ -113,7 +113,8 @@ BASES: dict[str, tuple[Any, Any, str]] = {
 
 def _of_series(module: Any, series: Any, prefix: str) -> Iterator[tuple[str, Case]]:
     def named(suffix: str) -> Callable[..., Any]:
-        return getattr(module, prefix + suffix)  # type: ignore[no-any-return]
+        function: Callable[..., Any] = getattr(module, prefix + suffix)
+        return function
 
     x, y, z = np.random.default_rng(8).uniform(-0.9, 0.9, (3, 4))
     series_1d, series_2d = VECTOR[:5], RNG.uniform(-1, 1, (4, 3))

@@ -64,7 +64,6 @@ from steepest.engines.native.partition import (
     BLOCK,
     MOST_PARTIAL,
     MOST_PRODUCT_PIECES,
-    MOST_THREADS,
     PRODUCT_PIECES_A_THREAD,
     Pieces,
     piece_of,
@@ -132,7 +131,7 @@ def emit_program(
     linkage : str
         "internal" for a function that only others of the module call.
     threads : int
-        How many share large items, which are cut into pieces for them.
+        How many share large items, which are cut into pieces for them; at most `MOST_THREADS`.
     is_timed : bool
         Whether to add up the ticks that each item takes, in the numbers at the third address
         behind the buffers' in the table.
@@ -360,7 +359,7 @@ class _ProgramEmitter:
             # Its bits depend on the cut.
             pieces = pieces_of_product(item, self._processor, MOST_PRODUCT_PIECES)
         elif self._threads > 1:
-            most = PRODUCT_PIECES_A_THREAD * min(self._threads, MOST_THREADS)
+            most = PRODUCT_PIECES_A_THREAD * self._threads
             pieces = pieces_of_product(item, self._processor, most)
         pointers = [
             self._pointer(each) for each in (item.left.buffer, item.right.buffer, item.result)
