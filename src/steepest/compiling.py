@@ -26,7 +26,7 @@ from steepest.errors import (
 from steepest.fingerprint import fingerprint
 from steepest.graph import Constant, Graph
 from steepest.guards import Guards
-from steepest.ops.spec import Traced, Value, released
+from steepest.ops.spec import Traced, Value, is_ndarray, released
 from steepest.shadow import ShadowTrace, compare_with_plain_run
 from steepest.tree import Structure, Tree, flatten, unflatten
 
@@ -66,20 +66,18 @@ class Recording:
             if type(output) is np.ndarray and output.base is None:
                 if not any(output is each for each in inputs):
                     return output
-            elif not isinstance(output, np.ndarray):
+            elif not is_ndarray(output):
                 return output
         taken = {id(each) for each in inputs}
         owned = []
         for output in outputs:
-            copied = isinstance(output, np.ndarray) and (
-                output.base is not None or id(output) in taken
-            )
+            copied = is_ndarray(output) and (output.base is not None or id(output) in taken)
             owned.append(output.copy() if copied else output)
             taken.add(id(output))
         return unflatten(
             self.structure,
             [
-                (constant.copy() if isinstance(constant, np.ndarray) else constant)
+                (constant.copy() if is_ndarray(constant) else constant)
                 if position is None
                 else owned[position]
                 for position, constant in self.leaves
@@ -116,9 +114,7 @@ def record(
     before = _random_states()
     try:
         traced = [
-            recorder.input(value_type(leaf), isinstance(leaf, np.ndarray))
-            if is_dynamic(leaf)
-            else leaf
+            recorder.input(value_type(leaf), is_ndarray(leaf)) if is_dynamic(leaf) else leaf
             for leaf in leaves
         ]
         traced_args, traced_keywords = unflatten(structure, traced)
@@ -147,8 +143,7 @@ def _random_states() -> Hashable:
     # to copy than to print.
     state = np.random.mtrand._rand.__getstate__()
     words = [
-        each.tobytes() if isinstance(each, np.ndarray) else repr(each)
-        for each in state.pop("state").values()
+        each.tobytes() if is_ndarray(each) else repr(each) for each in state.pop("state").values()
     ]
     return (*words, repr(state), random.getstate())
 
@@ -183,7 +178,7 @@ def same_recording(first: Recording, second: Recording) -> bool:
 def _same_constant(a: Any, b: Any) -> bool:
     if a is b:
         return True
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+    if is_ndarray(a) and is_ndarray(b):
         return a.shape == b.shape and a.dtype == b.dtype and fingerprint(a) == fingerprint(b)
     return type(a) is type(b) and repr(a) == repr(b)
 
@@ -250,9 +245,7 @@ class Compiled:
                 self._plain.clear()
             self._plain[key] = entry
         inputs = [
-            base_array(leaf) if isinstance(leaf, np.ndarray) else leaf
-            for leaf in leaves
-            if is_dynamic(leaf)
+            base_array(leaf) if is_ndarray(leaf) else leaf for leaf in leaves if is_dynamic(leaf)
         ]
         if any(isinstance(each, Traced) for each in inputs):
             if entry.recording.has_own_derivatives:
@@ -409,7 +402,7 @@ def _read_by_reference(first: Recording, second: Recording) -> frozenset[int]:
         for a, b in zip(first.graph.nodes, second.graph.nodes, strict=True)
         if isinstance(a.operation, Constant) and isinstance(b.operation, Constant)
     ]
-    arrays = [(a, b) for a, b in pairs if isinstance(a, np.ndarray)]
+    arrays = [(a, b) for a, b in pairs if is_ndarray(a)]
     made = [*arrays, *zip(first.scalars, second.scalars, strict=True)]
     made += [(a, b) for (_, a), (_, b) in zip(first.leaves, second.leaves, strict=True)]
     if any(a is not b and type(a) is not int for a, b in made):

@@ -23,11 +23,18 @@ import numpy as np
 
 from steepest.errors import is_user_code
 from steepest.fingerprint import fingerprint, may_be_written
+from steepest.ops.spec import Traced, is_ndarray
 
 __all__ = ["Guards"]
 
 _LARGEST_CONTAINER = 1000
 _VALUES = (bool, int, float, complex, str, bytes, type(None))
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, _VALUES) and not isinstance(value, Traced)
+
+
 _BUILT_IN = (dict, list, tuple, deque, set, frozenset, partial, FunctionType)
 _MISSING = object()
 
@@ -66,9 +73,7 @@ class Guards:
         for read, expected in self._checks:
             now = read()
             if now is not expected and not (
-                type(now) is type(expected)
-                and isinstance(now, _VALUES)
-                and repr(now) == repr(expected)
+                type(now) is type(expected) and _is_plain(now) and repr(now) == repr(expected)
             ):
                 return False
         return all(
@@ -101,9 +106,9 @@ class Guards:
         self._visit(value, depth, names)
 
     def _visit(self, value: Any, depth: int, names: frozenset[str] = frozenset()) -> None:
-        if isinstance(value, _VALUES) or id(value) in self._seen or depth > 2:
+        if _is_plain(value) or id(value) in self._seen or depth > 2:
             return
-        if isinstance(value, np.ndarray):
+        if is_ndarray(value):
             if may_be_written(value):
                 self._arrays.setdefault(id(value), (value, fingerprint(value)))
             return

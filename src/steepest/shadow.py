@@ -17,7 +17,7 @@ import numpy as np
 
 from steepest.array import Array, value_type
 from steepest.errors import ShadowRunError, SourceLine, is_user_code
-from steepest.ops.spec import Trace, Traced, Value
+from steepest.ops.spec import Trace, Traced, Value, is_ndarray
 from steepest.tree import Tree, flatten, is_differentiable, leaf_names, tree_map
 
 __all__ = ["SHADOWING", "ShadowTrace", "compare_with_plain_run", "differences", "independent_copy"]
@@ -32,7 +32,7 @@ _REMEMBERED_LINES = 200_000
 
 def independent_copy(tree: Tree) -> Tree:
     """Copy the arrays of a pytree, so that a run of the user's function can do no harm."""
-    return tree_map(lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, tree)
+    return tree_map(lambda leaf: leaf.copy() if is_ndarray(leaf) else leaf, tree)
 
 
 def tolerance(dtype: np.dtype[Any]) -> float:
@@ -194,7 +194,7 @@ def _plain(value: Any) -> Value | None:
     """Copy a numeric variable's plain value, whatever its traces; None for other things."""
     while isinstance(value, Array):
         value = value._value
-    if isinstance(value, np.ndarray) and value.dtype.kind in "fciub":
+    if is_ndarray(value) and value.dtype.kind in "fciub":
         return value.copy()
     return value if isinstance(value, (np.generic, int, float, complex)) else None
 

@@ -25,7 +25,7 @@ from steepest.errors import (
 )
 from steepest.graph import ArrayType, type_of
 from steepest.ops import primitive, primitive_of_ufunc
-from steepest.ops.spec import Primitive, Trace, Traced, Value, bind
+from steepest.ops.spec import Primitive, Trace, Traced, Value, bind, is_ndarray
 
 __all__ = ["Array", "is_storing", "value_type"]
 
@@ -127,7 +127,7 @@ def _matrix_product(*, reflected: bool) -> Callable[[Array, Value], Value]:
         try:
             return bind(_matmul, (other, self) if reflected else (self, other), NO_STATIC)
         except ValueError:
-            if self._is_ndarray() or isinstance(other, np.ndarray):
+            if self._is_ndarray() or is_ndarray(other):
                 raise
             if isinstance(other, Array) and other._is_ndarray():
                 raise
@@ -253,6 +253,23 @@ class Array(Traced):
         self._value = value
         self._node = node
         self._alias: Any = None
+
+    def _kind(self) -> type:
+        """Find the type that the value has without traces, or would have."""
+        value: Value = self
+        while isinstance(value, Traced):
+            if value._value is None:
+                kind: ArrayType = value._node.type
+                if kind.shape or self._alias is not None:
+                    return np.ndarray
+                scalar: type[np.generic] = kind.dtype.type
+                return type(scalar().item()) if kind.weak else scalar
+            value = value._value
+        return type(value)
+
+    # What isinstance(x, np.ndarray) and isinstance(x[0], float) ask where type(…) says no. Code in
+    # C does not ask it, and so takes no Array for memory.
+    __class__ = property(_kind)
 
     # What an ndarray knows of itself
 
@@ -416,12 +433,7 @@ class Array(Traced):
 
     def _is_ndarray(self) -> bool:
         """Whether the plain value is an ndarray, and not a scalar."""
-        value: Value = self
-        while isinstance(value, Traced):
-            if value._value is None:
-                return bool(value._node.type.shape) or self._alias is not None
-            value = value._value
-        return isinstance(value, np.ndarray)
+        return issubclass(self._kind(), np.ndarray)
 
     # NumPy's protocols
 

@@ -20,7 +20,7 @@ import numpy as np
 from steepest.array.array import Array, value_type
 from steepest.errors import NeedsValueError, SteepestError, UnsupportedError
 from steepest.ops import PRIMITIVES
-from steepest.ops.spec import Primitive, Trace, Traced, Value, bind, released
+from steepest.ops.spec import Primitive, Trace, Traced, Value, bind, is_ndarray, released
 
 __all__ = [
     "PLAIN",
@@ -295,7 +295,7 @@ def ndarray_of(value: Value) -> np.ndarray[Any, Any] | None:
     """Get the ndarray behind an Array; None where there is a scalar or no value."""
     while isinstance(value, Traced):
         value = value._value
-    return value if isinstance(value, np.ndarray) else None
+    return value if is_ndarray(value) else None
 
 
 def refresh(array: Array) -> None:

@@ -11,8 +11,6 @@ where a module has them by name (``from numpy import zeros``).
 
 The environment variable ``STEEPEST_PATCH_NUMPY=0`` and the context `untouched_numpy` switch this
 off: then arrays made in the function are ndarrays, and writing a traced value into one an error.
-What stays is the answer of np.polynomial to whether an Array is an ndarray, on which depends what
-it computes.
 """
 
 from __future__ import annotations
@@ -56,7 +54,7 @@ from steepest.array.plain import check_keeps_numbers, is_traced, plain_value
 from steepest.array.vectorized import apply_along_axis, vectorize_call
 from steepest.errors import RefusedWrites
 from steepest.ops import primitive
-from steepest.ops.spec import Traced, Value, bind
+from steepest.ops.spec import Traced, Value, bind, is_ndarray
 
 __all__ = ["UserCode", "joined", "untouched_numpy"]
 
@@ -110,8 +108,6 @@ _lock = threading.Lock()
 
 
 def _replace() -> None:
-    for module in _series():
-        module["isinstance"] = _is_instance
     if _IS_ON:
         for replaced in (*_MODULES, *_namespaces.found()):
             replaced.replace()
@@ -119,26 +115,10 @@ def _replace() -> None:
 
 
 def _restore() -> None:
-    for module in _series():
-        module.pop("isinstance", None)
     if _IS_ON:
         for replaced in (*_MODULES, *_namespaces.now.values()):
             replaced.restore()
         _Vectorize._vectorize_call = _original_vectorize_call
-
-
-@functools.cache
-def _series() -> list[dict[str, Any]]:
-    """List the names of the modules of np.polynomial that ask whether something is an ndarray."""
-    names = ("chebyshev", "hermite", "hermite_e", "laguerre", "legendre", "polynomial")
-    return [vars(importlib.import_module(f"numpy.polynomial.{name}")) for name in names]
-
-
-def _is_instance(value: object, kind: Any) -> bool:
-    """Answer as ``isinstance`` does; an Array that stands for an ndarray is one."""
-    if kind is np.ndarray and isinstance(value, Array):
-        return value._is_ndarray()
-    return isinstance(value, kind)
 
 
 class _Replaced:
@@ -416,7 +396,7 @@ def joined(value: Any) -> Any:
 
 def _is_shared(result: Value, given: Any) -> bool:
     """Whether an array is the given one, or one over its memory."""
-    if isinstance(given, np.ndarray):
+    if is_ndarray(given):
         return result is given or np.may_share_memory(result, given)
     return not isinstance(given, (list, tuple)) and not result.flags.owndata
 
@@ -510,7 +490,7 @@ def _lies(array: Array, order: str) -> bool | None:
     value: Value = array
     while isinstance(value, Traced):
         value = value._value
-    if isinstance(value, np.ndarray):
+    if is_ndarray(value):
         return bool(value.flags.c_contiguous if order == "C" else value.flags.f_contiguous)
     return True if value is not None or (order == "C" and is_contiguous(array)) else None
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from steepest.array.array import Array, value_type
 from steepest.array.buffers import duck, making
-from steepest.ops.spec import Value
+from steepest.ops.spec import Value, is_ndarray
 
 __all__ = ["FUNCTIONS", "full_like"]
 
@@ -56,7 +56,7 @@ def _ndarray_like(prototype: Value) -> np.ndarray[Any, Any]:
     kind = value_type(prototype)
     while isinstance(prototype, Array):
         prototype = prototype._value
-    return prototype if isinstance(prototype, np.ndarray) else np.empty(kind.shape, np.bool_)
+    return prototype if is_ndarray(prototype) else np.empty(kind.shape, np.bool_)
 
 
 def full_like(

@@ -19,7 +19,7 @@ from steepest.array.ufuncs import accumulate, apply_primitive, outer, reduce_one
 from steepest.array.writing import add_at, into
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive_of_ufunc, refused_ufuncs
-from steepest.ops.spec import Value
+from steepest.ops.spec import Value, is_ndarray
 
 __all__ = ["apply_function", "apply_ufunc"]
 
@@ -279,7 +279,7 @@ def _as_of_scalar(function: Callable[..., Any], args: tuple[Any, ...], out: Valu
 
 
 def _is_ndarray(value: Value) -> bool:
-    return value._is_ndarray() if isinstance(value, Array) else isinstance(value, np.ndarray)
+    return value._is_ndarray() if isinstance(value, Array) else is_ndarray(value)
 
 
 def apply_function(

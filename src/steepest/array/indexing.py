@@ -14,7 +14,7 @@ from steepest.array.buffers import linked
 from steepest.array.plain import plain_value
 from steepest.ops import primitive
 from steepest.ops.index import INDEX
-from steepest.ops.spec import Traced, Value, bind
+from steepest.ops.spec import Traced, Value, bind, is_ndarray
 
 __all__ = ["basic_key", "entry_of", "known_mask", "read", "with_axes"]
 
@@ -170,7 +170,7 @@ def entry_of(item: Any) -> Any:
         return operator.index(item)
     else:
         array = np.asarray(item)
-        if not array.size and not isinstance(item, np.ndarray):
+        if not array.size and not is_ndarray(item):
             array = array.astype(np.intp)
     if value_type(array).dtype.kind in "iub":
         return array

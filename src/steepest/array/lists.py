@@ -80,11 +80,11 @@ class TakingLists:
         """Call NumPy's function, which asks an Array what it means."""
         if making.depth:
             for each in args:
-                if each.__class__ is list or each.__class__ is tuple:
+                if type(each) is list or type(each) is tuple:
                     args = tuple(map(self._joined, args))
                     break
             for name, each in settings.items():
-                if each.__class__ is list or each.__class__ is tuple:
+                if type(each) is list or type(each) is tuple:
                     settings[name] = self._joined(each)
         return self._original(*args, **settings)
 

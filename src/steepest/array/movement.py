@@ -26,7 +26,7 @@ from steepest.array.indexing import read
 from steepest.array.plain import plain_arguments
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
-from steepest.ops.spec import Traced, Value, bind
+from steepest.ops.spec import Traced, Value, bind, is_ndarray
 
 __all__ = ["FUNCTIONS", "diagonal_view"]
 
@@ -75,7 +75,7 @@ def laid_out(value: Value, order: Any) -> Value:
     """Copy a value if its entries do not lie as NumPy's copy of it would have them."""
     if isinstance(value, Array):
         return Array(value._trace, laid_out(value._value, order), value._node)
-    if isinstance(value, np.ndarray) and (
+    if is_ndarray(value) and (
         (order == "C" and not value.flags.c_contiguous)
         or (order == "F" and not value.flags.f_contiguous)
         or (order == "K" and not (value.flags.c_contiguous or value.flags.f_contiguous))
@@ -168,7 +168,7 @@ def _reshaped(a: Value, shape: Any, order: Any) -> tuple[int, ...]:
 def ravel(a: Value, order: Any = "C") -> Value:
     size = value_type(a).size
     value = ndarray_of(a) if isinstance(a, Array) else a
-    if isinstance(value, np.ndarray):
+    if is_ndarray(value):
         if not (value.flags.f_contiguous if order == "F" else value.flags.c_contiguous):
             # A reshape may be a view also of what does not lie in one piece.
             a = np.copy(a)
@@ -326,7 +326,7 @@ def broadcast_to(array: Value, shape: Any, subok: bool = False) -> Value:
 
 
 def broadcast_arrays(*args: Value, subok: bool = False) -> tuple[Value, ...]:
-    arrays = [each if isinstance(each, np.ndarray) else _as_ndarray(each) for each in args]
+    arrays = [each if is_ndarray(each) else _as_ndarray(each) for each in args]
     shape = np.broadcast_shapes(*(value_type(each).shape for each in arrays))
     return tuple(
         each if value_type(each).shape == shape else np.broadcast_to(each, shape) for each in arrays

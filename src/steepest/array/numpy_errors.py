@@ -11,6 +11,7 @@ import numpy as np
 from steepest.array.array import Array, value_type
 from steepest.array.plain import is_known, plain_value
 from steepest.errors import SteepestError
+from steepest.ops.spec import is_ndarray
 
 __all__ = ["NUMPY_ERRORS", "as_numpy_raises"]
 
@@ -59,7 +60,7 @@ def _copied(value: Any) -> Any:
         return {name: _copied(each) for name, each in value.items()}
     if isinstance(value, Array):
         value = plain_value(value, "an error") if is_known(value) else _stand_in(value)
-    return np.array(value) if isinstance(value, np.ndarray) else value
+    return np.array(value) if is_ndarray(value) else value
 
 
 def _stand_in(value: Array) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from steepest.array.array import Array
 from steepest.array.buffers import duck, linked, making
 from steepest.errors import NeedsValueError, UnsupportedError
-from steepest.ops.spec import Value
+from steepest.ops.spec import Value, is_ndarray
 
 __all__ = [
     "apply_plainly",
@@ -31,8 +31,8 @@ def means_otherwise(value: object) -> bool:
     """Whether a value is of a subclass of ndarray that means something else by the operators."""
     # Of an ndarray itself this is known without importing numpy.ma.
     return (
-        isinstance(value, np.ndarray)
-        and type(value) is not np.ndarray
+        type(value) is not np.ndarray
+        and is_ndarray(value)
         and isinstance(value, (np.matrix, np.ma.MaskedArray))
     )
 
@@ -89,7 +89,7 @@ def plain_value(value: Value, asked: str) -> Value:
                 instead="compute it before the function is called and pass the result in",
             )
         value = value._value
-    if isinstance(value, np.ndarray):
+    if is_ndarray(value):
         # The recorded value must not be written into behind the trace's back.
         value = value.view()
         value.flags.writeable = False
@@ -132,7 +132,7 @@ def is_traced(value: Any) -> bool:
         return value._trace.active
     if isinstance(value, (tuple, list)):
         for each in value:
-            if each.__class__ is Array:
+            if type(each) is Array:
                 if each._trace.active:
                     return True
             elif isinstance(each, (tuple, list, dict)) and is_traced(each):

@@ -14,7 +14,7 @@ from steepest.errors import CapturedArrayChangedError, SourceLine, UnsupportedEr
 from steepest.fingerprint import fingerprint
 from steepest.graph import ArrayType, Constant, Graph, Input, Node, type_of
 from steepest.ops import primitive as primitive_named
-from steepest.ops.spec import ITEM, Primitive, Trace, Traced, Value, released
+from steepest.ops.spec import ITEM, Primitive, Trace, Traced, Value, is_ndarray, released
 
 __all__ = ["OuterTraceError", "Recorder"]
 
@@ -105,7 +105,7 @@ class Recorder(Trace):
                 )
             node: Node = value._node
             return node
-        if isinstance(value, np.ndarray):
+        if is_ndarray(value):
             return self._array_constant(value)
         self.scalars.append(value)
         # Equal numbers of different types (1, 1.0, -0.0) are different constants.

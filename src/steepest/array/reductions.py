@@ -172,7 +172,7 @@ def _divide_by_count(total: Value, count: Any, target: np.dtype[Any] | None = No
     if dtype is _DOUBLE and target is None and isinstance(count, int):
         return total / count
     target = target or dtype
-    if isinstance(count, (int, float)):
+    if not isinstance(count, Array) and isinstance(count, (int, float)):
         with np.errstate(over="ignore"):
             # NumPy divides in double precision; of real numbers that rounds no otherwise.
             exact = dtype.kind == "f" and float(dtype.type(count)) == count

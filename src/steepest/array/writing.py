@@ -21,7 +21,7 @@ from steepest.array.plain import base_array, plain_arguments, plain_value
 from steepest.errors import WRITABLE_ARRAY, NeedsValueError, UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.index import INDEX
-from steepest.ops.spec import Primitive, Traced, Value
+from steepest.ops.spec import Primitive, Traced, Value, is_ndarray
 
 __all__ = [
     "FUNCTIONS",
@@ -175,7 +175,7 @@ def _as_written(target: Array, value: Value) -> Value:
     """Take what is written as NumPy would: an array or number, of the dtype for truncation."""
     if isinstance(value, (list, tuple)):
         value = np.array(value) if not _holds_traced(value) else np.stack(value)
-    if isinstance(value, np.ndarray):
+    if is_ndarray(value):
         return base_array(value)
     if not isinstance(value, Array):
         return value
@@ -225,7 +225,7 @@ def _owner(array: Array) -> Array:
 def _copied(value: Value) -> Value:
     if isinstance(value, Array):
         return Array(value._trace, _copied(value._value), value._node)
-    return value.copy() if isinstance(value, np.ndarray) else value
+    return value.copy() if is_ndarray(value) else value
 
 
 # Whole arrays

@@ -17,7 +17,16 @@ from steepest.array.plain import base_array
 from steepest.differentiate.reverse import Tape, backward, fit
 from steepest.graph import ArrayType
 from steepest.ops import primitive
-from steepest.ops.spec import Linearity, Primitive, Trace, Traced, Value, bind, no_cotangent
+from steepest.ops.spec import (
+    Linearity,
+    Primitive,
+    Trace,
+    Traced,
+    Value,
+    bind,
+    is_ndarray,
+    no_cotangent,
+)
 
 __all__ = ["Forward"]
 
@@ -35,7 +44,7 @@ class Forward(Trace):
         tangents: list[Value] = []
         for arg in args:
             mine = isinstance(arg, Traced) and arg._trace is self
-            plain = base_array(arg) if isinstance(arg, np.ndarray) else arg
+            plain = base_array(arg) if is_ndarray(arg) else arg
             values.append(arg._value if mine else plain)
             tangents.append(arg._node if mine else None)
         result = bind(primitive, values, static)

@@ -34,6 +34,7 @@ from steepest.ops.spec import (
     Value,
     bind,
     has_nan,
+    is_ndarray,
     no_cotangent,
 )
 
@@ -131,7 +132,7 @@ class Tape(Trace):
 
     def watch(self, value: Value) -> Array:
         """Make an argument of the differentiated function an Array of this tape."""
-        if isinstance(value, np.ndarray):
+        if is_ndarray(value):
             value = self.captures.keep(base_array(value))
         value = snapshot(value)
         kind = value if type(value) is np.ndarray else value_type(value)
@@ -185,14 +186,14 @@ class Tape(Trace):
             if x._trace is self:
                 of_x, x, which = x._node, x._value, 1
             nested = type(x) is Array
-        elif type(x) is not np.ndarray and isinstance(x, np.ndarray):
+        elif type(x) is not np.ndarray and is_ndarray(x):
             x = base_array(x)
         if type(y) is Array:
             if y._trace is self:
                 of_y, y = y._node, y._value
                 which += 2
             nested = nested or type(y) is Array
-        elif type(y) is not np.ndarray and isinstance(y, np.ndarray):
+        elif type(y) is not np.ndarray and is_ndarray(y):
             y = base_array(y)
         result = bind(primitive, (x, y), NO_STATIC) if nested else primitive.evaluate(x, y)
         if not primitive.differentiable:
@@ -221,7 +222,7 @@ class Tape(Trace):
                 if arg._trace is self:
                     value, parent = arg._value, arg._node
                 nested = nested or type(value) is Array
-            elif type(arg) is not np.ndarray and isinstance(arg, np.ndarray):
+            elif type(arg) is not np.ndarray and is_ndarray(arg):
                 value = base_array(arg)
             values.append(value)
             parents.append(parent)

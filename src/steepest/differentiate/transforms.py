@@ -18,7 +18,7 @@ from steepest.differentiate.finite import not_finite, raise_not_finite
 from steepest.differentiate.forward import Forward
 from steepest.differentiate.reverse import Tape, backward
 from steepest.errors import BadInputError, NotDifferentiableError
-from steepest.ops.spec import Trace, Traced, Value, released
+from steepest.ops.spec import Trace, Traced, Value, is_ndarray, released
 from steepest.shadow import SHADOWING, ShadowTrace, compare_with_plain_run
 from steepest.tree import (
     GradientTuple,
@@ -108,7 +108,7 @@ def _finished(cotangent: Value, leaf: Value) -> Value:
         return snapshot(cotangent)
     if type(leaf) in (float, complex):
         return type(leaf)(cotangent)
-    if isinstance(leaf, np.ndarray):
+    if is_ndarray(leaf):
         array = np.asarray(cotangent, leaf.dtype)
         # Rules hand on views and shared arrays; what the user gets is theirs to write into.
         return array.copy() if array.base is not None or not array.flags.writeable else array
@@ -122,7 +122,7 @@ def _gradients(trees: Sequence[Tree], taken: Sequence[Any] = ()) -> tuple[Tree, 
     seen = {id(each) for each in taken}
 
     def once(leaf: Value) -> Value:
-        if isinstance(leaf, np.ndarray):
+        if is_ndarray(leaf):
             if id(leaf) in seen:
                 return leaf.copy()
             seen.add(id(leaf))
@@ -499,7 +499,7 @@ def _handed_out(value: Value) -> Value:
 
 def _own(value: Value) -> Value:
     """Copy an array: what the user is given may be written into, what a tape keeps may not."""
-    return value.copy() if isinstance(value, np.ndarray) else snapshot(value)
+    return value.copy() if is_ndarray(value) else snapshot(value)
 
 
 def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
@@ -562,7 +562,7 @@ def _with_tangent(trace: Trace, primal: Value, tangent: Value) -> Value:
         raise BadInputError(
             f"a direction of shape {given.shape} does not fit an argument of shape {kind.shape}"
         )
-    if isinstance(primal, np.ndarray):
+    if is_ndarray(primal):
         primal = base_array(primal).copy("K")
     return Array(trace, snapshot(primal), snapshot(_with_dtype(tangent, kind.dtype)))
 
@@ -615,9 +615,7 @@ def _stack_rows(
         whole = (*shape, *value_type(leaf).shape)
         if any(isinstance(part, Traced) for part in parts):
             return np.reshape(np.stack(parts), whole)
-        result = np.empty(
-            whole, parts[0].dtype if parts and isinstance(leaf, np.ndarray) else dtype
-        )
+        result = np.empty(whole, parts[0].dtype if parts and is_ndarray(leaf) else dtype)
         flat = result.reshape(len(parts), *value_type(leaf).shape)
         for position, part in enumerate(parts):
             flat[position] = part
@@ -740,7 +738,7 @@ def stop_gradient(x: Tree) -> Tree:
 def _constant(value: Value) -> Value:
     while isinstance(value, Array) and isinstance(value._trace, (Tape, Forward)):
         value = snapshot(value._value)
-        if isinstance(value, np.ndarray):
+        if is_ndarray(value):
             # What the tape has recorded must not be written into.
             value = value.view()
             value.flags.writeable = False

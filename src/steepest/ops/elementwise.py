@@ -20,10 +20,12 @@ from steepest.ops.spec import (
     SCALE,
     Primitive,
     Sample,
+    Traced,
     Value,
     broadcast_type,
     elementwise,
     elementwise_samples,
+    is_ndarray,
     scale,
     ufunc_type,
 )
@@ -35,8 +37,12 @@ POSITIVE = (0.2, 3.0)
 UNIT = (-0.9, 0.9)
 
 
+def _is_python_number(value: Value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, Traced)
+
+
 def _power_by_base(x: Value, y: Value) -> Value:
-    if isinstance(y, (int, float)):
+    if _is_python_number(y):
         return y * x ** (y - 1) if y else 0.0
     return scale(x ** (y - 1), y)
 
@@ -108,7 +114,7 @@ def _share_of_powers(x: Value, other: Value) -> Value:
 
 
 def _slope_of_quotient(y: Value) -> Value:
-    if isinstance(y, (int, float)) and y == 0:
+    if _is_python_number(y) and y == 0:
         # A number of Python's, which raises where NumPy's give infinity.
         return math.copysign(math.inf, y)
     return 1 / y
@@ -443,7 +449,7 @@ where = Primitive(
 
 def _evaluate_cast(x: Value, dtype: np.dtype[Any]) -> Value:
     # A scalar stays a scalar, an array without axes an array.
-    return x.astype(dtype) if isinstance(x, np.ndarray) else np.asarray(x).astype(dtype)[()]
+    return x.astype(dtype) if is_ndarray(x) else np.asarray(x).astype(dtype)[()]
 
 
 cast = Primitive(

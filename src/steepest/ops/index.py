@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from steepest.graph import ArrayType
-from steepest.ops.spec import Linearity, Primitive, Sample, Value, bind
+from steepest.ops.spec import Linearity, Primitive, Sample, Value, bind, is_ndarray
 
 __all__ = ["INDEX", "PRIMITIVES", "VIEWS", "Path"]
 
@@ -331,7 +331,7 @@ def _lasting(
         if isinstance(item, str) and axis is not None
     )
     last = bind(last_written, tuple(indices), {"lengths": lengths})
-    if isinstance(last, np.ndarray) and last.all():
+    if is_ndarray(last) and last.all():
         return None
 
     def mask(read: Value) -> Value:

@@ -21,7 +21,7 @@ from enum import IntEnum
 from functools import partial
 from itertools import count
 from operator import mul
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -103,6 +103,13 @@ class Traced:
     def become(self, other: Traced) -> None:
         """Stand for what another traced value stands for."""
         self._trace, self._value, self._node = other._trace, other._value, other._node
+
+
+def is_ndarray(value: object) -> TypeGuard[np.ndarray[Any, Any]]:
+    """Whether a value is an ndarray indeed: what is traced only answers `isinstance` like one."""
+    return type(value) is np.ndarray or (
+        not isinstance(value, Traced) and isinstance(value, np.ndarray)
+    )
 
 
 def released(value: Value) -> Value:

@@ -12,7 +12,15 @@ import numpy as np
 import scipy.special as sp
 from scipy.special import betaln, digamma, gammaln
 
-from steepest.ops.spec import Primitive, Sample, Value, elementwise_samples, scale, ufunc_type
+from steepest.ops.spec import (
+    Primitive,
+    Sample,
+    Traced,
+    Value,
+    elementwise_samples,
+    scale,
+    ufunc_type,
+)
 from steepest.ops.special.error import normal_density
 from steepest.ops.special.rules import (
     INTEGER,
@@ -48,7 +56,9 @@ polygamma: Primitive = Primitive(
 def _of_parameters(function: np.ufunc, *parameters: Value) -> Value:
     """Apply a ufunc so that Python numbers give one, which leaves single precision alone."""
     result = function(*parameters)
-    return float(result) if all(isinstance(each, (int, float)) for each in parameters) else result
+    if isinstance(result, Traced) or not all(isinstance(each, (int, float)) for each in parameters):
+        return result
+    return float(result)
 
 
 def _gamma_density(a: Value, x: Value) -> Value:

@@ -1,0 +1,106 @@
+"""What code asks of the type of a value has the same answer while it is traced."""
+
+import collections.abc
+import copy
+import functools
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import steepest as sd
+from steepest.errors import NotCompiledWarning, TracedConversionError
+
+QUESTIONS: dict[str, Callable[[Any], object]] = {
+    "an array": lambda x: isinstance(x, np.ndarray),
+    "an array of several types": lambda x: isinstance(x, (list, tuple, np.ndarray)),
+    "an array, a float": lambda x: isinstance(x, float),
+    "an entry, an array": lambda x: isinstance(x[0], np.ndarray),
+    "an entry, a float": lambda x: isinstance(x[0], float),
+    "an entry, a NumPy float": lambda x: isinstance(x[0], np.floating),
+    "an entry, an integer": lambda x: isinstance(x[0], (int, np.integer)),
+    "an entry, a number": lambda x: isinstance(x[0], numbers.Real),
+    "a single precision entry, a float": lambda x: isinstance(x.astype(np.float32)[0], float),
+    "a complex entry, a complex": lambda x: isinstance((1j * x)[0], complex),
+    "a comparison, a bool": lambda x: isinstance((x > 0)[0], np.bool_),
+    "a sum, a float": lambda x: isinstance(np.sum(x), float),
+    "an array without axes": lambda x: isinstance(x[:1].reshape(()), np.ndarray),
+    "a new array": lambda x: isinstance(np.zeros(2), np.ndarray),
+    "a view, written into": lambda x: isinstance(_written(x)[1:], np.ndarray),
+    "a copy": lambda x: isinstance(copy.copy(x), np.ndarray),
+    "the class": lambda x: (x.__class__, x[0].__class__),
+    "a scalar": lambda x: (np.isscalar(x), np.isscalar(x[0])),
+    "something to iterate over": lambda x: isinstance(x, collections.abc.Iterable),
+    "a sequence": lambda x: isinstance(x, collections.abc.Sequence),
+    "a list or a function": lambda x: (isinstance(x, list), callable(x)),
+    "a type": lambda x: isinstance(x, type),
+}
+
+
+def _written(x: Any) -> Any:
+    y = np.copy(x)
+    y[0] = x[1]
+    return y
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+def test_answers_are_those_of_numpy(question: Callable[[Any], object]) -> None:
+    answers = []
+
+    def loss(x: Any) -> Any:
+        answers.append(question(x))
+        return np.sum(x**2)
+
+    x = np.array([1.0, 2.0])
+    sd.grad(loss)(x)
+    sd.grad(sd.grad(lambda t: loss(t * x)))(1.5)
+    sd.jvp(loss, (x,), (x,))
+    with pytest.warns(NotCompiledWarning):  # each call appends to a list
+        sd.compile(loss)(x)
+    assert set(answers) == {question(x)}
+    assert len(answers) > 4
+
+
+@pytest.mark.parametrize("number", [2.0, np.float64(2.0), np.float32(2.0), 2j, np.array(2.0)])
+def test_numbers_keep_their_type(number: Any) -> None:
+    answers = set()
+
+    def loss(x: Any) -> Any:
+        answers.add(x.__class__)
+        return np.real(x * np.conj(x))
+
+    loss(number)
+    sd.grad(loss)(number)
+    sd.jvp(loss, (number,), (number,))
+    assert answers == {type(number)}
+
+
+def test_branches_on_the_type_are_those_of_numpy() -> None:
+    def by_match(x: Any) -> Any:
+        match x:
+            case float():
+                return x**3
+            case np.ndarray():
+                return np.sum(x**2)
+
+    @functools.singledispatch
+    def by_dispatch(x: Any) -> Any:
+        raise AssertionError(x)
+
+    by_dispatch.register(float, lambda x: x**3)
+    by_dispatch.register(np.ndarray, lambda x: np.sum(x**2))
+    for f in (by_match, by_dispatch):
+        for transformed in (sd.grad(f), sd.compile(sd.grad(f))):
+            assert np.array_equal(transformed(np.array([1.0, 2.0])), [2.0, 4.0])
+            assert transformed(2.0) == 12.0
+
+
+def test_memory_is_not_given_to_compiled_code() -> None:
+    """Only Python is told of an ndarray: C looks at the type itself, and is refused."""
+    for taking_memory in (np.frombuffer, memoryview, np.ndarray.sum, np.ctypeslib.as_ctypes):
+        with pytest.raises((TypeError, AttributeError)):
+            sd.grad(lambda x, take=taking_memory: take(x)[0])(np.array([1.0]))
+    with pytest.raises(TracedConversionError):
+        sd.grad(lambda x: np.random.default_rng(0).normal(x)[0])(np.array([1.0]))
