@@ -99,8 +99,9 @@ def test_branches_on_the_type_are_those_of_numpy() -> None:
 
 def test_memory_is_not_given_to_compiled_code() -> None:
     """Only Python is told of an ndarray: C looks at the type itself, and is refused."""
-    for taking_memory in (np.frombuffer, memoryview, np.ndarray.sum, np.ctypeslib.as_ctypes):
+    for take in (np.frombuffer, memoryview, np.ndarray.sum, np.ctypeslib.as_ctypes):
+        taking: Any = take
         with pytest.raises((TypeError, AttributeError)):
-            sd.grad(lambda x, take=taking_memory: take(x)[0])(np.array([1.0]))
+            sd.grad(taking)(np.array([1.0]))
     with pytest.raises(TracedConversionError):
-        sd.grad(lambda x: np.random.default_rng(0).normal(x)[0])(np.array([1.0]))
+        sd.grad(lambda x: np.random.default_rng(0).normal(x))(np.array([1.0]))
