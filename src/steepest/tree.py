@@ -75,7 +75,7 @@ class Structure:
         if self.kind is None:
             return ()
         own = [
-            (name, value if isinstance(value, (int, float, complex, str, bytes)) else id(value))
+            (name, value if _is_compared_by_value(value) else id(value))
             for name, value in getattr(self.template, "__dict__", {}).items()
             if name not in self.keys
         ]
@@ -151,6 +151,11 @@ class GradientTuple(TreeArithmetic, tuple[Any, ...]):
     """A tuple whose arithmetic acts on its leaves."""
 
     __slots__ = ()
+
+
+def _is_compared_by_value(value: object) -> bool:
+    # What is traced is a number to isinstance, and has no hash.
+    return isinstance(value, (int, float, complex, str, bytes)) and type(value).__hash__ is not None
 
 
 class NamedLeaves(dict[str, Leaf]):
