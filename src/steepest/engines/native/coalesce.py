@@ -22,7 +22,7 @@ from steepest.engines.native.nests import (
     parts_of,
 )
 
-__all__ = ["with_few_loops"]
+__all__ = ["with_few_loops", "with_strides"]
 
 
 def with_few_loops(kernel: Kernel) -> Kernel:
@@ -63,7 +63,7 @@ def _coalesced(nest: Nest, first: int) -> Nest:
     def copy(expression: Expression) -> Expression:
         known = copies.get(id(expression))
         if known is None:
-            known = copies[id(expression)] = _with_strides(expression, pick, copy)
+            known = copies[id(expression)] = with_strides(expression, pick, copy)
         return known
 
     statements: list[Statement] = []
@@ -81,11 +81,12 @@ def _coalesced(nest: Nest, first: int) -> Nest:
     return Nest(tuple(extents[loop] for loop in kept), statements)
 
 
-def _with_strides(
+def with_strides(
     expression: Expression,
     pick: Callable[[tuple[Any, ...]], tuple[Any, ...]],
     copy: Callable[[Expression], Expression],
 ) -> Expression:
+    """Copy an expression with other strides, of parts that another function copies."""
     if isinstance(expression, Number):
         return expression
     if isinstance(expression, Apply):

@@ -29,7 +29,8 @@ from steepest.engines.native.assembly import (
 from steepest.engines.native.calling import CALLBACK, Flags, table_of
 from steepest.engines.native.coalesce import with_few_loops
 from steepest.engines.native.fuse import is_expensive
-from steepest.engines.native.layout import ALIGNMENT, rounded
+from steepest.engines.native.layout import ALIGNMENT, buffers_read, buffers_written, rounded
+from steepest.engines.native.narrow import Narrow, Tile, narrow, parted
 from steepest.engines.native.nests import (
     Apply,
     Buffer,
@@ -72,7 +73,13 @@ from steepest.engines.native.partition import (
     product_of,
 )
 from steepest.engines.native.processor import Processor
-from steepest.engines.native.products import Product, choose, product_function
+from steepest.engines.native.products import (
+    Product,
+    choose,
+    product_function,
+    shuffled,
+    transposed,
+)
 from steepest.engines.native.sharing import TASK_PARAMETERS, emit_share
 from steepest.graph import ArrayType, Constant, Node
 
@@ -86,6 +93,10 @@ MOST_SUMS = 8
 """Vectors of sums over rows that are kept in registers."""
 
 
+MOST_COLUMNS_WRITTEN_OUT = 4
+"""Columns of narrow rows up to which the code has no loop over them."""
+MOST_SHUFFLED = 4
+"""Columns of narrow rows up to which each is picked out of the rows, one after the other."""
 MOST_INLINED = 64
 """Items up to which a program is one function."""
 MOST_WRITTEN_OUT = 200
@@ -195,6 +206,8 @@ class _ProgramEmitter:
         self._table = table_of(program)
         self._kernel_attributes = "noinline" if len(program.items) > MOST_INLINED else ""
         self._is_long = _statements_without_loops(program) > MOST_WRITTEN_OUT
+        self._private = _private(program)
+        self._shared = frozenset((*self._homes, *self._homes.values()))
 
     def emit(
         self,
@@ -215,7 +228,8 @@ class _ProgramEmitter:
         ticks = read_ticks(function, self._processor) if self._is_timed else None
         for number, item in enumerate(items):
             if isinstance(item, Kernel):
-                flags += self._kernel(item)
+                for kernel, turned in self._parts_of_kernel(item):
+                    flags += self._kernel(kernel, turned)
             elif isinstance(item, MatrixProduct):
                 flags += self._product(item)
             else:
@@ -250,18 +264,25 @@ class _ProgramEmitter:
                 self._pointers[home] = known
         return known
 
-    def _kernel(self, kernel: Kernel) -> list[Value]:
-        kernel = with_few_loops(kernel)
+    def _parts_of_kernel(self, kernel: Kernel) -> Iterator[tuple[Kernel, Narrow | None]]:
+        """Give a kernel's nests of narrow rows apart, with the loops of the others made few."""
+        for part in parted(kernel, self._shared):
+            turned = narrow(part, self._processor, private=self._private, shared=self._shared)
+            yield (with_few_loops(part) if turned is None else part), turned
+
+    def _kernel(self, kernel: Kernel, turned: Narrow | None) -> list[Value]:
         pieces = pieces_of_kernel(kernel, self._processor)
         # Without partial results, the whole gives the same bits.
         if pieces is not None and (self._threads > 1 or pieces.partial):
-            return self._kernel_in_pieces(kernel, pieces)
-        emitter = self._kernel_emitter(kernel)
+            return self._kernel_in_pieces(kernel, turned, pieces)
+        emitter = self._kernel_emitter(kernel, turned)
         name = self._module.shared(emitter.emit)
         return [self._function.call(name, INT64, *self._kernel_arguments(emitter))]
 
-    def _kernel_emitter(self, kernel: Kernel, piece: _Piece | None = None) -> _KernelEmitter:
-        return _KernelEmitter(
+    def _kernel_emitter(
+        self, kernel: Kernel, turned: Narrow | None, piece: _Piece | None = None
+    ) -> _KernelEmitter:
+        arguments = (
             self._module,
             kernel,
             self._processor,
@@ -272,6 +293,7 @@ class _ProgramEmitter:
             piece,
             self._is_long,
         )
+        return _KernelEmitter(*arguments) if turned is None else _NarrowEmitter(*arguments, turned)
 
     def _kernel_arguments(self, emitter: _KernelEmitter) -> list[Value]:
         return [
@@ -283,12 +305,14 @@ class _ProgramEmitter:
 
     # What threads share.
 
-    def _kernel_in_pieces(self, kernel: Kernel, pieces: Pieces) -> list[Value]:
+    def _kernel_in_pieces(
+        self, kernel: Kernel, turned: Narrow | None, pieces: Pieces
+    ) -> list[Value]:
         """Run a kernel piece by piece, and combine what the pieces have added up."""
         function, summed = self._function, frozenset(pieces.partial)
-        whole = self._kernel_emitter(kernel, _Piece(None, pieces.size, summed))
+        whole = self._kernel_emitter(kernel, turned, _Piece(None, pieces.size, summed))
         begin = pieces.extent - pieces.last
-        rest = self._kernel_emitter(kernel, _Piece(begin, pieces.last, summed))
+        rest = self._kernel_emitter(kernel, turned, _Piece(begin, pieces.last, summed))
         names = [self._module.shared(each.emit) for each in (whole, rest)]
         offsets: dict[Buffer, int] = {}
         for buffer in pieces.partial:
@@ -631,6 +655,8 @@ class _Context:
         What has been written here.
     single : _Context or None
         For what is the same in all lanes.
+    found : dict
+        Indices that were looked at here, by their expression and the length of the axis.
     last : int
         Length of the last loop, where it is run to its end.
     """
@@ -641,6 +667,7 @@ class _Context:
     values: dict[int, Value] = field(default_factory=dict)
     stored: dict[tuple[Buffer, int, tuple[int, ...]], Value] = field(default_factory=dict)
     single: _Context | None = None
+    found: dict[tuple[int, int], Value] = field(default_factory=dict)
     last: int = 0
 
 
@@ -734,25 +761,31 @@ class _KernelEmitter:
         if piece is not None:
             outer = piece.count
             first = function.parameters[-1] if piece.start is None else piece.start
-        if len(self._nests) == 1 or not outer:
+        block = self._block_size(outer)
+        if not block:
             for nest in self._nests:
                 length = nest.extents[0] if nest.extents else 0
                 self._nest(nest, first, length if piece is None else outer)
         else:
-            row = max(math.prod(nest.extents[1:]) for nest in self._nests)
-            block = min(BLOCK, outer) if row <= LARGEST_ROW else 1
             full = outer - outer % block
             if full == block:
                 self._block(first, block)
             else:
                 with function.loop(
-                    self._plus(first, full), start=first, step=block, is_run=True
+                    self._plus(first, full), start=first, step=block, is_run=full > 0
                 ) as start:
                     self._block(start, block)
             if full != outer:
                 self._block(self._plus(first, full), outer - full)
         self._end()
         return function
+
+    def _block_size(self, outer: int) -> int:
+        """Count the settings of a block; 0 where the nests run one after the other."""
+        if len(self._nests) == 1 or not outer:
+            return 0
+        row = max(math.prod(nest.extents[1:]) for nest in self._nests)
+        return min(BLOCK, outer) if row <= LARGEST_ROW else 1
 
     def _pointer(self, buffer: Buffer) -> Value:
         return self._function.parameters[self._names[self._homes.get(buffer, buffer)]]
@@ -790,12 +823,7 @@ class _KernelEmitter:
         function = self._function
         found: list[Value] = []
         for nest, statement in self._reductions():
-            if _span(statement) == 0:
-                self._close(statement, _Context([0] * len(nest.extents), 0))
-            elif _is_in_memory(statement):
-                if statement in self._rows:
-                    self._write_row(nest, statement)
-                found += self._look_at_memory(statement)
+            found += self._finished(nest, statement)
         result = function.zero(INT64)
         for (flag, lanes), seen in self._flags.items():
             any_lane = function.reduce("or", function.load(Type("i1", lanes), seen))
@@ -804,6 +832,15 @@ class _KernelEmitter:
         for flag_bits in found:
             result = function.binary("or", result, flag_bits)
         function.give(result)
+
+    def _finished(self, nest: Nest, statement: Reduce) -> Iterator[Value]:
+        """Finish a sum that the whole kernel added to; give flags."""
+        if _span(statement) == 0:
+            self._close(statement, _Context([0] * len(nest.extents), 0))
+        elif _is_in_memory(statement):
+            if statement in self._rows:
+                self._write_row(nest, statement)
+            yield from self._look_at_memory(statement)
 
     def _sums_one_vector(self, nest: Nest, statement: Reduce) -> bool:
         """Whether rows of a vector's length or less are added up beside other work.
@@ -1082,7 +1119,7 @@ class _KernelEmitter:
         if isinstance(statement, Store):
             value = self._value(statement.value, context)
             context.stored[statement.buffer, statement.offset, statement.strides] = value
-            if statement.buffer in self._finite:
+            if self._is_looked_at(statement.buffer):
                 self._check_finite(value, context)
             self._write(value, statement, context)
         elif isinstance(statement, Scatter):
@@ -1119,6 +1156,10 @@ class _KernelEmitter:
             function.store(function.constant(kind, _identity(statement)), place)
         function.store(function.constant(kind.scalar, _identity(statement)), single)
         self._kinds[statement] = kind
+
+    def _is_looked_at(self, buffer: Buffer) -> bool:
+        """Whether it is reported when what is stored there is not finite."""
+        return buffer in self._finite
 
     def _accumulate(self, statement: Reduce, context: _Context, part: int) -> None:
         function = self._function
@@ -1273,11 +1314,17 @@ class _KernelEmitter:
         base = self._pointer(load.buffer)
         stride = load.strides[-1] if context.lanes else 1
         if stride == 1:
-            place = _affine(function, self._start(load), load.strides, context.indices)
+            place = _affine(function, self._start(load), load.strides, self._indices(load, context))
             pointer = function.offset(base, element, place)
             return self._read(pointer, load.buffer, context, self._has_room(load, context))
         place = self._place(load, context, ())
         return self._read(function.offset(base, element, place), load.buffer, context)
+
+    def _indices(
+        self, at: Load | Gathered | Store | Reduce | Scatter, context: _Context
+    ) -> Sequence[Value | int]:
+        """Give the indices of the loops, as an access counts them."""
+        return context.indices
 
     def _has_room(self, access: Load | Store | Reduce, context: _Context) -> bool:
         """Whether the last vector may go beyond the end: a whole buffer that is padded.
@@ -1321,7 +1368,9 @@ class _KernelEmitter:
             mask = context.mask or function.constant(value.type.of("i1"), 1)
             function.scatter(value, function.offset(base, element, place), mask)
             return
-        place = _affine(function, self._start(statement), statement.strides, context.indices)
+        place = _affine(
+            function, self._start(statement), statement.strides, self._indices(statement, context)
+        )
         pointer = function.offset(base, element, place)
         if context.mask is not None and not self._has_room(statement, context):
             function.masked_store(value, pointer, context.mask)
@@ -1336,7 +1385,9 @@ class _KernelEmitter:
     ) -> Value | int:
         """Compute places in a buffer, one for each lane."""
         function = self._function
-        place: Value | int = _affine(function, self._start(at), at.strides, context.indices)
+        place: Value | int = _affine(
+            function, self._start(at), at.strides, self._indices(at, context)
+        )
         if context.lanes:
             base = place if isinstance(place, Value) else Value(str(place), INT64)
             place = function.splat(base, context.lanes)
@@ -1355,6 +1406,9 @@ class _KernelEmitter:
     def _index(self, expression: Expression, length: int, context: _Context) -> Value:
         """Compute an index that is within an axis; report one that is not, and read entry 0."""
         function = self._function
+        known = context.found.get((id(expression), length))
+        if known is not None:
+            return known
         dtype = _dtype(expression)
         index = self._value(expression, context)
         if dtype.itemsize < 8:
@@ -1366,7 +1420,8 @@ class _KernelEmitter:
             index = function.select(from_end, function.binary("add", index, size), index)
         outside = function.compare("uge", index, size)
         self._flag(Flags.INDEX, outside, context)
-        return function.select(outside, zero, index)
+        index = context.found[id(expression), length] = function.select(outside, zero, index)
+        return index
 
     def _counted(self, count: Count, context: _Context, element: str) -> Value:
         function = self._function
@@ -1389,6 +1444,285 @@ class _KernelEmitter:
             known = own or any(self._varies(each) for each in parts_of(expression))
             self._varying[id(expression)] = known
         return known
+
+
+class _NarrowEmitter(_KernelEmitter):
+    """Writes the function of a kernel with rows in the lanes."""
+
+    def __init__(self, *arguments: Any) -> None:
+        *others, turned = arguments
+        super().__init__(*others)
+        self._turned: Narrow = turned
+        self._nests = turned.nests
+        self._memory: dict[Buffer, Value] = {}
+        for buffer, tile in turned.tiles.items():
+            self.starts |= {buffer: 0, tile.buffer: 0}
+        self._by_column: dict[int, bool] = {}
+
+    def _lanes(self, nest: Nest) -> int:
+        return self._turned.lanes
+
+    def _block_size(self, outer: int) -> int:
+        return self._turned.lanes
+
+    def _pointer(self, buffer: Buffer) -> Value:
+        return self._memory[buffer] if buffer in self._memory else super()._pointer(buffer)
+
+    def _indices(
+        self, at: Load | Gathered | Store | Reduce | Scatter, context: _Context
+    ) -> Sequence[Value | int]:
+        return [*context.indices[:-1], 0] if at.buffer in self._memory else context.indices
+
+    def _has_room(self, access: Load | Store | Reduce, context: _Context) -> bool:
+        return access.buffer in self._memory or super()._has_room(access, context)
+
+    def _vectors(self, buffer: Buffer, count: int) -> Value:
+        """Reserve space for vectors, which LLVM keeps in registers where it can."""
+        entries = count * self._turned.lanes
+        return self._function.allocate(Type(f"[{entries} x {memory_element(buffer.dtype)}]"))
+
+    def _kind(self, buffer: Buffer) -> Type:
+        return Type(_element(buffer.dtype), self._turned.lanes)
+
+    # Rows.
+
+    def _block(self, start: Value | int, count: int) -> None:
+        """Take as many rows as there are lanes, or the last few."""
+        tiles = self._turned.tiles
+        self._memory = {
+            each.buffer: self._vectors(each.buffer, each.columns) for each in tiles.values()
+        }
+        for buffer, tile in tiles.items():
+            if tile.is_read:
+                self._fill_tile(buffer, tile, start, count)
+        mask = _first_lanes(self._turned.lanes, count)
+        for nest in self._nests:
+            if len(nest.extents) == 1:
+                self._statements(nest, _Context([start], self._turned.lanes, mask))
+            else:
+                self._columns(nest, start, mask)
+        for buffer, tile in tiles.items():
+            if tile.is_written:
+                self._write_tile(buffer, tile, start, count)
+
+    def _columns(self, nest: Nest, start: Value | int, mask: Value | None) -> None:
+        """Go through the columns of some rows."""
+        function, lanes = self._function, self._turned.lanes
+        within = [
+            each
+            for each in nest.statements
+            if isinstance(each, Reduce) and each.reduced == (True, False)
+        ]
+        for statement in within:
+            kind = self._kind(statement.buffer)
+            place = self._rows[statement] = function.allocate(kind)
+            function.store(function.constant(kind, _identity(statement)), place)
+        common = self._common_to_columns(nest, _Context([0, start], lanes, mask))
+
+        def body(column: Value | int) -> None:
+            context = _Context([column, start], lanes, mask, dict(common.values))
+            context.found |= common.found
+            if common.single is not None:
+                context.single = _Context(context.indices, 0, values=dict(common.single.values))
+            self._statements(nest, context)
+
+        columns = nest.extents[0]
+        if columns <= MOST_COLUMNS_WRITTEN_OUT:
+            for column in range(columns):
+                body(column)
+        else:
+            with function.loop(columns) as index:
+                body(index)
+        for statement in within:
+            context = _Context([0, start], lanes, mask)
+            result = function.load(self._kind(statement.buffer), self._rows[statement])
+            if statement.buffer.dtype.char in "fd":
+                if statement.zero_safe:
+                    self._flag(Flags.NAN, function.compare("uno", result, result), context)
+                if self._is_looked_at(statement.buffer):
+                    self._check_finite(result, context)
+            self._write(result, statement, context)
+
+    def _statements(self, nest: Nest, context: _Context) -> None:
+        for statement in nest.statements:
+            self._statement(statement, context, 0)
+
+    def _common_to_columns(self, nest: Nest, context: _Context) -> _Context:
+        """Compute ahead of the columns what they have in common."""
+        pending = [each.value for each in nest.statements]
+        seen: set[int] = set()
+        while pending:
+            expression = pending.pop()
+            if id(expression) in seen:
+                continue
+            seen.add(id(expression))
+            if not self._differs_by_column(expression):
+                if not isinstance(expression, Number):
+                    self._value(expression, context)
+                continue
+            if isinstance(expression, OneHot) and not self._differs_by_column(expression.index):
+                self._index(expression.index, expression.length, context)
+            pending.extend(parts_of(expression))
+        return context
+
+    def _differs_by_column(self, expression: Expression) -> bool:
+        known = self._by_column.get(id(expression))
+        if known is None:
+            own = isinstance(expression, (Load, Gathered, Count)) and expression.strides[0] != 0
+            if isinstance(expression, OneHot):
+                own = expression.position.strides[0] != 0
+            known = own or any(self._differs_by_column(each) for each in parts_of(expression))
+            self._by_column[id(expression)] = known
+        return known
+
+    # Sums: within rows, over the rows, and over everything.
+
+    def _begin(self) -> None:
+        function = self._function
+        for nest, statement in self._reductions():
+            if all(statement.reduced):
+                self._open(nest, statement)
+            elif not statement.reduced[0]:
+                kind, columns = self._kind(statement.buffer), nest.extents[0]
+                identity = function.constant(kind, _identity(statement))
+                place = self._rows[statement] = self._vectors(statement.buffer, columns)
+                for column in range(columns):
+                    function.store(identity, function.offset(place, str(kind), column))
+
+    def _accumulate(self, statement: Reduce, context: _Context, part: int) -> None:
+        if all(statement.reduced):
+            super()._accumulate(statement, context, part)
+            return
+        function, place = self._function, self._rows[statement]
+        mask = None
+        if not statement.reduced[0]:
+            place = function.offset(place, str(self._kind(statement.buffer)), context.indices[0])
+            mask = context.mask
+        total = function.load(self._kind(statement.buffer), place)
+        factors = _factors(statement)
+        if factors is not None:
+            left, right = (self._only_where(mask, self._value(x, context), 0) for x in factors)
+            total = function.multiply_add(left, right, total)
+        else:
+            value = self._only_where(
+                mask, self._value(statement.value, context), _identity(statement)
+            )
+            total = self._combined(statement, total, value)
+        function.store(total, place)
+
+    def _finished(self, nest: Nest, statement: Reduce) -> Iterator[Value]:
+        if all(statement.reduced):
+            yield from super()._finished(nest, statement)
+        elif not statement.reduced[0]:
+            function, kind = self._function, self._kind(statement.buffer)
+            for column in range(nest.extents[0]):
+                place = function.offset(self._rows[statement], str(kind), column)
+                total = function.reduce(_across(statement), function.load(kind, place))
+                self._write(total, statement, _Context([column, 0], 0))
+            yield from self._look_at_memory(statement)
+
+    def _is_looked_at(self, buffer: Buffer) -> bool:
+        tiles = self._turned.tiles
+        return super()._is_looked_at(buffer) or any(
+            tile.buffer is buffer and each in self._finite for each, tile in tiles.items()
+        )
+
+    # Tiles.
+
+    def _fill_tile(self, buffer: Buffer, tile: Tile, start: Value | int, count: int) -> None:
+        """Read some rows."""
+        function, kind = self._function, self._kind(buffer)
+        for column, vector in enumerate(self._read_rows(buffer, tile.columns, start, count)):
+            place = function.offset(self._memory[tile.buffer], str(kind), column)
+            function.store(vector, place)
+
+    def _address(
+        self, buffer: Buffer, entry: Value | int, start: Value | int, columns: int
+    ) -> Value:
+        """Find an entry after the beginning of a row."""
+        function = self._function
+        place = _affine(function, 0, [columns, 1], [start, entry])
+        return function.offset(self._pointer(buffer), memory_element(buffer.dtype), place)
+
+    def _read_rows(
+        self, buffer: Buffer, columns: int, start: Value | int, count: int
+    ) -> Sequence[Value]:
+        function, kind = self._function, self._kind(buffer)
+        lanes = kind.lanes
+        if columns <= MOST_SHUFFLED and count == lanes:
+            vectors = [
+                function.load(kind, self._address(buffer, number * lanes, start, columns))
+                for number in range(columns)
+            ]
+            return [
+                _picked(function, vectors, range(column, columns * lanes, columns))
+                for column in range(columns)
+            ]
+        result: list[Value] = []
+        for first in range(0, columns, lanes):
+            mask = _first_lanes(lanes, min(columns - first, lanes))
+            rows = []
+            for row in range(count):
+                place = self._address(buffer, row * columns + first, start, columns)
+                rows.append(
+                    function.load(kind, place)
+                    if mask is None
+                    else function.masked_load(kind, place, mask)
+                )
+            rows += [function.zero(kind)] * (lanes - count)
+            result += transposed(function, rows)
+        return result[:columns]
+
+    def _write_tile(self, buffer: Buffer, tile: Tile, start: Value | int, count: int) -> None:
+        """Write some rows."""
+        function, kind, columns = self._function, self._kind(buffer), tile.columns
+        lanes = kind.lanes
+        vectors = [
+            function.load(kind, function.offset(self._memory[tile.buffer], str(kind), column))
+            for column in range(columns)
+        ]
+        if columns <= MOST_SHUFFLED and count == lanes:
+            for number in range(columns):
+                entries = range(number * lanes, (number + 1) * lanes)
+                order = [entry % columns * lanes + entry // columns for entry in entries]
+                place = self._address(buffer, number * lanes, start, columns)
+                function.store(_picked(function, vectors, order), place)
+            return
+        for first in range(0, columns, lanes):
+            group = vectors[first : first + lanes]
+            group += [function.zero(kind)] * (lanes - len(group))
+            mask = _first_lanes(lanes, min(columns - first, lanes))
+            for row, vector in enumerate(transposed(function, group)[:count]):
+                place = self._address(buffer, row * columns + first, start, columns)
+                if mask is None:
+                    function.store(vector, place)
+                else:
+                    function.masked_store(vector, place, mask)
+
+
+def _picked(function: Function, vectors: Sequence[Value], entries: Sequence[int]) -> Value:
+    """Make a vector of entries of several, counted through all of them."""
+    lanes = vectors[0].type.lanes
+    result = shuffled(function, vectors[0], None, [each if each < lanes else 0 for each in entries])
+    for number, vector in enumerate(vectors[1:], 1):
+        order = [
+            lanes + each % lanes if each // lanes == number else lane
+            for lane, each in enumerate(entries)
+        ]
+        if order != list(range(lanes)):
+            result = shuffled(function, result, vector, order)
+    return result
+
+
+def _private(program: Program) -> frozenset[Buffer]:
+    """Find what is read by no item but the kernel that writes it."""
+    seen: dict[Buffer, int] = {}
+    several: set[Buffer] = set()
+    for number, item in enumerate(program.items):
+        for buffer in (*buffers_written(item), *buffers_read(item)):
+            if seen.setdefault(buffer, number) != number:
+                several.add(buffer)
+    return frozenset(each for each in seen if each.origin is Origin.ARENA and each not in several)
 
 
 def _statements_without_loops(program: Program) -> int:

@@ -32,7 +32,15 @@ from steepest.engines.native.assembly import (
 )
 from steepest.engines.native.processor import Processor
 
-__all__ = ["Product", "choose", "cut", "product_cycles", "product_function"]
+__all__ = [
+    "Product",
+    "choose",
+    "cut",
+    "product_cycles",
+    "product_function",
+    "shuffled",
+    "transposed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -773,7 +781,7 @@ class _Emitter:
                             ),
                             len(group),
                         )
-                        for lane, vector in enumerate(_transpose(self._f, group))
+                        for lane, vector in enumerate(transposed(self._f, group))
                         if number * lanes + lane < columns
                     ]
             self._finish(pieces, first)
@@ -1039,7 +1047,7 @@ class _Emitter:
             return self._f.extract(x, start)
         last = start + count - 1
         size = 1 << (count - 1).bit_length()
-        return _shuffle(self._f, x, None, [min(start + each, last) for each in range(size)])
+        return shuffled(self._f, x, None, [min(start + each, last) for each in range(size)])
 
     # Memory.
 
@@ -1072,11 +1080,11 @@ class _Emitter:
             part = f.load(Type(self._element, count), address)
             zeros = Value("zeroinitializer", part.type)
             inside = range(start, start + count)
-            part = _shuffle(
+            part = shuffled(
                 f, part, zeros, [lane - start if lane in inside else count for lane in range(lanes)]
             )
             if whole is not None:
-                part = _shuffle(
+                part = shuffled(
                     f, whole, part, [lane + lanes * (lane >= start) for lane in range(lanes)]
                 )
             whole = part
@@ -1092,7 +1100,7 @@ class _Emitter:
             f.masked_store(x, pointer, self._mask(lanes, active))
         else:
             for start, count in _powers(active):
-                part = _shuffle(self._f, x, None, range(start, start + count))
+                part = shuffled(self._f, x, None, range(start, start + count))
                 f.store(part, self._address(pointer, (1, start)))
 
     def _finish(self, pieces: Sequence[_Piece], first: Value | bool) -> None:
@@ -1219,14 +1227,15 @@ def _integer(value: int) -> Value:
     return Value(str(value), INT64)
 
 
-def _shuffle(f: Function, x: Value, y: Value | None, entries: Sequence[int]) -> Value:
+def shuffled(f: Function, x: Value, y: Value | None, entries: Sequence[int]) -> Value:
+    """Make a vector of entries of one or two others, counted through both."""
     order = ", ".join(f"i32 {entry}" for entry in entries)
     kind = Type(x.type.element, len(entries))
     y = y or Value("poison", x.type)
     return f.emit(kind, f"shufflevector {x}, {y}, <{len(entries)} x i32> <{order}>")
 
 
-def _transpose(f: Function, vectors: Sequence[Value]) -> list[Value]:
+def transposed(f: Function, vectors: Sequence[Value]) -> list[Value]:
     """Make of n vectors, n at most their length, a vector of n entries for each lane.
 
     These have the next power of two of entries, of which the first n count; for n = 1, scalars.
@@ -1240,7 +1249,7 @@ def _transpose(f: Function, vectors: Sequence[Value]) -> list[Value]:
     if count == lanes:
         return [*vectors]
     return [
-        _shuffle(
+        shuffled(
             f,
             vectors[lane * count // lanes],
             None,
@@ -1263,7 +1272,7 @@ def _interleave(f: Function, vectors: Sequence[Value], block: int) -> list[Value
     vectors = [*vectors]
     for _ in range(half.bit_length()):
         pairs = zip(vectors[:half], vectors[half:], strict=True)
-        vectors = [_shuffle(f, x, y, order) for x, y in pairs for order in (low, high)]
+        vectors = [shuffled(f, x, y, order) for x, y in pairs for order in (low, high)]
     return vectors
 
 
@@ -1317,7 +1326,7 @@ def _transposer(module: Module, kind: Type, has_masks: bool) -> str:
                 joined = parts[number::size]
                 while len(joined) > 1:
                     joined = [
-                        _shuffle(f, x, y, range(2 * x.type.lanes))
+                        shuffled(f, x, y, range(2 * x.type.lanes))
                         for x, y in zip(joined[::2], joined[1::2], strict=True)
                     ]
                 vectors += joined
@@ -1384,7 +1393,7 @@ def _halves(f: Function, x: Value, y: Value | None, width: int, part: int) -> Va
     entries = [
         start + part + entry for start in range(0, lanes, width) for entry in range(width // 2)
     ]
-    return _shuffle(f, x, y, entries)
+    return shuffled(f, x, y, entries)
 
 
 def _adder(module: Module, kind: Type) -> str:
