@@ -139,6 +139,8 @@ _STRAIGHT_STEPS = 32
 _SHORT = 16
 # Multiply-adds that must be under way for the processor to be busy: latency times throughput.
 _IN_FLIGHT = 8
+# Cycles up to which a product may be divided; larger ones are cut, for threads.
+_DIVIDED = 40_000
 _BITS = {"float": 32, "double": 64}
 # Multiply-adds from which BLAS is at least as fast, by the bits of a vector. With 512, measured, it
 # never is; processors whose vectors have 128 often have other units for matrices, which BLAS knows.
@@ -209,6 +211,8 @@ def cut(
         So many pieces at most.
     """
     product = _normalised(product)
+    if _parts(_problem(product), product.element, processor):
+        return None
     plan = _plan(_problem(product), product.element, processor)
     names: tuple[Literal["rows", "columns"], ...] = ("rows", "columns")
     rows, columns = product.rows, product.columns
@@ -372,7 +376,7 @@ def _computing_cycles(
             cycles += many * several * (steps * step + finish * rows * columns + 4)
     # Code takes time to compile: of plans that are nearly as fast, the shortest.
     code = sum(rows for _, rows in down) * sum(columns for _, columns in along)
-    return cycles * (1 + code / 300)
+    return cycles * (1 + code / 1000)
 
 
 def _copy_cycles(problem: _Problem, lanes: int, contiguous: int, across: int) -> float:
@@ -402,7 +406,7 @@ def _reading_cycles(problem: _Problem, bits: int, rows: int, packed: bool) -> fl
     passes = -(-problem.rows // rows)
     if packed:
         return far + passes * size / 32 / 2
-    return passes * (size / 24 if size <= _SCRATCH else far) / 2
+    return passes * (size / 48 if size <= _SCRATCH else far) / 2
 
 
 @lru_cache(maxsize=1024)
@@ -414,6 +418,47 @@ def _plan(problem: _Problem, element: str, processor: Processor) -> _Plan:
             plans += _broadcast_plans(each, transposed, packed, _BITS[element], processor)
             plans += _dot_plans(each, transposed, packed, _BITS[element], processor)
     return min(plans, key=lambda plan: plan.cycles)
+
+
+class _Part(NamedTuple):
+    """A part of a product that has a plan of its own: some rows, or columns, of the result."""
+
+    problem: _Problem
+    row: int
+    column: int
+
+
+@lru_cache(maxsize=1024)
+def _parts(problem: _Problem, element: str, processor: Processor) -> tuple[_Part, ...]:
+    """Divide a product in whole vectors and the rest, where that takes fewer cycles; or not: ().
+
+    A vector that is mostly empty takes as long as a full one, but the few columns, or rows, that
+    are left may have their vectors along the other axis.
+    """
+    least = _plan(problem, element, processor).cycles
+    if least > _DIVIDED:
+        return ()
+    lanes = processor.lanes(_BITS[element])
+    best: tuple[_Part, ...] = ()
+    for is_columns in (True, False):
+        extent = problem.columns if is_columns else problem.rows
+        whole = extent - extent % lanes
+        if whole in (0, extent):
+            continue
+        if is_columns:
+            parts = (
+                _Part(replace(problem, columns=whole), 0, 0),
+                _Part(replace(problem, columns=extent - whole), 0, whole),
+            )
+        else:
+            parts = (
+                _Part(replace(problem, rows=whole), 0, 0),
+                _Part(replace(problem, rows=extent - whole), whole, 0),
+            )
+        cycles = sum(_plan(each.problem, element, processor).cycles for each in parts)
+        if cycles < 0.95 * least:
+            best, least = parts, cycles
+    return best
 
 
 def _lanes(extent: int, bits: int, processor: Processor) -> int:
@@ -509,20 +554,47 @@ def _emit(module: Module, name: str, product: Product, processor: Processor, lin
         linkage=linkage,
         attributes="noinline",
     )
-    left, right, result = function.parameters
     if product.rows and product.columns:
         if not product.inner:
-            _emit_zeros(function, problem, product.element, result)
+            _emit_zeros(function, problem, product.element, function.parameters[2])
         else:
             whole = problem if product.whole is None else _problem(_normalised(product.whole))
-            plan = _plan(whole, product.element, processor)
-            if plan.transposed:
-                problem, whole = problem.transposed, whole.transposed
-                left, right = right, left
-            block = _block_length(whole, plan, product.element)
-            emitter = _Emitter(function, problem, plan, block, product.element, processor.has_masks)
-            emitter.emit(left, right, result)
+            if product.whole is None and (parts := _parts(problem, product.element, processor)):
+                for part in parts:
+                    starts = (
+                        part.row * problem.left[0],
+                        part.column * problem.right[1],
+                        part.row * problem.result[0] + part.column * problem.result[1],
+                    )
+                    pointers = [
+                        function.offset(pointer, product.element, start)
+                        for pointer, start in zip(function.parameters, starts, strict=True)
+                    ]
+                    _emit_way(
+                        function, part.problem, part.problem, product.element, processor, pointers
+                    )
+            else:
+                _emit_way(function, problem, whole, product.element, processor, function.parameters)
     function.give()
+
+
+def _emit_way(
+    function: Function,
+    problem: _Problem,
+    whole: _Problem,
+    element: str,
+    processor: Processor,
+    pointers: Sequence[Value],
+) -> None:
+    """Write a product in the way that takes the least cycles for all that it is a piece of."""
+    left, right, result = pointers
+    plan = _plan(whole, element, processor)
+    if plan.transposed:
+        problem, whole = problem.transposed, whole.transposed
+        left, right = right, left
+    block = _block_length(whole, plan, element)
+    emitter = _Emitter(function, problem, plan, block, element, processor.has_masks)
+    emitter.emit(left, right, result)
 
 
 def _problem(product: Product) -> _Problem:
