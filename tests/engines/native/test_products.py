@@ -1,6 +1,7 @@
 """Matrix products: the right numbers for all shapes and strides, and nothing else touched."""
 
 import ctypes
+import itertools
 import mmap
 import os
 import re
@@ -186,6 +187,11 @@ LARGE = {
     "steps that collide": case((70, 256, 1024), ("columns", "rows")),
     "result by rows": case((784, 601, 7), ("columns", "rows"), gap=2),
     "copied, with an edge": case((300, 300, 302)),
+    "two columns too many": case((100, 100, 50)),
+    "two columns too many, transposed": case((100, 100, 50), ("columns", "rows"), gap=3),
+    "four columns too many": case((50, 100, 20), ("columns", "rows")),
+    "five columns too many": case((37, 64, 29), ("columns", "rows"), np.float64),
+    "a row too many": case((33, 40, 300), ("columns", "columns")),
     "scattered column": case((100, 50, 1), ("columns", "rows"), gap=4),
 }
 
@@ -195,6 +201,23 @@ def test_large_shapes(target: Processor, monkeypatch: pytest.MonkeyPatch) -> Non
     functions, _loaded = build([*LARGE.values()], target, "emitted", monkeypatch)
     for function, each in zip(functions, LARGE.values(), strict=True):
         check(function, each)
+
+
+@every_processor
+def test_what_is_divided_is_covered_and_not_cut(target: Processor) -> None:
+    divided = 0
+    for rows, inner, columns in itertools.product((16, 33, 50, 100), (3, 64), (5, 18, 50, 66)):
+        product = case((rows, inner, columns)).product
+        parts = products._parts(products._problem(product), product.element, target)
+        if parts:
+            divided += 1
+            covered = np.zeros((rows, columns), int)
+            for each in parts:
+                end = each.row + each.problem.rows, each.column + each.problem.columns
+                covered[each.row : end[0], each.column : end[1]] += 1
+            assert np.all(covered == 1)
+            assert products.cut(product, target, 8) is None
+    assert divided
 
 
 @every_processor

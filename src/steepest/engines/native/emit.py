@@ -267,7 +267,7 @@ class _ProgramEmitter:
     def _parts_of_kernel(self, kernel: Kernel) -> Iterator[tuple[Kernel, Narrow | None]]:
         """Give a kernel's nests of narrow rows apart, with the loops of the others made few."""
         for part in parted(kernel, self._shared):
-            turned = narrow(part, self._processor, private=self._private, shared=self._shared)
+            turned = narrow(part, self._processor, self._private)
             yield (with_few_loops(part) if turned is None else part), turned
 
     def _kernel(self, kernel: Kernel, turned: Narrow | None) -> list[Value]:
@@ -1456,7 +1456,7 @@ class _NarrowEmitter(_KernelEmitter):
         self._nests = turned.nests
         self._memory: dict[Buffer, Value] = {}
         for buffer, tile in turned.tiles.items():
-            self.starts |= {buffer: 0, tile.buffer: 0}
+            self.starts |= {self._homes.get(buffer, buffer): 0, tile.buffer: 0}
         self._by_column: dict[int, bool] = {}
 
     def _lanes(self, nest: Nest) -> int:

@@ -122,9 +122,7 @@ def _written(nests: list[Nest]) -> set[Buffer]:
 def narrow(
     kernel: Kernel,
     processor: Processor,
-    *,
     private: Collection[Buffer] = (),
-    shared: Collection[Buffer] = (),
 ) -> Narrow | None:
     """Turn the nests of a kernel; None where that is not worth it, or cannot be.
 
@@ -134,8 +132,6 @@ def narrow(
     processor : Processor
     private : collection of Buffer
         What nothing but this kernel reads.
-    shared : collection of Buffer
-        Whose memory is that of another buffer too.
     """
     lanes = _lanes(kernel.nests, processor)
     if kernel.outer < lanes or kernel.zeroed or not all(map(_is_narrow, kernel.nests)):
@@ -169,7 +165,7 @@ def narrow(
         for number, (buffer, width) in enumerate(widths.items())
         if width > 1 or (width == 1 and buffer in private and buffer.dtype.char in "fd")
     }
-    if any(each in shared or each.dtype.char not in "fd" for each in tiles):
+    if any(each.dtype.char not in "fd" for each in tiles):
         return None
     return Narrow(lanes, [_turned(nest, tiles, lanes) for nest in kernel.nests], tiles)
 
