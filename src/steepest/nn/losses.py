@@ -6,6 +6,7 @@ import numpy as np
 
 from steepest.errors import BadInputError
 from steepest.nn.layers import ArrayValue, log_softmax, shape_of
+from steepest.ops.spec import Traced
 from steepest.tree import Tree, flatten, is_differentiable
 
 __all__ = [
@@ -245,7 +246,7 @@ def _check_scores(logits: ArrayValue, labels: ArrayValue) -> tuple[int, int]:
         )
     # Labels traced by shape alone have no values to look at. Those that do must not be negative:
     # indexing would take -1 for the last class.
-    if isinstance(labels, np.ndarray):
+    if isinstance(labels, np.ndarray) and not isinstance(labels, Traced):
         lowest, highest = labels.min(), labels.max()
         if lowest < 0 or highest >= shape[1]:
             outside = lowest if lowest < 0 else highest
