@@ -770,9 +770,9 @@ class _KernelEmitter:
             full = outer - outer % block
             if full == block:
                 self._block(first, block)
-            else:
+            elif full:
                 with function.loop(
-                    self._plus(first, full), start=first, step=block, is_run=full > 0
+                    self._plus(first, full), start=first, step=block, is_run=True
                 ) as start:
                     self._block(start, block)
             if full != outer:
