@@ -467,11 +467,11 @@ class Array(Traced):
                 if each is not Array and not issubclass(each, _OF_NUMPY):
                     return NotImplemented
         try:
-            if not settings and len(args) < 3 and self._trace.active:
+            if len(args) < 3 and "out" not in settings and self._trace.active:
                 # There is no out= among so few, and this Array stands somewhere in them.
                 implementation = functions.FUNCTIONS.get(function)
                 if implementation is not None:
-                    return implementation(*args)
+                    return implementation(*args, **settings)
             return dispatch.apply_function(function, args, settings)
         except numpy_errors.NUMPY_ERRORS as error:
             refusal = numpy_errors.as_numpy_raises(error, function, args, settings)

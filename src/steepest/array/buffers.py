@@ -186,11 +186,15 @@ class View:
         self.writeable = writeable
         self.refusal = refusal
         # The steps are not put together, so that a view of a view of … costs no more than a view.
-        self._steps: Any = (None, last)
-        self.reshapes = all(name == "reshape" for name, _ in last)
-        if before is not None:
+        if before is None:
+            self._steps: Any = (None, last)
+            reshapes = True
+        else:
             self._steps = (before._steps, last)
-            self.reshapes = self.reshapes and before.reshapes
+            reshapes = before.reshapes
+        for name, _ in last:
+            reshapes = reshapes and name == "reshape"
+        self.reshapes = reshapes
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -223,10 +227,13 @@ def view(
     Array or ndarray
         An Array that shares its memory with `x`; what is written into one is seen in the other.
     """
-    result = x
+    return _linked(_taken(x, steps), x, steps, writeable, refusal)
+
+
+def _taken(x: Value, steps: tuple[Step, ...]) -> Value:
     for name, static in steps:
-        result = bind(PRIMITIVES[name], (result,), static)
-    return linked(result, x, *steps, writeable=writeable, refusal=refusal)
+        x = bind(PRIMITIVES[name], (x,), static)
+    return x
 
 
 def linked(
@@ -237,14 +244,25 @@ def linked(
     refusal: SteepestError | None = None,
 ) -> Value:
     """Tie a result to the array that it is a view of."""
+    return _linked(result, x, steps, writeable, refusal)
+
+
+def _linked(
+    result: Value,
+    x: Value,
+    steps: tuple[Step, ...],
+    writeable: bool = True,
+    refusal: SteepestError | None = None,
+) -> Value:
     if type(x) is not Array:
         return result
     if type(result) is not Array:
         if type(result) is not np.ndarray:
             return result
         result = Array(PLAIN, result, None)
-    arrays = type(x._value) is np.ndarray and type(result._value) is np.ndarray
-    if not arrays and not _may_share(x, result):
+    if (
+        type(x._value) is not np.ndarray or type(result._value) is not np.ndarray
+    ) and not _may_share(x, result):
         return result
     link = x._alias
     if type(link) is View:
@@ -268,18 +286,17 @@ def _may_share(x: Array, result: Array) -> bool:
 
 def reshaped(x: Value, *steps: Step) -> Value:
     """Take steps of which one is a reshape, where NumPy makes a view if the layout permits."""
-    result = x
-    for name, static in steps:
-        result = bind(PRIMITIVES[name], (result,), static)
-    if not isinstance(x, Array):
+    result = _taken(x, steps)
+    if type(x) is not Array:
         return result
     before, after = ndarray_of(x), ndarray_of(result)
     if before is None or after is None:
         # A single axis splits up wherever its entries lie.
         known = len(x.shape) == 1 or (len(steps) == 1 and is_contiguous(x))
-        return linked(result, x, *steps, refusal=None if known else unknown_layout())
-    if after.base is not None and (after.base is before or after.base is before.base):
-        return linked(result, x, *steps)
+        return _linked(result, x, steps, refusal=None if known else unknown_layout())
+    base = after.base
+    if base is not None and (base is before or base is before.base):
+        return _linked(result, x, steps)
     return result
 
 
@@ -293,7 +310,7 @@ def is_contiguous(array: Array) -> bool:
 
 def ndarray_of(value: Value) -> np.ndarray[Any, Any] | None:
     """Get the ndarray behind an Array; None where there is a scalar or no value."""
-    while isinstance(value, Traced):
+    while type(value) is Array:
         value = value._value
     return value if is_ndarray(value) else None
 
@@ -302,9 +319,7 @@ def refresh(array: Array) -> None:
     """Take the value of a view anew, after its owner was written into."""
     link: View = array._alias
     owner = link.owner
-    result: Value = owner
-    for name, static in link.steps:
-        result = bind(PRIMITIVES[name], (result,), static)
+    result = _taken(owner, link.steps)
     if isinstance(result, Array):
         array.become(result)
     else:

@@ -287,7 +287,9 @@ def apply_function(
 ) -> Value:
     """Apply one of NumPy's functions to arguments of which at least one is an Array."""
     implementation = FUNCTIONS.get(function)
-    if len(args) > 2 or "out" in settings:
+    if "out" in settings or (
+        len(args) > 2 and _place_of_out(implementation or function) is not None
+    ):
         # No function takes out= in an earlier place than the third.
         args, settings, out = _without_out(implementation or function, args, settings)
         if out is not None:

@@ -55,6 +55,13 @@ _OF_SEQUENCES = (
 )  # fmt: skip
 """Functions of a list of arrays: the lists among its entries are arrays, and it is not."""
 
+_OF_ONE_ARRAY = frozenset([
+    "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "around", "cumprod", "cumsum",
+    "expand_dims", "flip", "max", "mean", "min", "prod", "ravel", "reshape", "round", "sort",
+    "squeeze", "std", "sum", "transpose", "var",
+])  # fmt: skip
+"""Functions of which no further positional argument is an array: they are axes and shapes."""
+
 
 class TakingLists:
     """One of NumPy's functions, of lists that hold traced values too.
@@ -73,11 +80,21 @@ class TakingLists:
         self._original = original
         self._join = join
         self._is_of_sequences = original.__name__ in _OF_SEQUENCES
+        self._is_of_one_array = original.__name__ in _OF_ONE_ARRAY
         # For libraries that read names, signatures and documentation, as numpy.ma does.
         functools.update_wrapper(self, original)
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Call NumPy's function, which asks an Array what it means."""
+        # Without lists, and nobody else to be asked, NumPy would do no more than that.
+        if self._is_of_one_array:
+            if args and "where" not in settings and type(args[0]) is Array:
+                array: Array = args[0]
+                return array.__array_function__(self._original, (), args, settings)
+        elif not settings and _WITHOUT_LISTS.issuperset(map(type, args)):
+            for each in args:
+                if type(each) is Array:
+                    return each.__array_function__(self._original, (), args, settings)
         if making.depth:
             for each in args:
                 if type(each) is list or type(each) is tuple:
@@ -109,6 +126,9 @@ class TakingLists:
 
     def __reduce__(self) -> Any:
         return type(self), (self._original, self._join)
+
+
+_WITHOUT_LISTS = frozenset((Array, np.ndarray, np.float64, bool, int, float, type(None)))
 
 
 def _is_traced_list(value: Any) -> bool:

@@ -127,7 +127,9 @@ def _at(axis: int, item: Any) -> tuple[Any, ...]:
 
 
 def reshape(a: Value, /, shape: Any, order: Any = "C", *, copy: bool | None = None) -> Value:
-    if order != "C" and order in {"A", "K"} and value_type(a).ndim > 1:
+    if order == "C" and not copy:
+        return reshaped(a, ("reshape", {"shape": _reshaped(a, shape, order)}))
+    if order in {"A", "K"} and value_type(a).ndim > 1:
         raise UnsupportedError(
             f"order={order!r} depends on how the entries lie in memory",
             instead="order='C' (the default) or order='F'",
@@ -147,17 +149,20 @@ def reshape(a: Value, /, shape: Any, order: Any = "C", *, copy: bool | None = No
     )
 
 
-_INT = {int}
-
-
 def _reshaped(a: Value, shape: Any, order: Any) -> tuple[int, ...]:
     """Find the lengths of a reshaped array, with the one that -1 stands for."""
-    written_out = type(shape) is tuple and order == "C" and set(map(type, shape)) == _INT
-    if written_out and min(shape) >= 0 and math.prod(shape) == math.prod(_shape(a)):
-        return tuple(shape)
+    size = math.prod(_shape(a))
+    if type(shape) is tuple and order == "C":
+        together = 1
+        for length in shape:
+            if type(length) is not int or length < 0:
+                break
+            together *= length
+        else:
+            if together == size:
+                return shape
     given = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     target = tuple(map(operator.index, given))
-    size = a.size if isinstance(a, Array) else value_type(a).size
     if order in ("C", "F") and math.prod(target) == size and min(target, default=0) >= 0:
         return target
     # The -1, and the words for a shape that does not fit, are NumPy's.
@@ -166,18 +171,18 @@ def _reshaped(a: Value, shape: Any, order: Any) -> tuple[int, ...]:
 
 
 def ravel(a: Value, order: Any = "C") -> Value:
-    size = value_type(a).size
+    shape = _shape(a)
     value = ndarray_of(a) if isinstance(a, Array) else a
     if is_ndarray(value):
-        if not (value.flags.f_contiguous if order == "F" else value.flags.c_contiguous):
+        flags = value.flags
+        if not (flags.f_contiguous if order == "F" else flags.c_contiguous):
             # A reshape may be a view also of what does not lie in one piece.
             a = np.copy(a)
-    elif isinstance(a, Array) and type(a._alias) is View and value_type(a).ndim == 1:
+    elif isinstance(a, Array) and type(a._alias) is View and len(shape) == 1:
         # Unlike a reshape, it copies what does not lie in one piece.
-        step = ("reshape", {"shape": (size,)})
         refusal = None if is_contiguous(a) else unknown_layout()
-        return view(a, step, refusal=refusal)
-    return reshape(a, size, order)
+        return view(a, ("reshape", {"shape": shape}), refusal=refusal)
+    return reshape(a, (math.prod(shape),), order)
 
 
 def squeeze(a: Value, axis: Any = None) -> Value:
@@ -189,9 +194,10 @@ def squeeze(a: Value, axis: Any = None) -> Value:
 
 
 def expand_dims(a: Value, axis: Any) -> Value:
-    lengths = list(_shape(a))
-    if type(axis) is int and -len(lengths) <= axis <= len(lengths):
-        axis = (axis if axis >= 0 else axis + len(lengths) + 1,)
+    shape = _shape(a)
+    if type(axis) is int and 0 <= axis <= len(shape):
+        return view(a, ("reshape", {"shape": (*shape[:axis], 1, *shape[axis:])}))
+    lengths = list(shape)
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     for place in sorted(normalize_axis_tuple(axes, len(lengths) + len(axes))):
         lengths.insert(place, 1)
@@ -215,12 +221,16 @@ def _at_least(minimal: Callable[..., Any]) -> Callable[..., Value]:
 def transpose(a: Value, axes: Any = None) -> Value:
     ndim = len(_shape(a))
     if axes is None:
-        axes = range(ndim)[::-1]
+        axes = _REVERSED[ndim]
     else:
-        axes = normalize_axis_tuple(axes, ndim)
+        axes = tuple(normalize_axis_tuple(axes, ndim))
         if len(axes) != ndim:
             raise ValueError("axes don't match array")
-    return view(a, ("transpose", {"axes": tuple(axes)}))
+    return view(a, ("transpose", {"axes": axes}))
+
+
+_REVERSED = [tuple(range(ndim))[::-1] for ndim in range(65)]
+"""The axes in their reversed order, for as many as NumPy allows."""
 
 
 def swapaxes(a: Value, axis1: int, axis2: int) -> Value:

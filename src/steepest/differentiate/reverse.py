@@ -140,14 +140,12 @@ class Tape(Trace):
 
     def record(self, primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
         """Evaluate a primitive and keep what its derivative needs."""
-        if len(args) == 2 and not static and primitive.needs is not None:
-            return self._record_pair(primitive, *args)
         values: Sequence[Value]
         parents: Sequence[Record | None]
         kept: Sequence[Value] = ()
         if len(args) == 1:
             (arg,) = args
-            value, parent = arg._value, arg._node
+            value = arg._value
             if type(value) is Array:
                 result = bind(primitive, (value,), static)
             elif static:
@@ -156,9 +154,12 @@ class Tape(Trace):
                 result = primitive.evaluate(value)
             if not primitive.differentiable:
                 return result
-            parents = (parent,)
+            parents = (arg._node,)
             if primitive.reads_arguments:
-                kept = (self._kept_of(primitive.keeps[0], value, parent),)
+                keep = primitive.keeps[0]
+                kept = parents if keep is _TYPE else (self._kept_of(keep, value, arg._node),)
+        elif len(args) == 2 and not static and primitive.needs is not None:
+            return self._record_pair(primitive, *args)
         else:
             values, parents, nested = self._taken_apart(args)
             result = (
@@ -482,12 +483,8 @@ def propagate(records: Iterable[Record], accumulator: Accumulator) -> None:
             _propagate_specially(record, operation, g, accumulator)
             continue
         result, args, static = record.result, record.args, record.static
-        rules = operation.vjps
-        for position, parent in enumerate(record.parents):
-            if parent is None:
-                continue
-            rule = rules[position]
-            if rule is None:
+        for parent, rule in zip(record.parents, operation.vjps, strict=False):
+            if parent is None or rule is None:
                 continue
             contribution = rule(g, result, args, static)
             if (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any, cast
@@ -71,14 +71,26 @@ class _Watched:
         """The leaves that are differentiated."""
         return [array for array in self.arrays if array is not None]
 
-    def collect(self, cotangents: Sequence[Value]) -> Tree:
-        """Put cotangents of the watched leaves in the place of those leaves."""
-        remaining = iter(cotangents)
-        leaves = [
-            leaf if array is None else _finished(next(remaining), leaf)
-            for leaf, array in zip(self.leaves, self.arrays, strict=True)
-        ]
-        return unflatten(self.structure, leaves)
+    def collect(self, cotangents: Iterator[Value], seen: set[int]) -> Tree:
+        """Put cotangents of the watched leaves in the place of those leaves.
+
+        Parameters
+        ----------
+        cotangents : iterator
+            Those of the leaves of this argument are taken.
+        seen : set of int
+            Identities of arrays that belong to somebody else; what is put in is added.
+        """
+        leaves = []
+        for leaf, array in zip(self.leaves, self.arrays, strict=True):
+            if array is not None:
+                leaf = _finished(next(cotangents), leaf)
+            if is_ndarray(leaf):
+                if id(leaf) in seen:
+                    leaf = leaf.copy()
+                seen.add(id(leaf))
+            leaves.append(leaf)
+        return unflatten_with_arithmetic(self.structure, leaves)
 
 
 def _watch(tape: Tape, argument: Tree, name: str) -> _Watched:
@@ -115,24 +127,12 @@ def _finished(cotangent: Value, leaf: Value) -> Value:
     return cotangent
 
 
-def _gradients(trees: Sequence[Tree], taken: Sequence[Any] = ()) -> tuple[Tree, ...]:
-    """Give gradients arithmetic, and copy what appears twice: none aliases another, or an array."""
-    if len(trees) == 1 and type(trees[0]) is np.ndarray and not taken:
-        return GradientTuple(trees)
-    seen = {id(each) for each in taken}
-
-    def once(leaf: Value) -> Value:
-        if is_ndarray(leaf):
-            if id(leaf) in seen:
-                return leaf.copy()
-            seen.add(id(leaf))
-        return leaf
-
-    leaves, structure = flatten(tuple(trees))
-    gradients: tuple[Tree, ...] = unflatten_with_arithmetic(
-        structure, [once(leaf) for leaf in leaves]
-    )
-    return gradients
+def _gradients(
+    watched: Sequence[_Watched], cotangents: Sequence[Value], taken: Sequence[Any] = ()
+) -> tuple[Tree, ...]:
+    """Make gradients with arithmetic, of which none aliases another, or what is taken."""
+    remaining, seen = iter(cotangents), set(map(id, taken))
+    return GradientTuple([each.collect(remaining, seen) for each in watched])
 
 
 def _scalar_result(result: Any, tape: Tape, function: Function) -> None:
@@ -240,12 +240,7 @@ class _ValueAndGrad(_Transform):
             cotangents = _pulled_back(tape, result, inputs)
         finally:
             tape.active = False
-        gradients = []
-        for each in watched:
-            count = len(each.watched)
-            gradients.append(each.collect(cotangents[:count]))
-            cotangents = cotangents[count:]
-        gradient = _gradients(gradients)
+        gradient = _gradients(watched, cotangents)
         value = snapshot(released(result))
         if self._has_aux:
             value = (value, tree_map(_handed_out, aux))
@@ -443,12 +438,7 @@ class _Pullback:
                 part if total is None else total if part is None else total + part
                 for total, part in zip(totals, parts, strict=True)
             ]
-        result = []
-        for watched in self._watched:
-            count = len(watched.watched)
-            result.append(watched.collect(totals[:count]))
-            totals = totals[count:]
-        return _gradients(result, cotangents)
+        return _gradients(self._watched, totals, cotangents)
 
 
 def vjp(f: Function, *primals: Tree) -> tuple[Tree, Function]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,7 @@ def _transpose_type(x: ArrayType, axes: tuple[int, ...]) -> ArrayType:
     return ArrayType(tuple(x.shape[axis] for axis in axes), x.dtype)
 
 
+@lru_cache(maxsize=1024)
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     inverse = [0] * len(axes)
     for position, axis in enumerate(axes):

@@ -420,18 +420,25 @@ def _adapt_alone(rule: Rule, picks: Sequence[int]) -> AdaptedRule:
 
 def _adapt_scaling(derivative: Callable[[Value], Value], pick: int) -> AdaptedRule:
     # The first lines of `scale` are repeated here, where a call counts.
-    def adapted(g: Value, ans: Value, args: Sequence[Value], _static: dict[str, Any]) -> Value:
-        slope = derivative(ans if pick == -1 else args[pick])
-        if (
-            type(g) is np.ndarray
-            and type(slope) is np.ndarray
-            and slope.dtype is not _BOOL
-            and not NAN_CHECKS.get()
-        ):
-            return g * slope
+    if pick == -1:
+
+        def of_result(g: Value, ans: Value, _args: Sequence[Value], _static: Any) -> Value:
+            slope = derivative(ans)
+            if type(g) is np.ndarray and type(slope) is np.ndarray and not NAN_CHECKS.get():
+                if slope.dtype is not _BOOL:
+                    return g * slope
+            return scale(g, slope)
+
+        return of_result
+
+    def of_argument(g: Value, _ans: Value, args: Sequence[Value], _static: Any) -> Value:
+        slope = derivative(args[pick])
+        if type(g) is np.ndarray and type(slope) is np.ndarray and not NAN_CHECKS.get():
+            if slope.dtype is not _BOOL:
+                return g * slope
         return scale(g, slope)
 
-    return adapted
+    return of_argument
 
 
 def _names_read(rule: Rule) -> tuple[str, ...]:
@@ -587,6 +594,8 @@ def needs_care(product: Value) -> bool:
 
 
 _PYTHON_NUMBERS = frozenset((float, int, complex, bool))
+_PLAIN = frozenset((np.ndarray, np.float64, float))
+"""What most cotangents and local derivatives are, and none that is traced."""
 
 
 def _evaluate_scale(g: Value, derivative: Value) -> Value:
@@ -610,8 +619,8 @@ def scale(g: Value, derivative: Value) -> Value:
     survives.
     """
     kind = type(derivative)
-    if type(g) is np.ndarray and (kind is np.ndarray or kind is float):
-        if kind is np.ndarray and derivative.dtype is not _BOOL and not NAN_CHECKS.get():
+    if type(g) in _PLAIN and kind in _PLAIN:
+        if not NAN_CHECKS.get() and (kind is float or derivative.dtype is not _BOOL):
             return g * derivative
     elif isinstance(g, Traced) or isinstance(derivative, Traced):
         return bind(SCALE, (g, derivative), {})
