@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import pickle
 import subprocess
 import sys
 import threading
+from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,9 +24,10 @@ X = np.array([1.0, 2.0])
 
 
 def is_untouched() -> bool:
-    names = vars(np)
-    return all(names[name] is original for name, original in _originals.items()) and (
-        np.vectorize._vectorize_call.__module__.startswith("numpy")  # type: ignore[attr-defined]
+    return (
+        all(getattr(np, name) is vars(np)[name] is each for name, each in _originals.items())
+        and type(np) is type(np.linalg) is ModuleType
+        and np.vectorize._vectorize_call.__module__.startswith("numpy")  # type: ignore[attr-defined]
     )
 
 
@@ -43,15 +48,57 @@ def test_numpy_is_put_back() -> None:
     assert is_untouched()
 
 
-def test_what_somebody_else_replaces_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_somebody_else_replaces_meanwhile_stays() -> None:
     def mine(*args: Any) -> Any:
         return "mine"
 
-    with UserCode():
-        monkeypatch.setattr(np, "ones", mine)
-    assert np.ones is mine
-    monkeypatch.setattr(np, "ones", _originals["ones"])
+    try:
+        with UserCode():
+            np.ones = mine  # type: ignore[assignment]
+            assert np.ones is mine
+        assert np.ones is mine
+        with UserCode():
+            assert np.ones is mine
+    finally:
+        np.ones = _originals["ones"]
     assert is_untouched()
+
+
+def test_what_somebody_else_puts_back_is_numpys() -> None:
+    with UserCode():
+        kept = np.ones
+        assert kept is not _originals["ones"]
+        with mock.patch.object(np, "ones", None):
+            assert np.ones is None
+        assert np.ones is kept
+    assert is_untouched()
+    # Who has taken the replacement for NumPy's may put it back too late.
+    np.ones = kept
+    with UserCode():
+        assert np.ones is kept
+    assert is_untouched()
+
+
+def test_what_somebody_else_deletes_is_gone() -> None:
+    try:
+        with UserCode():
+            del np.ones
+            assert not hasattr(np, "ones")
+        assert not hasattr(np, "ones")
+    finally:
+        np.ones = _originals["ones"]
+    assert is_untouched()
+
+
+def test_a_module_is_the_same_to_those_who_ask() -> None:
+    with UserCode():
+        assert isinstance(np, ModuleType)
+        assert inspect.ismodule(np)
+        assert pickle.loads(pickle.dumps(np)) is np
+        assert not hasattr(np, "no_such_name")
+        namespace: dict[str, Any] = {}
+        exec("from numpy import *", namespace)
+        assert namespace["zeros"] is np.zeros
 
 
 def test_other_threads_get_ndarrays() -> None:

@@ -20,7 +20,6 @@ import functools
 import importlib
 import importlib.machinery
 import itertools
-import operator
 import os
 import sys
 import threading
@@ -109,20 +108,90 @@ _lock = threading.Lock()
 
 def _replace() -> None:
     if _IS_ON:
-        for replaced in (*_MODULES, *_namespaces.found()):
-            replaced.replace()
+        for module in _MODULES:
+            module.replace()
+        for names in _namespaces.found():
+            names.replace()
         _Vectorize._vectorize_call = _vectorize_call
 
 
 def _restore() -> None:
     if _IS_ON:
-        for replaced in (*_MODULES, *_namespaces.now.values()):
-            replaced.restore()
+        for module in _MODULES:
+            module.restore()
+        for names in _namespaces.now.values():
+            names.restore()
         _Vectorize._vectorize_call = _original_vectorize_call
 
 
-class _Replaced:
-    """The names of a module that stand for functions of NumPy's.
+class _ReplacedAttributes:
+    """The attributes of a module of NumPy's that are other functions while one is traced.
+
+    The module's class changes, to one that has properties of these names. That takes as long for
+    a hundred names as for one, and the module's own names stay what they are.
+
+    Parameters
+    ----------
+    module : module
+    replacements : dict
+        What the attributes are while a function is traced.
+    """
+
+    def __init__(self, module: ModuleType, replacements: dict[str, Any]) -> None:
+        names = vars(module)
+        self.module = module
+        self.replacements = replacements
+        self.originals = {name: names[name] for name in replacements}
+        self._class: Any = type(module)
+        self._traced: Any = type(
+            "TracedModule",
+            (self._class,),
+            {
+                "__module__": __name__,
+                # Modules are pickled by name, by those who pickle them.
+                "__reduce__": lambda module: (importlib.import_module, (module.__name__,)),
+                **{
+                    name: _attribute(names, name, self.originals[name], replacement)
+                    for name, replacement in replacements.items()
+                },
+            },
+        )
+
+    def replace(self) -> None:
+        """Let the attributes be the replacements."""
+        if self.module.__class__ is self._class:
+            self.module.__class__ = self._traced
+
+    def restore(self) -> None:
+        """Let the attributes be what the module has by their names."""
+        if self.module.__class__ is self._traced:
+            self.module.__class__ = self._class
+
+
+def _attribute(names: dict[str, Any], name: str, original: Any, replacement: Any) -> property:
+    """Make an attribute that is replaced; what somebody else has put there, or puts, stays."""
+
+    def get(module: ModuleType) -> Any:
+        try:
+            value = names[name]
+        except KeyError:
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}") from None
+        if value is replacement:
+            # Who took it for NumPy's while a function was traced has put it back after that.
+            names[name] = value = original
+        return replacement if value is original else value
+
+    def put(_: ModuleType, value: Any) -> None:
+        names[name] = original if value is replacement else value
+
+    def delete(_: ModuleType) -> None:
+        del names[name]
+
+    return property(get, put, delete)
+
+
+class _ReplacedNames:
+    """The names of a module of the user's that stand for functions of NumPy's.
 
     Parameters
     ----------
@@ -136,36 +205,18 @@ class _Replaced:
         self.names = names
         self.replacements = replacements
         self.originals = {name: names[name] for name in replacements}
-        # A first name twice, for the getter to return a tuple where there is one.
-        first = next(iter(replacements))
-        self._get = operator.itemgetter(first, *replacements)
-        self._ours = (replacements[first], *replacements.values())
-        self._theirs = (self.originals[first], *self.originals.values())
 
     def replace(self) -> None:
         """Put the replacements where the originals are; what somebody else has put there stays."""
-        if self._hold(self._theirs):
-            self.names.update(self.replacements)
-            return
         for name, original in self.originals.items():
             if self.names.get(name) is original:
                 self.names[name] = self.replacements[name]
 
     def restore(self) -> None:
         """Put the originals back, except where somebody else has put something meanwhile."""
-        if self._hold(self._ours):
-            self.names.update(self.originals)
-            return
         for name, replacement in self.replacements.items():
             if self.names.get(name) is replacement:
                 self.names[name] = self.originals[name]
-
-    def _hold(self, values: tuple[Any, ...]) -> bool:
-        """Whether the names hold these values; tuples look for identity first."""
-        try:
-            return bool(self._get(self.names) == values)
-        except (KeyError, ValueError):  # a name is gone, or is an ndarray
-            return False
 
 
 class _Namespaces:
@@ -178,11 +229,11 @@ class _Namespaces:
     """
 
     def __init__(self) -> None:
-        self.now: dict[str, _Replaced] = {}
+        self.now: dict[str, _ReplacedNames] = {}
         self._seen: dict[str, tuple[int, int]] = {}
         self._modules = 0
 
-    def found(self) -> Iterable[_Replaced]:
+    def found(self) -> Iterable[_ReplacedNames]:
         """Look through the modules that are new or have new names."""
         if len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
@@ -210,7 +261,7 @@ class _Namespaces:
             if id(value) in _stand_ins_by_id
         }
         if replacements and not _is_library(names):
-            self.now[name] = _Replaced(names, replacements)
+            self.now[name] = _ReplacedNames(names, replacements)
         else:
             self.now.pop(name, None)
 
@@ -300,7 +351,10 @@ def _calls(frame: FrameType, function: object) -> bool:
     else:
         value = frame.f_locals.get(first, frame.f_globals.get(first))
     for _, name in attributes:
-        value = getattr(value, "__dict__", {}).get(name)
+        if not isinstance(value, ModuleType):
+            value = getattr(value, "__dict__", {}).get(name)
+        else:
+            value = getattr(value, name, None)
     return value is function
 
 
@@ -587,16 +641,17 @@ _originals = {name: getattr(np, name) for name in (*_MAKERS, *_NEW)}
 _original_array = np.array
 
 
-def _replacements(module: ModuleType, own: dict[str, Any], taking: Iterable[str]) -> _Replaced:
-    """Say what to put into a module of NumPy's: its own, and what takes lists."""
+def _replaced(
+    module: ModuleType, own: dict[str, Any], taking: Iterable[str]
+) -> _ReplacedAttributes:
+    """Replace attributes of a module of NumPy's: its own, and what takes lists."""
     names = vars(module)
     replacements = {name: TakingLists(names[name], _array) for name in taking if name in names}
-    replacements.update(own)
-    return _Replaced(names, replacements)
+    return _ReplacedAttributes(module, {**replacements, **own})
 
 
 _MODULES = (
-    _replacements(
+    _replaced(
         np,
         {
             **{name: _replacement(_originals[name], make) for name, make in _MAKERS.items()},
@@ -607,7 +662,7 @@ _MODULES = (
         },
         TAKING_LISTS,
     ),
-    _replacements(np.linalg, {}, TAKING_LISTS_IN_LINALG),
+    _replaced(np.linalg, {}, TAKING_LISTS_IN_LINALG),
 )
 _stand_ins_by_id = {
     id(module.originals[name]): each
