@@ -68,6 +68,8 @@ def _basic(x: Value, key: tuple[Any, ...]) -> Value:
         return x[key]
     static = {"key": key}
     result = bind(_slice, (x,), static)
+    if type(result) is Array and type(result._value) is np.ndarray:
+        return linked(result, x, ("slice", static))
     # A single entry is a copy, not a view.
     if isinstance(result, Array) and isinstance(result._value, np.generic):
         return result
@@ -93,6 +95,8 @@ def _plain_slice(item: slice) -> slice:
 
 def _advanced(x: Value, items: tuple[Any, ...]) -> Value:
     """Read with index arrays, or with what has first to be told from them."""
+    if all([type(item) is np.ndarray and item.dtype.kind == "i" for item in items]):
+        return bind(_gather, (x, *items), {"key": (INDEX,) * len(items)})
     entries = [entry_of(item) for item in items]
     arrays = [each for each in entries if isinstance(each, _ARRAYS)]
     if not arrays:

@@ -87,14 +87,18 @@ class TakingLists:
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Call NumPy's function, which asks an Array what it means."""
         # Without lists, and nobody else to be asked, NumPy would do no more than that.
+        asked: Any = ()
         if self._is_of_one_array:
-            if args and "where" not in settings and type(args[0]) is Array:
-                array: Array = args[0]
-                return array.__array_function__(self._original, (), args, settings)
+            if "where" not in settings:
+                asked = args[:1]
+        elif self._is_of_sequences:
+            if _of_one_sequence(args):
+                asked = args[0]
         elif not settings and _WITHOUT_LISTS.issuperset(map(type, args)):
-            for each in args:
-                if type(each) is Array:
-                    return each.__array_function__(self._original, (), args, settings)
+            asked = args
+        for each in asked:
+            if type(each) is Array:
+                return each.__array_function__(self._original, (), args, settings)
         if making.depth:
             for each in args:
                 if type(each) is list or type(each) is tuple:
@@ -129,6 +133,16 @@ class TakingLists:
 
 
 _WITHOUT_LISTS = frozenset((Array, np.ndarray, np.float64, bool, int, float, type(None)))
+
+
+def _of_one_sequence(args: tuple[Any, ...]) -> bool:
+    """Whether the first argument is a sequence without lists in it, and none are besides."""
+    return (
+        bool(args)
+        and type(args[0]) in (list, tuple)
+        and _WITHOUT_LISTS.issuperset(map(type, args[0]))
+        and _WITHOUT_LISTS.issuperset(map(type, args[1:]))
+    )
 
 
 def _is_traced_list(value: Any) -> bool:

@@ -32,6 +32,7 @@ __all__ = ["FUNCTIONS", "diagonal_view"]
 
 _reshape = primitive("reshape")
 _concatenate = primitive("concatenate")
+_stack = primitive("stack")
 _pad = primitive("pad")
 _scatter_add = primitive("scatter_add")
 
@@ -410,19 +411,19 @@ def concatenate(
         raise ValueError("need at least one array to concatenate")
     if axis is None:
         parts, axis = [ravel(copy(each)) for each in parts], 0
-    types = [value_type(each) for each in parts]
-    ndim = types[0].ndim
+    shapes = [_shape(each) for each in parts]
+    ndim = len(shapes[0])
     if not ndim:
         raise ValueError("zero-dimensional arrays cannot be concatenated")
     axis = normalize_axis_index(operator.index(axis), ndim)
-    for position, kind in enumerate(types):
-        if kind.ndim != ndim:
+    for position, shape in enumerate(shapes):
+        if len(shape) != ndim:
             raise ValueError(
                 "all the input arrays must have same number of dimensions, but the array at"
                 f" index 0 has {ndim} dimension(s) and the array at index {position} has"
-                f" {kind.ndim} dimension(s)"
+                f" {len(shape)} dimension(s)"
             )
-    return _joined(parts, axis, [kind.shape[axis] for kind in types], dtype, casting)
+    return _joined(parts, axis, [shape[axis] for shape in shapes], dtype, casting)
 
 
 def _joined(
@@ -445,10 +446,14 @@ def stack(
     if not parts:
         raise ValueError("need at least one array to stack")
     shape = _shape(parts[0])
-    if any(_shape(each) != shape for each in parts):
+    if any([_shape(each) != shape for each in parts]):
         shapes = ", ".join(str(value_type(each).shape) for each in parts)
         raise ValueError(f"all input arrays must have the same shape, and they are {shapes}")
     axis = normalize_axis_index(operator.index(axis), len(shape) + 1)
+    dtypes = {each.dtype for each in parts}
+    if len(shape) < 2 and axis == 0 and dtype is None and len(dtypes) == 1:
+        # Of matrices, how the result lies in memory depends on how they do.
+        return bind(_stack, tuple(parts), {"dtype": dtypes.pop()})
     static = {"shape": (*shape[:axis], 1, *shape[axis:])}
     expanded = [bind(_reshape, (each,), static) for each in parts]
     return _joined(expanded, axis, [1] * len(parts), dtype, casting)

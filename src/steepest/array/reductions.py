@@ -11,6 +11,7 @@ import numpy as np
 
 from steepest.array.arguments import NO_VALUE
 from steepest.array.array import Array, value_type
+from steepest.graph import ArrayType
 from steepest.ops import primitive
 from steepest.ops.spec import Primitive, Value, bind
 
@@ -156,7 +157,7 @@ def mean(
         elif kind.dtype == np.float16:
             # NumPy adds half precision up in single precision.
             dtype, target = np.float32, np.dtype(np.float16)
-    count = _count(a, axis, keepdims, where)
+    count = _count(kind, axis, keepdims, where)
     if _is_any(count == 0):
         warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=2)
     total = sum_(a, axis, dtype, None, keepdims, NO_VALUE, where)
@@ -182,13 +183,14 @@ def _divide_by_count(total: Value, count: Any, target: np.dtype[Any] | None = No
     return quotient.astype(target) if value_type(quotient).dtype != target else quotient
 
 
-def _count(a: Value, axis: Any, keepdims: Any, where: Any) -> Any:
+def _count(kind: ArrayType, axis: Any, keepdims: Any, where: Any) -> Any:
     """Count the entries that a mean runs over: an int, or an array under a mask."""
-    kind = value_type(a)
     if where is NO_VALUE or where is True:
-        if axis is not None and not kind.ndim:
+        if axis is None:
+            return math.prod(kind.shape)
+        if not kind.ndim:
             np.lib.array_utils.normalize_axis_tuple(axis, 0)
-        return math.prod(kind.shape[each] for each in normalized_axes(axis, kind.ndim))
+        return math.prod([kind.shape[each] for each in normalized_axes(axis, kind.ndim)])
     mask = np.broadcast_to(where, kind.shape)
     keep = False if keepdims is NO_VALUE else keepdims
     return np.sum(mask, axis=axis, keepdims=keep)
@@ -224,13 +226,14 @@ def var(
     mean: Any = NO_VALUE,
     correction: Any = NO_VALUE,
 ) -> Value:
-    if dtype is None and value_type(a).dtype.kind in "iub":
+    kind = value_type(a)
+    if dtype is None and kind.dtype.kind in "iub":
         dtype = np.dtype(np.float64)
-    count = _count(a, axis, keepdims, where)
+    count = _count(kind, axis, keepdims, where)
 
     def average() -> Value:
         total = sum_(a, axis, dtype, None, True, NO_VALUE, where)
-        each = count if isinstance(count, int) else _count(a, axis, True, where)
+        each = count if isinstance(count, int) else _count(kind, axis, True, where)
         return _divide_by_count(total, each)
 
     ddof, mean = ddof_and_mean(ddof, correction, mean, average)

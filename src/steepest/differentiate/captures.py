@@ -18,7 +18,7 @@ __all__ = ["COPIED_BYTES", "Captures"]
 COPIED_BYTES = 1 << 20
 """Arrays up to this size are copied."""
 
-_COPIED_AT_ONCE = 1 << 12
+_COPIED_AT_ONCE = 1 << 13
 """Arrays up to this size are copied without asking whether a copy of theirs exists."""
 
 

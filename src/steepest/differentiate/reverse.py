@@ -505,6 +505,13 @@ def _propagate_specially(
     record: Record, operation: Primitive, g: Value, accumulator: Accumulator
 ) -> None:
     """Apply the rules of a primitive with more than a rule for each argument."""
+    if operation.add_vjp is not None and not isinstance(g, Traced):
+        (argument,) = record.parents
+        if argument is not None:
+            total = accumulator.total(argument)
+            if total is not None:
+                operation.add_vjp(total, g, **record.static)
+                return
     if operation.outputs > 1:
         g = [
             no_cotangent(kind) if each is None else each
@@ -519,19 +526,12 @@ def _propagate_specially(
     joint = None
     if operation.joint_vjp is not None:
         joint = operation.joint_vjp(g, result, args, static)
-    adds = operation.add_vjp is not None and not isinstance(g, Traced)
     for position, parent in enumerate(record.parents):
         if parent is None:
             continue
         if joint is not None:
             contribution = joint[position]
         else:
-            if adds:
-                total = accumulator.total(parent)
-                if total is not None:
-                    assert operation.add_vjp is not None
-                    operation.add_vjp(total, g, **static)
-                    continue
             rule, settings = operation.rule_at(operation.vjps, position, static)
             if rule is None:
                 continue

@@ -26,7 +26,8 @@ def _matmul_type(x: ArrayType, y: ArrayType) -> ArrayType:
 
 def _for_blas(x: Value) -> Value:
     """Copy what BLAS cannot read, as the cotangent of a sum, which is one number repeated."""
-    x = np.asarray(x)
+    if type(x) is not np.ndarray:
+        x = np.asarray(x)
     rows, columns = x.strides[-2:]
     return x if rows and columns and x.itemsize in (rows, columns) else np.ascontiguousarray(x)
 
@@ -97,6 +98,12 @@ the result; only where that has a NaN is the product made with care.
 """
 
 
+def _product(x: Value, y: Value) -> Value:
+    if type(x) is np.ndarray and type(y) is np.ndarray:
+        return _evaluate_zero_safe(x, y)
+    return bind(zero_safe_matmul, (x, y), {})
+
+
 def zero_safe_product(x: Value, y: Value) -> Value:
     """Multiply as ``x @ y`` does, vectors included, by `zero_safe_matmul`."""
     left = reshaped(x, (1, *x.shape)) if x.ndim == 1 else x
@@ -119,7 +126,7 @@ def _matmul_left(g: Value, x_type: ArrayType, y: Value) -> Value:
         return scale(reshaped(g, (*g.shape, 1)) if g.ndim else g, y)
     if len(x_type.shape) == 1:
         return zero_safe_product(y, g) if y.ndim == 2 else _batch_of_rows(g, y)
-    return bind(zero_safe_matmul, (g, y.mT), {})
+    return _product(g, y.mT)
 
 
 def _batch_of_rows(g: Value, y: Value) -> Value:
@@ -139,7 +146,7 @@ def _matmul_right(g: Value, x: Value, y_type: ArrayType) -> Value:
         return _flat_left(x, g, x.shape[-1:])
     if x.ndim > 2 and len(y_type.shape) == 2:
         return _flat_left(x, g, y_type.shape)
-    return bind(zero_safe_matmul, (x.mT, g), {})
+    return _product(x.mT, g)
 
 
 def _flat_left(x: Value, g: Value, shape: tuple[int, ...]) -> Value:

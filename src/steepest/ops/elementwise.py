@@ -236,7 +236,7 @@ TRIGONOMETRIC = (
     elementwise(np.degrees, 180 / math.pi, domain=[REAL]),
     elementwise(np.sinh, lambda x: np.cosh(x), domain=[REAL]),
     elementwise(np.cosh, lambda x: np.sinh(x), domain=[REAL]),
-    elementwise(np.tanh, lambda ans: (1 - ans) * (1 + ans), domain=[REAL]),
+    elementwise(np.tanh, lambda ans: (1.0 - ans) * (1.0 + ans), domain=[REAL]),
     elementwise(np.arcsinh, lambda x: 1 / _hypotenuse_over_one(x), domain=[REAL]),
     # One root of the product would overflow, and be of the other sign for half the plane.
     elementwise(np.arccosh, lambda x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)), domain=[(1.2, 3.0)]),

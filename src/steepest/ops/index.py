@@ -30,6 +30,8 @@ Path = tuple[tuple[str, Any], ...]
 
 def _filled(key: Iterable[Any], indices: Iterable[Value]) -> Key:
     """Put index arrays into the places that a key has for them."""
+    if type(key) is tuple and type(indices) is tuple and len(key) == len(indices):
+        return indices
     remaining = iter(indices)
     return tuple(next(remaining) if isinstance(item, str) else item for item in key)
 
@@ -85,9 +87,9 @@ def _evaluate_scatter_add(x: Value, *indices: Value, key: Key, shape: tuple[int,
     if not indices:
         result[key] = x
         return result
-    indices = tuple(np.asarray(each, np.intp) for each in indices)
+    indices = tuple([np.asarray(each, np.intp) for each in indices])
     filled = _filled(key, indices)
-    if x.ndim == max(each.ndim for each in indices):
+    if x.ndim == max([each.ndim for each in indices]):
         # Single entries: NumPy's loop is fast where there is nothing else.
         np.add.at(result, filled, x)
     elif _are_distinct(indices, shape, key):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from steepest.graph import ArrayType
+from steepest.graph import ArrayType, type_of
 from steepest.ops.spec import Linearity, Primitive, Sample, Value
 
 __all__ = ["PRIMITIVES", "broadcast", "reshaped"]
@@ -33,13 +34,11 @@ def _evaluate_broadcast(x: Value, shape: tuple[int, ...], is_view: bool = False)
     """Stretch; in the user's own ``np.broadcast_to`` the entries lie as there, by strides of 0."""
     if is_view:
         return np.broadcast_to(x, shape)
-    x = np.asarray(x)
+    if type(x) is not np.ndarray and type(x) is not np.float64:
+        x = np.asarray(x)
     if x.shape == shape:
         return x[()]
-    size = 1
-    for length in shape:
-        size *= length
-    if size > SMALL:
+    if math.prod(shape) > SMALL:
         return np.broadcast_to(x, shape)
     result = np.empty(shape, x.dtype)
     result[...] = x
@@ -116,7 +115,7 @@ def _starts(lengths: tuple[int, ...]) -> list[int]:
 
 
 def _evaluate_stack(*xs: Value, dtype: np.dtype[Any]) -> Value:
-    if dtype.kind != "c" and any(np.iscomplexobj(x) for x in xs):
+    if dtype.kind != "c" and any([type_of(x).dtype.kind == "c" for x in xs]):
         raise TypeError(f"complex numbers do not become {dtype}")
     return np.array(xs, dtype)
 
