@@ -172,7 +172,7 @@ class View:
         Whether all of the steps from the owner are reshapes.
     """
 
-    __slots__ = ("_steps", "owner", "refusal", "reshapes", "writeable")
+    __slots__ = ("_before", "_last", "owner", "refusal", "reshapes", "writeable")
 
     def __init__(
         self,
@@ -186,24 +186,20 @@ class View:
         self.writeable = writeable
         self.refusal = refusal
         # The steps are not put together, so that a view of a view of … costs no more than a view.
-        if before is None:
-            self._steps: Any = (None, last)
-            reshapes = True
-        else:
-            self._steps = (before._steps, last)
-            reshapes = before.reshapes
-        for name, _ in last:
-            reshapes = reshapes and name == "reshape"
-        self.reshapes = reshapes
+        self._before = before
+        self._last = last
+        # Several at once are more than reshapes.
+        is_reshape = not last or (len(last) == 1 and last[0][0] == "reshape")
+        self.reshapes = is_reshape and (before is None or before.reshapes)
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """The views that lead from the owner here."""
         parts: list[tuple[Step, ...]] = []
-        rest = self._steps
-        while rest is not None:
-            rest, last = rest
-            parts.append(last)
+        link: View | None = self
+        while link is not None:
+            parts.append(link._last)
+            link = link._before
         return tuple(itertools.chain.from_iterable(reversed(parts)))
 
 

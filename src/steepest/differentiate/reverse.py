@@ -134,7 +134,8 @@ class Tape(Trace):
         """Make an argument of the differentiated function an Array of this tape."""
         if is_ndarray(value):
             value = self.captures.keep(base_array(value))
-        value = snapshot(value)
+        else:
+            value = snapshot(value)
         kind = value if type(value) is np.ndarray else value_type(value)
         return Array(self, value, Record(None, (), (), NO_STATIC, None, kind.shape, kind.dtype))
 
@@ -157,7 +158,12 @@ class Tape(Trace):
             parents = (arg._node,)
             if primitive.reads_arguments:
                 keep = primitive.keeps[0]
-                kept = parents if keep is _TYPE else (self._kept_of(keep, value, arg._node),)
+                if keep is _TYPE:
+                    kept = parents
+                elif type(value) is np.ndarray and value.base is None:
+                    kept = (value,)
+                else:
+                    kept = (self._kept_of(keep, value, arg._node),)
         elif len(args) == 2 and not static and primitive.needs is not None:
             return self._record_pair(primitive, *args)
         else:

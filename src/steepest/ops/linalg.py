@@ -56,15 +56,20 @@ def _cofactor_by_inverse(x: Value) -> Value:
         determinant = np.linalg.det(x)
         size = np.absolute(determinant)
         limits = np.finfo(size.dtype)
-        if not ((size > limits.tiny) & (size < limits.max)).all():
+        if not _holds((size > limits.tiny) & (size < limits.max)):
             return None
         try:
             inverse = np.linalg.inv(x)
         except np.linalg.LinAlgError:
             return None
-        if not (_largest_column(x) * _largest_column(inverse) < limits.eps**-0.4).all():
+        if not _holds(_largest_column(x) * _largest_column(inverse) < limits.eps**-0.4):
             return None
         return as_matrix(determinant) * inverse.mT
+
+
+def _holds(condition: Value) -> bool:
+    """Whether something holds for each matrix; of one alone, it takes NumPy long to say ``all``."""
+    return bool(condition.all()) if condition.ndim else bool(condition)
 
 
 def _largest_column(x: Value) -> Value:

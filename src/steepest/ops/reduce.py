@@ -50,7 +50,10 @@ def _in_line(value: Value, shape: tuple[int, ...], axis: Axis, keepdims: bool) -
 
 def _spread(value: Value, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Value:
     """Repeat a reduction's result along the axes that it lost."""
-    return bind(broadcast, (_in_line(value, shape, axis, keepdims),), {"shape": shape})
+    value = _in_line(value, shape, axis, keepdims)
+    if isinstance(value, Traced):
+        return bind(broadcast, (value,), {"shape": shape})
+    return broadcast.evaluate(value, shape)
 
 
 def _samples(rng: np.random.Generator) -> Iterator[Sample]:

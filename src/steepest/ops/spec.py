@@ -584,7 +584,7 @@ reaches the end, and the pass is made again with checks, or meets a mask that dr
 def has_nan(value: Value) -> bool:
     """Whether there is a NaN, in one pass: squares are never negative, so none can cancel."""
     if type(value) is np.ndarray:
-        return math.isnan(np.vdot(value, value).real)
+        value = np.vdot(value, value)
     return cmath.isnan(value)
 
 
