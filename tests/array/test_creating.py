@@ -21,6 +21,7 @@ from steepest.array.creating import UserCode, _originals, untouched_numpy
 from steepest.errors import TracedConversionError, UnsupportedError
 
 X = np.array([1.0, 2.0])
+NUMPY: Any = np
 
 
 def is_untouched() -> bool:
@@ -54,13 +55,13 @@ def test_what_somebody_else_replaces_meanwhile_stays() -> None:
 
     try:
         with UserCode():
-            np.ones = mine  # type: ignore[assignment]
-            assert np.ones is mine
-        assert np.ones is mine
+            NUMPY.ones = mine
+            assert NUMPY.ones is mine
+        assert NUMPY.ones is mine
         with UserCode():
-            assert np.ones is mine
+            assert NUMPY.ones is mine
     finally:
-        np.ones = _originals["ones"]
+        NUMPY.ones = _originals["ones"]
     assert is_untouched()
 
 
@@ -69,11 +70,11 @@ def test_what_somebody_else_puts_back_is_numpys() -> None:
         kept = np.ones
         assert kept is not _originals["ones"]
         with mock.patch.object(np, "ones", None):
-            assert np.ones is None
+            assert NUMPY.ones is None
         assert np.ones is kept
     assert is_untouched()
     # Who has taken the replacement for NumPy's may put it back too late.
-    np.ones = kept
+    NUMPY.ones = kept
     with UserCode():
         assert np.ones is kept
     assert is_untouched()
@@ -82,11 +83,11 @@ def test_what_somebody_else_puts_back_is_numpys() -> None:
 def test_what_somebody_else_deletes_is_gone() -> None:
     try:
         with UserCode():
-            del np.ones
+            del NUMPY.ones
             assert not hasattr(np, "ones")
         assert not hasattr(np, "ones")
     finally:
-        np.ones = _originals["ones"]
+        NUMPY.ones = _originals["ones"]
     assert is_untouched()
 
 

@@ -190,7 +190,7 @@ class View:
         self._last = last
         # Several at once are more than reshapes.
         is_reshape = not last or (len(last) == 1 and last[0][0] == "reshape")
-        self.reshapes = is_reshape and (before is None or before.reshapes)
+        self.reshapes: bool = is_reshape and (before is None or before.reshapes)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -285,7 +285,9 @@ def reshaped(x: Value, *steps: Step) -> Value:
     result = _taken(x, steps)
     if type(x) is not Array:
         return result
-    before, after = ndarray_of(x), ndarray_of(result)
+    before, after = x._value, result._value if type(result) is Array else result
+    if type(before) is not np.ndarray or type(after) is not np.ndarray:
+        before, after = ndarray_of(before), ndarray_of(after)
     if before is None or after is None:
         # A single axis splits up wherever its entries lie.
         known = len(x.shape) == 1 or (len(steps) == 1 and is_contiguous(x))

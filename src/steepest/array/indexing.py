@@ -95,7 +95,10 @@ def _plain_slice(item: slice) -> slice:
 
 def _advanced(x: Value, items: tuple[Any, ...]) -> Value:
     """Read with index arrays, or with what has first to be told from them."""
-    if all([type(item) is np.ndarray and item.dtype.kind == "i" for item in items]):
+    for item in items:
+        if type(item) is not np.ndarray or item.dtype.kind != "i":
+            break
+    else:
         return bind(_gather, (x, *items), {"key": (INDEX,) * len(items)})
     entries = [entry_of(item) for item in items]
     arrays = [each for each in entries if isinstance(each, _ARRAYS)]

@@ -99,7 +99,8 @@ def _each_whole(arrays: Any) -> list[Value]:
 
 
 def _shape(value: Value) -> tuple[int, ...]:
-    return value.shape if type(value) is Array else value_type(value).shape
+    plain = value._value if type(value) is Array else value
+    return plain.shape if type(plain) is np.ndarray else value_type(value).shape
 
 
 def _integers(value: Value) -> Value:
@@ -446,7 +447,7 @@ def stack(
     if not parts:
         raise ValueError("need at least one array to stack")
     shape = _shape(parts[0])
-    if any([_shape(each) != shape for each in parts]):
+    if {_shape(each) for each in parts} != {shape}:
         shapes = ", ".join(str(value_type(each).shape) for each in parts)
         raise ValueError(f"all input arrays must have the same shape, and they are {shapes}")
     axis = normalize_axis_index(operator.index(axis), len(shape) + 1)

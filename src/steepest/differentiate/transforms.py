@@ -83,13 +83,12 @@ class _Watched:
         """
         leaves = []
         for leaf, array in zip(self.leaves, self.arrays, strict=True):
-            if array is not None:
-                leaf = _finished(next(cotangents), leaf)
-            if is_ndarray(leaf):
-                if id(leaf) in seen:
-                    leaf = leaf.copy()
-                seen.add(id(leaf))
-            leaves.append(leaf)
+            placed = leaf if array is None else _finished(next(cotangents), leaf)
+            if is_ndarray(placed):
+                if id(placed) in seen:
+                    placed = placed.copy()
+                seen.add(id(placed))
+            leaves.append(placed)
         return unflatten_with_arithmetic(self.structure, leaves)
 
 

@@ -115,7 +115,7 @@ def _starts(lengths: tuple[int, ...]) -> list[int]:
 
 
 def _evaluate_stack(*xs: Value, dtype: np.dtype[Any]) -> Value:
-    if dtype.kind != "c" and any([type_of(x).dtype.kind == "c" for x in xs]):
+    if dtype.kind != "c" and "c" in [type_of(x).dtype.kind for x in xs]:
         raise TypeError(f"complex numbers do not become {dtype}")
     return np.array(xs, dtype)
 

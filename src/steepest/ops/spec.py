@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import cmath
 import inspect
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -424,18 +423,26 @@ def _adapt_scaling(derivative: Callable[[Value], Value], pick: int) -> AdaptedRu
 
         def of_result(g: Value, ans: Value, _args: Sequence[Value], _static: Any) -> Value:
             slope = derivative(ans)
-            if type(g) is np.ndarray and type(slope) is np.ndarray and not NAN_CHECKS.get():
-                if slope.dtype is not _BOOL:
-                    return g * slope
+            if (
+                type(g) is np.ndarray
+                and type(slope) is np.ndarray
+                and slope.dtype is not _BOOL
+                and not NAN_CHECKS.get()
+            ):
+                return g * slope
             return scale(g, slope)
 
         return of_result
 
     def of_argument(g: Value, _ans: Value, args: Sequence[Value], _static: Any) -> Value:
         slope = derivative(args[pick])
-        if type(g) is np.ndarray and type(slope) is np.ndarray and not NAN_CHECKS.get():
-            if slope.dtype is not _BOOL:
-                return g * slope
+        if (
+            type(g) is np.ndarray
+            and type(slope) is np.ndarray
+            and slope.dtype is not _BOOL
+            and not NAN_CHECKS.get()
+        ):
+            return g * slope
         return scale(g, slope)
 
     return of_argument
