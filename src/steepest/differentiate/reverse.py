@@ -132,10 +132,8 @@ class Tape(Trace):
 
     def watch(self, value: Value) -> Array:
         """Make an argument of the differentiated function an Array of this tape."""
-        if is_ndarray(value):
-            value = self.captures.keep(base_array(value))
-        else:
-            value = snapshot(value)
+        plain = is_ndarray(value)
+        value = self.captures.keep(base_array(value)) if plain else snapshot(value)
         kind = value if type(value) is np.ndarray else value_type(value)
         return Array(self, value, Record(None, (), (), NO_STATIC, None, kind.shape, kind.dtype))
 
