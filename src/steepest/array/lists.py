@@ -95,7 +95,8 @@ class TakingLists:
             if _of_one_sequence(args):
                 asked = args[0]
         elif not settings and _WITHOUT_LISTS.issuperset(map(type, args)):
-            asked = args
+            # Of later ones NumPy asks some, as those of np.diff, and not those of np.interp.
+            asked = args[:3]
         for each in asked:
             if type(each) is Array:
                 return each.__array_function__(self._original, (), args, settings)
