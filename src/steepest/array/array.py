@@ -158,6 +158,11 @@ def _in_place(operator: str) -> Callable[[Array, Value], Value]:
 _times = _binary(_multiply)
 
 
+def _is_dtype(kind: Any, dtype: np.dtype[Any]) -> bool:
+    is_class = isinstance(kind, type) and issubclass(kind, np.ndarray)
+    return not is_class and np.dtype(kind) == dtype
+
+
 def is_storing(frame: FrameType) -> bool:
     """Whether a frame is at ``a[key] = value``."""
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("STORE_SUBSCR", "STORE_SLICE")
@@ -260,7 +265,8 @@ class Array(Traced):
         while isinstance(value, Traced):
             if value._value is None:
                 kind: ArrayType = value._node.type
-                if kind.shape or self._alias is not None:
+                marked = self._alias is not None or getattr(value, "_alias", None) is not None
+                if kind.shape or marked:
                     return np.ndarray
                 scalar: type[np.generic] = kind.dtype.type
                 return type(scalar().item()) if kind.weak else scalar
@@ -283,10 +289,11 @@ class Array(Traced):
 
     @shape.setter
     def shape(self, shape: Any) -> None:
-        raise UnsupportedAttributeError(
-            "x.shape = … would change an array that others may be views of",
-            instead=f"x = x.reshape({shape})",
-        )
+        if not buffers.reshape_in_place(self, shape):
+            raise UnsupportedAttributeError(
+                "x.shape = … of an array that others are views of",
+                instead=f"x = x.reshape({shape})",
+            )
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -741,22 +748,33 @@ class Array(Traced):
             raise ValueError("The stream argument in to_device() is not supported")
         return self
 
-    def view(self, dtype: Any = None) -> Value:
+    def view(self, dtype: Any = None, type: Any = None) -> Value:  # noqa: A002
         """Look at the same memory."""
-        if dtype is None or dtype is np.ndarray or np.dtype(dtype) == self.dtype:
+        kinds = [each for each in (dtype, type) if each is not None and each is not np.ndarray]
+        if not kinds or (kinds == [dtype] and _is_dtype(dtype, self.dtype)):
             # A NumPy scalar's is a NumPy scalar.
             return self[...] if self._is_ndarray() else self
+        if not self._trace.active:
+            return plain.apply_plainly(np.ndarray.view, (self, *kinds), {})
         raise UnsupportedError(
             f"looking at the bytes of a traced value of {value_type(self)} as {dtype}",
             instead="x.astype(dtype), for the same numbers in another dtype",
         )
 
-    def clip(self, min: Value = None, max: Value = None, **settings: Any) -> Value:  # noqa: A002
+    def clip(
+        self,
+        min: Value = None,  # noqa: A002
+        max: Value = None,  # noqa: A002
+        out: Value = None,
+        **settings: Any,
+    ) -> Value:
         """Call ``np.clip``; unlike there, either bound may be left out."""
-        return np.clip(self, min, max, **settings)
+        return np.clip(self, min, max, **(settings if out is None else {**settings, "out": out}))
 
-    def conj(self) -> Value:
+    def conj(self, out: Value = None) -> Value:
         """Take the complex conjugate; of real numbers, as in NumPy, the array itself."""
+        if out is not None:
+            return np.conjugate(self, out=out)
         if self.dtype.kind == "c":
             return bind(primitive("conjugate"), (self,), NO_STATIC)
         return self

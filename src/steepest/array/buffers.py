@@ -31,6 +31,7 @@ __all__ = [
     "compact",
     "duck",
     "is_contiguous",
+    "is_unknown",
     "linked",
     "location",
     "making",
@@ -38,6 +39,7 @@ __all__ = [
     "overwrite",
     "refresh",
     "remember_copy",
+    "reshape_in_place",
     "reshaped",
     "rewritten",
     "snapshot",
@@ -277,7 +279,7 @@ def _linked(
 
 def _may_share(x: Array, result: Array) -> bool:
     """Whether both are ndarrays: a NumPy scalar is not written into, and what is read a copy."""
-    return x._is_ndarray() and (result._value is None or result._is_ndarray())
+    return x._is_ndarray() and (is_unknown(result) or result._is_ndarray())
 
 
 def reshaped(x: Value, *steps: Step) -> Value:
@@ -298,12 +300,55 @@ def reshaped(x: Value, *steps: Step) -> Value:
     return result
 
 
+def reshape_in_place(array: Array, shape: Any) -> bool:
+    """Give an array other axes, as ``x.shape = shape`` does.
+
+    Returns
+    -------
+    bool
+        Whether it could be done: not to an array of which there are views.
+
+    Raises
+    ------
+    AttributeError
+        As NumPy does, where the entries would have to be moved.
+    NeedsValueError
+        When it is not known whether they would.
+    """
+    alias = array._alias
+    if type(alias) is Memory and any(each() is not None for each in alias.views):
+        return False
+    same = snapshot(array)
+    if array._is_ndarray() and is_contiguous(array):
+        same._alias = Memory(contiguous=True)
+    result = np.reshape(same, shape)
+    link = result._alias
+    if type(link) is not View:
+        raise AttributeError(
+            "Incompatible shape for in-place modification. Use `.reshape()` to make a copy with"
+            " the desired shape."
+        )
+    if link.refusal is not None:
+        raise link.refusal
+    array.become(result)
+    if type(alias) is View:
+        array._alias = View(alias.owner, alias, link.steps, alias.writeable, alias.refusal)
+    return True
+
+
 def is_contiguous(array: Array) -> bool:
     """Whether the entries are known to lie in the order of C, without looking at a value."""
     link = array._alias
     if type(link) is View:
         return link.reshapes and (len(link.owner.shape) == 1 or is_contiguous(link.owner))
     return link is not None and link.contiguous
+
+
+def is_unknown(value: Value) -> bool:
+    """Whether only the shape and dtype of a value are known, in the outermost of its traces."""
+    while isinstance(value, Traced):
+        value = value._value
+    return value is None
 
 
 def ndarray_of(value: Value) -> np.ndarray[Any, Any] | None:
@@ -481,6 +526,9 @@ def overwrite(
             if trace.active and (innermost is None or trace.serial > innermost.serial):
                 innermost = trace
     if innermost is not None:
+        if array._alias is None and not array.shape:
+            # It stays an ndarray, also where its value is not known any more.
+            array._alias = Memory()
         innermost.write(operation, array, [released(each) for each in args], static)
         return
     held = [array._value]
@@ -502,7 +550,7 @@ def as_ndarray(x: Array) -> Array:
         if not isinstance(x, Array):
             return duck(np.asarray(x))
     result: Array = _lifted(x)
-    if result._value is None and not result.shape:
+    if not result.shape and is_unknown(result):
         result._alias = Memory(contiguous=True)
     return result
 

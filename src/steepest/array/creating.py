@@ -51,6 +51,7 @@ from steepest.array.lists import (
 )
 from steepest.array.plain import check_keeps_numbers, is_traced, plain_value
 from steepest.array.vectorized import apply_along_axis, vectorize_call
+from steepest.array.writing import FlatIterator
 from steepest.errors import RefusedWrites
 from steepest.ops import primitive
 from steepest.ops.spec import Traced, Value, bind, is_ndarray
@@ -415,6 +416,8 @@ def _array(
     **settings: Any,
 ) -> Value:
     result: Value
+    if isinstance(object, FlatIterator):
+        object = object.copy()  # noqa: A001
     if copy is False:
         _refuse_copy(object, dtype)
     if isinstance(object, Array):

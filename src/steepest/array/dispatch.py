@@ -15,6 +15,7 @@ from steepest.array.creating import joined
 from steepest.array.functions import FOLLOWED, FUNCTIONS, INSTEAD, PLAIN_FUNCTIONS
 from steepest.array.numpy_errors import NUMPY_ERRORS, as_numpy_raises
 from steepest.array.plain import apply_plainly, is_traced, plain_arguments
+from steepest.array.products import einsum_into
 from steepest.array.ufuncs import accumulate, apply_primitive, outer, reduce_one_by_one, reduceat
 from steepest.array.writing import add_at, into
 from steepest.errors import UnsupportedError
@@ -229,11 +230,24 @@ def _function_into(
     function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any], out: Value
 ) -> Value:
     """Apply a function and write its result into the array given as out=."""
+    if function is np.einsum:
+        return einsum_into(out, *args, **settings)
     if function.__name__ in _ACCUMULATING or function in _EXTREMA:
         result = _reduced_into(function, function.__name__, args, settings, out)
     else:
-        result = into(out, function(*args, **settings))
+        result = function(*args, **settings)
+        if function == np.dot and _kind(out) != _kind(result):
+            raise ValueError(
+                "output array is not acceptable (must have the right datatype, number of"
+                " dimensions, and be a C-Array)"
+            )
+        result = into(out, result)
     return _as_of_scalar(function, args, result)
+
+
+def _kind(value: Value) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    kind = value_type(value)
+    return kind.shape, kind.dtype
 
 
 def _reduced_into(

@@ -17,6 +17,7 @@ from steepest.array.buffers import (
     View,
     as_ndarray,
     is_contiguous,
+    is_unknown,
     ndarray_of,
     reshaped,
     unknown_layout,
@@ -67,7 +68,7 @@ def copy(a: Value, order: Any = "K", subok: bool = False) -> Value:
         return np.array(a, order=order)
     a = as_ndarray(a)
     result = Array(a._trace, laid_out(a._value, order), a._node)
-    if result._value is None and a._is_ndarray():
+    if is_unknown(result) and a._is_ndarray():
         result._alias = Memory(contiguous=order == "C")
     return result
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from steepest.array.arguments import as_array
 from steepest.array.array import value_type
-from steepest.array.plain import plain_value
+from steepest.array.plain import holds, plain_value
 from steepest.ops import primitive
 from steepest.ops.spec import Value, bind
 
@@ -72,7 +72,10 @@ def partition(
     _refuse_fields(order)
     _refuse_other_kinds(kind)
     a, axis = _along(a, axis)
-    return bind(primitive("partition"), (a,), {"kth": _parts(kth), "axis": axis})
+    places = _parts(kth)
+    if not places:
+        return np.copy(a)
+    return bind(primitive("partition"), (a,), {"kth": places, "axis": axis})
 
 
 def argpartition(
@@ -81,7 +84,10 @@ def argpartition(
     _refuse_fields(order)
     _refuse_other_kinds(kind)
     a, axis = _along(a, axis if value_type(a).ndim else None)
-    return bind(primitive("argpartition"), (a,), {"kth": _parts(kth), "axis": axis})
+    places = _parts(kth)
+    if not places:
+        return np.argsort(np.zeros(a.shape), axis, kind="stable")
+    return bind(primitive("argpartition"), (a,), {"kth": places, "axis": axis})
 
 
 def lexsort(keys: Any, axis: Any = -1) -> Value:
@@ -113,6 +119,8 @@ def searchsorted(a: Value, v: Value, side: Any = "left", sorter: Any = None) -> 
     if sorter is not None:
         if value_type(sorter).shape != a.shape:
             raise ValueError("sorter.size must equal len(a)")
+        if holds(np.less(sorter, 0) | np.greater_equal(sorter, a.size)):
+            raise ValueError("Sorter index out of range.")
         a = np.take(a, sorter)
     return bind(primitive("searchsorted"), (a, as_array(v)), {"side": side})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+import string
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
@@ -20,17 +21,21 @@ from steepest.array.array import NO_STATIC, Array, value_type
 from steepest.array.buffers import as_ndarray
 from steepest.array.movement import diagonal_view
 from steepest.array.plain import apply_plainly, is_traced
+from steepest.array.writing import into
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.matrices import conjugate
 from steepest.ops.spec import Value, bind
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["FUNCTIONS", "einsum_into"]
 
 _matmul = primitive("matmul")
 
 Labels = tuple[Hashable, ...]
 """A name for each axis of an operand."""
+
+_LETTERS = len(string.ascii_letters)
+"""How many names of axes NumPy has: small letters and capitals."""
 
 REMEMBERED = 1024
 """How many sums of products are remembered, by their subscripts and shapes."""
@@ -302,7 +307,43 @@ def einsum(
     if labels != output:
         x = np.transpose(x, [labels.index(each) for each in output])
     # Truth values were counted.
-    return x if x.dtype == kind else x.astype(kind)
+    x = x if x.dtype == kind else x.astype(kind)
+    if optimize is not False and not output and _is_ndarray_of_none(operands, given, optimize):
+        return as_ndarray(x) if isinstance(x, Array) else x
+    return x
+
+
+def _is_ndarray_of_none(operands: Sequence[Any], given: Sequence[Value], optimize: Any) -> bool:
+    """Whether NumPy's result without axes is an ndarray, as of some of its ways to contract."""
+    kinds = [value_type(each) for each in given]
+    small = [np.zeros([min(length, 2) for length in kind.shape], kind.dtype) for kind in kinds]
+    if isinstance(operands[0], str):
+        arguments = [operands[0], *small]
+    else:
+        arguments = list(operands)
+        arguments[: 2 * len(small) : 2] = small
+    return isinstance(np.einsum(*arguments, optimize=optimize), np.ndarray)
+
+
+def einsum_into(
+    out: Value,
+    *operands: Any,
+    dtype: Any = None,
+    casting: Any = "safe",
+    optimize: Any = False,
+    **settings: Any,
+) -> Value:
+    """Write the result of an einsum into the array given as out=."""
+    if optimize is False:
+        if dtype is None:
+            # NumPy then has all operands in one dtype, and counts this array among them.
+            given = _parse(operands)[2]
+            dtype = np.result_type(*(value_type(each).dtype for each in given), out.dtype)
+        rule = casting
+    else:
+        rule = "unsafe" if casting == "unsafe" else "same_kind"
+    result = np.einsum(*operands, dtype=dtype, casting=casting, optimize=optimize, **settings)
+    return into(out, result, rule)
 
 
 def _shown(x: Array, terms: tuple[Labels, ...], output: Labels | None) -> Value | None:
@@ -333,8 +374,8 @@ def _parse(operands: Sequence[Any]) -> tuple[tuple[Labels, ...], Labels | None, 
     if not operands:
         raise ValueError("must specify the einstein sum subscripts string and at least one operand")
     if not isinstance(operands[0], str):
-        given = tuple(tuple(each) for each in operands[1::2])
-        last = tuple(operands[-1]) if len(operands) % 2 else None
+        given = tuple(map(_listed, operands[1::2]))
+        last = _listed(operands[-1]) if len(operands) % 2 else None
         return given, last, operands[: len(operands) // 2 * 2 : 2]
     terms, output = _read(operands[0])
     if len(terms) != len(operands) - 1:
@@ -349,6 +390,15 @@ def _parse(operands: Sequence[Any]) -> tuple[tuple[Labels, ...], Labels | None, 
 def _read(subscripts: str) -> tuple[tuple[Labels, ...], Labels | None]:
     left, arrow, right = subscripts.replace(" ", "").partition("->")
     return tuple(_letters(each) for each in left.split(",")), _letters(right) if arrow else None
+
+
+def _listed(axes: Sequence[Any]) -> Labels:
+    for each in axes:
+        if each is not Ellipsis and not 0 <= operator.index(each) < _LETTERS:
+            raise ValueError(
+                f"einsum subscript {each} is not within the valid range [0, {_LETTERS})"
+            )
+    return tuple(axes)
 
 
 def _letters(term: str) -> Labels:

@@ -12,6 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from steepest.array.arguments import as_array
 from steepest.array.array import Array, value_type
+from steepest.array.buffers import duck
 from steepest.array.indexing import read
 from steepest.array.plain import is_known, may_hold, plain_value
 from steepest.ops import primitive
@@ -260,7 +261,18 @@ def interp(
         xp, fp = read(xp, order), read(fp, order)
         xp = np.concatenate([xp[-1:] - period, xp, xp[:1] + period])
         fp = np.concatenate([fp[-1:], fp, fp[:1]])
-    result = _interpolate(x, xp, fp, left, right)
+    if fp.dtype.kind != "c":
+        result = _interpolate(x, xp, fp, left, right)
+    else:
+        # As numbers of two parts an infinity in one of them would make both NaN.
+        ends = left, right
+        result = duck(np.zeros(x.shape, fp.dtype))
+        result.real, result.imag = (
+            _interpolate(x, xp, part(fp), *(None if each is None else part(each) for each in ends))
+            for part in (np.real, np.imag)
+        )
+        if len(xp) > 1:
+            result.imag[np.isnan(x)] = 0
     return result if x.ndim else result[()]
 
 
@@ -268,6 +280,9 @@ def _interpolate(x: Value, xp: Value, fp: Value, left: Value, right: Value) -> V
     """Interpolate linearly; at a knot with the mean of the slopes beside it."""
     count = len(xp)
     after = np.searchsorted(xp, x, side="right")
+    if may_hold(np.isnan(xp[0])):
+        # Nothing is said to be before a NaN.
+        after = np.where(np.less(x, xp[0]), 0, np.maximum(after, 1))
     knot = np.clip(after - 1, 0, count - 1)
     start = read(xp, knot)
     value = read(fp, knot)
@@ -280,7 +295,7 @@ def _interpolate(x: Value, xp: Value, fp: Value, left: Value, right: Value) -> V
             slope = np.where(at_knot, (read(slopes, np.maximum(after - 1, 0)) + slope) / 2, slope)
         # The products by 0 at a knot and beyond the ends are 0 whatever the slope.
         result = scale(x - start, slope) + value
-        lost = np.isnan(result)
+        lost = np.isnan(result) | (np.isinf(start) & ~at_knot)
         if may_hold(lost):
             # From the other end of an interval whose slope is infinite.
             end = np.minimum(knot + 1, count - 1)
@@ -288,6 +303,7 @@ def _interpolate(x: Value, xp: Value, fp: Value, left: Value, right: Value) -> V
             again = slope * (x - read(xp, end)) + beyond
             again = np.where(np.isnan(again) & np.equal(beyond, value), value, again)
             result = np.where(lost & (after > 0) & (after < count), again, result)
+            result = np.where(at_knot & np.isinf(start), value, result)
     if left is not None:
         result = np.where(x < xp[0], left, result)
     if right is not None:

@@ -10,6 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from steepest.array.array import Array, value_type
 from steepest.array.buffers import duck
+from steepest.array.plain import is_traced
 from steepest.ops import primitive
 from steepest.ops.spec import Value, bind
 
@@ -42,6 +43,7 @@ def apply_along_axis(
     func1d: Callable[..., Value], axis: int, arr: Value, *args: Any, **settings: Any
 ) -> Value:
     """Call a function on each vector along an axis, as ``np.apply_along_axis``."""
+    arr = _stacked(arr)
     arr = arr if isinstance(arr, Array) else duck(np.asarray(arr))
     ndim = value_type(arr).ndim
     axis = normalize_axis_index(axis, ndim)
@@ -49,7 +51,9 @@ def apply_along_axis(
     lengths = value_type(last).shape[:-1]
     if 0 in lengths:
         raise ValueError("Cannot apply_along_axis when any iteration dimensions are 0")
-    parts = [func1d(last[(*place, ...)], *args, **settings) for place in np.ndindex(lengths)]
+    parts = [
+        _stacked(func1d(last[(*place, ...)], *args, **settings)) for place in np.ndindex(lengths)
+    ]
     shape = value_type(parts[0]).shape
     whole = _together(
         [
@@ -61,6 +65,14 @@ def apply_along_axis(
     whole = np.reshape(whole, (*lengths, *shape))
     places = range(axis, axis + len(shape))
     return np.moveaxis(whole, range(len(lengths), len(lengths) + len(shape)), places)
+
+
+def _stacked(result: Any) -> Value:
+    """Make an Array of a list that holds traced values; leave what else there is alone."""
+    if not isinstance(result, (list, tuple)) or not is_traced(result):
+        return result
+    parts = [_stacked(each) for each in result]
+    return _together(parts, np.result_type(*map(_own_dtype, parts)))
 
 
 def apply_over_axes(func: Callable[..., Value], a: Value, axes: Any) -> Value:

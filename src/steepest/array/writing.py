@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from steepest.array.array import Array, is_storing, value_type
-from steepest.array.buffers import PLAIN, View, location, overwrite, snapshot
+from steepest.array.buffers import PLAIN, View, is_unknown, location, overwrite, snapshot
 from steepest.array.indexing import basic_key, entry_of, known_mask, read, with_axes
 from steepest.array.plain import base_array, plain_arguments, plain_value
 from steepest.errors import WRITABLE_ARRAY, NeedsValueError, UnsupportedError
@@ -51,7 +51,7 @@ def assign(target: Array, key: Any, value: Value) -> None:
     NeedsValueError
         For a boolean array of which only the shape is known, unless a single value is written.
     """
-    if not target._is_ndarray() and not _is_unknown(target):
+    if not target._is_ndarray() and not is_unknown(target):
         raise TypeError(f"{_scalar_name(target)!r} object does not support item assignment")
     items = key if type(key) is tuple else (key,)
     basic = basic_key(items)
@@ -62,7 +62,7 @@ def assign(target: Array, key: Any, value: Value) -> None:
         return
     entries = [entry_of(item) for item in items]
     masks = [each for each in entries if _is_array(each) and each.dtype.kind == "b"]
-    if any(isinstance(each, Array) and _is_unknown(each) for each in masks):
+    if any(isinstance(each, Array) and is_unknown(each) for each in masks):
         _assign_where(target, entries, value)
         return
     path, indexed, indices = _indexed(target, entries)
@@ -78,12 +78,6 @@ def _scalar_name(value: Array) -> str:
 
 def _is_array(value: Any) -> bool:
     return isinstance(value, (np.ndarray, Array))
-
-
-def _is_unknown(value: Value) -> bool:
-    while isinstance(value, Array):
-        value = value._value
-    return value is None
 
 
 def _is_part(value: Value, target: Array, key: Key) -> bool:
@@ -141,7 +135,7 @@ def _indexed(target: Array, entries: list[Any]) -> tuple[tuple[Any, ...], Key, t
             continue
         if entry.dtype.kind != "b":
             indexed.append(INDEX)
-            arrays.append(entry if _is_unknown(entry) else _own_index(entry))
+            arrays.append(entry if is_unknown(entry) else _own_index(entry))
             continue
         if not entry.ndim:
             raise UnsupportedError(
@@ -326,16 +320,24 @@ class FlatIterator:
         return self._array.size
 
     def __getitem__(self, key: Any) -> Value:
-        shape = self._array.shape
+        if not _is_simple(key) and not _holds_unknown(key):
+            # What is a key here, NumPy knows.
+            key = np.arange(len(self)).flat[plain_arguments(key, "y.flat[…]")]
         if isinstance(key, (int, np.integer)):
             position = int(key) + len(self) * (key < 0)
             if not 0 <= position < len(self):
                 raise IndexError(f"index {key} is out of bounds for size {len(self)}")
-            return self._array[tuple(map(int, np.unravel_index(position, shape)))]
-        return np.copy(read(np.ravel(np.copy(self._array)), key))
+            return self._array[tuple(map(int, np.unravel_index(position, self._array.shape)))]
+        return np.copy(read(self.copy(), key))
 
     def __setitem__(self, key: Any, value: Value) -> None:
-        positions = np.arange(len(self))[plain_arguments(key, "y.flat[…]")]
+        places = np.arange(len(self))
+        if _is_simple(key):
+            positions = places[key]
+        else:
+            key = plain_arguments(key, "y.flat[…]")
+            positions = places.flat[key]
+            places.flat[key] = 0  # NumPy's errors
         if not is_written(self._array) or not value_type(_as_written(self._array, value)).size:
             return
         if positions.size > 1 and isinstance(value, Array) and _owner(value) is _owner(self._array):
@@ -347,11 +349,65 @@ class FlatIterator:
         write_flat(self._array, positions, value)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        return np.asarray(np.ravel(np.copy(self._array)), dtype)
+        return np.asarray(self.copy(), dtype)
+
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: Value, **settings: Any
+    ) -> Value:
+        return getattr(ufunc, method)(*_entries(inputs), **_entries(settings))
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, settings: dict[str, Any]
+    ) -> Value:
+        return function(*_entries(args), **_entries(settings))
+
+    def __eq__(self, other: object) -> Value:  # type: ignore[override]  # as NumPy's
+        return np.equal(self, other)
+
+    def __ne__(self, other: object) -> Value:  # type: ignore[override]  # as NumPy's
+        return np.not_equal(self, other)
+
+    def __lt__(self, other: Value) -> Value:
+        return np.less(self, other)
+
+    def __le__(self, other: Value) -> Value:
+        return np.less_equal(self, other)
+
+    def __gt__(self, other: Value) -> Value:
+        return np.greater(self, other)
+
+    def __ge__(self, other: Value) -> Value:
+        return np.greater_equal(self, other)
+
+    __hash__ = None  # type: ignore[assignment]  # as NumPy's
 
     def copy(self) -> Value:
         """Copy the entries into one axis."""
         return self._array.flatten()
+
+    base = property(lambda self: self._array, doc="The array.")
+    index = property(lambda self: self._next, doc="The position of the next entry.")
+
+
+def _entries(arguments: Any) -> Any:
+    """Copy the entries of flat iterators among nested arguments."""
+    if isinstance(arguments, FlatIterator):
+        return arguments.copy()
+    if type(arguments) in (tuple, list):
+        return type(arguments)(map(_entries, arguments))
+    if type(arguments) is dict:
+        return {name: _entries(each) for name, each in arguments.items()}
+    return arguments
+
+
+def _is_simple(key: Any) -> bool:
+    return isinstance(key, (int, slice, np.integer)) and not isinstance(key, bool)
+
+
+def _holds_unknown(key: Any) -> bool:
+    if isinstance(key, (tuple, list)):
+        return any(map(_holds_unknown, key))
+    return isinstance(key, Array) and is_unknown(key)
 
 
 def write_flat(target: Array, positions: Value, values: Value) -> None:
@@ -404,7 +460,7 @@ def is_written(target: Array) -> bool:
     """
     if target._is_ndarray():
         return True
-    if _is_unknown(target):
+    if is_unknown(target):
         raise NeedsValueError(
             "whether a value without axes is an ndarray, and can be written into, or a NumPy scalar"
             " is not known while the function is compiled",
