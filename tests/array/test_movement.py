@@ -700,7 +700,6 @@ REFUSED: dict[str, tuple[Function, str]] = {
     "take out": (lambda x: np.take(x, [0], out=OUT[0, :1]), "out="),
     "memory order": (lambda x: np.ravel(x, "K"), "lie in memory"),
     "any memory order": (lambda x: np.reshape(x, 6, order="A"), "lie in memory"),
-    "pad mode": (lambda x: np.pad(x, 1, lambda *_: None), "a function as its mode"),
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from steepest.array.array import Array, value_type
 from steepest.ops.spec import Value
 
-__all__ = ["NO_VALUE", "as_array", "given"]
+__all__ = ["NO_VALUE", "as_array", "given", "memory_order"]
 
 NO_VALUE: Any = np._NoValue
 """What NumPy itself passes for a keyword that was not given."""
@@ -18,6 +18,14 @@ NO_VALUE: Any = np._NoValue
 def given(**settings: Any) -> dict[str, Any]:
     """Keep the keywords that were given."""
     return {key: value for key, value in settings.items() if value is not NO_VALUE}
+
+
+def memory_order(order: Any) -> Any:
+    """Take the name of an order of entries as NumPy does, which small letters are good for too."""
+    if order is None or order in ("C", "F", "A", "K"):
+        return order
+    np.empty(0).copy(order)  # NumPy's error
+    return order.upper()
 
 
 def as_array(value: Value) -> Value:

@@ -61,9 +61,9 @@ def value_type(value: Value) -> ArrayType:
 
 
 def _is_operand(other: object) -> bool:
-    return isinstance(other, (Traced, _OPERANDS)) or (
-        isinstance(other, (list, tuple)) and getattr(other, "__array_ufunc__", True) is not None
-    )
+    if isinstance(other, (Traced, _OPERANDS, writing.FlatIterator)):
+        return True
+    return isinstance(other, (list, tuple)) and getattr(other, "__array_ufunc__", True) is not None
 
 
 def _are_arrays(inputs: Sequence[Value]) -> bool:
@@ -84,7 +84,7 @@ def _are_arrays(inputs: Sequence[Value]) -> bool:
 
 
 def _as_operand(other: Any) -> Value:
-    other = creating.joined(other)
+    other = other.copy() if isinstance(other, writing.FlatIterator) else creating.joined(other)
     return other if isinstance(other, Traced) else np.asarray(other)
 
 
@@ -112,6 +112,27 @@ def _reflected(operation: Primitive) -> Callable[[Array, Value], Value]:
                 return NotImplemented
             other = _as_operand(other)
         return bind(operation, (other, self), NO_STATIC)
+
+    return method
+
+
+def _comparison(
+    operation: Primitive, of_objects: Callable[[Any, Any], Any]
+) -> Callable[[Array, Value], Value]:
+    """Make an operator that compares entries also with None and the like.
+
+    Python itself would compare by identity, and say it once for all of them.
+    """
+    compare = _binary(operation)
+
+    def method(self: Array, other: Any) -> Value:
+        result = compare(self, other)
+        if result is not NotImplemented or getattr(other, "__array_ufunc__", True) is None:
+            return result
+        if other is None:
+            # No number is.
+            return np.full(self.shape, of_objects(0, None))[()]
+        return of_objects(self._plain_value("a comparison"), other)
 
     return method
 
@@ -370,8 +391,8 @@ class Array(Traced):
     __le__ = _binary(primitive("less_equal"))
     __gt__ = _binary(primitive("greater"))
     __ge__ = _binary(primitive("greater_equal"))
-    __eq__ = _binary(primitive("equal"))
-    __ne__ = _binary(primitive("not_equal"))
+    __eq__ = _comparison(primitive("equal"), operator.eq)
+    __ne__ = _comparison(primitive("not_equal"), operator.ne)
     __hash__ = None  # type: ignore[assignment]  # as ndarray's
     __and__ = _binary(primitive("bitwise_and"))
     __rand__ = _reflected(primitive("bitwise_and"))

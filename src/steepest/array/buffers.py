@@ -313,7 +313,7 @@ def reshape_in_place(array: Array, shape: Any) -> bool:
     AttributeError
         As NumPy does, where the entries would have to be moved.
     NeedsValueError
-        When it is not known whether they would.
+        When that is not known, of a view.
     """
     alias = array._alias
     if type(alias) is Memory and any(each() is not None for each in alias.views):
@@ -321,14 +321,15 @@ def reshape_in_place(array: Array, shape: Any) -> bool:
     same = snapshot(array)
     if array._is_ndarray() and is_contiguous(array):
         same._alias = Memory(contiguous=True)
-    result = np.reshape(same, shape)
+    result: Any = np.reshape(same, shape)
     link = result._alias
     if type(link) is not View:
         raise AttributeError(
             "Incompatible shape for in-place modification. Use `.reshape()` to make a copy with"
             " the desired shape."
         )
-    if link.refusal is not None:
+    if type(alias) is View and link.refusal is not None:
+        # Of an array without views nobody needs to know whether it would have been copied.
         raise link.refusal
     array.become(result)
     if type(alias) is View:

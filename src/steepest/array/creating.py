@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array.arguments import memory_order
 from steepest.array.array import Array, value_type
 from steepest.array.buffers import (
     View,
@@ -47,6 +48,7 @@ from steepest.array.lists import (
     TAKING_LISTS,
     TAKING_LISTS_IN_LINALG,
     Concatenation,
+    Grid,
     TakingLists,
 )
 from steepest.array.plain import check_keeps_numbers, is_traced, plain_value
@@ -418,6 +420,8 @@ def _array(
     result: Value
     if isinstance(object, FlatIterator):
         object = object.copy()  # noqa: A001
+    elif isinstance(object, np.poly1d):
+        object = object.coeffs  # noqa: A001
     if copy is False:
         _refuse_copy(object, dtype)
     if isinstance(object, Array):
@@ -515,7 +519,7 @@ def _built(value: Any, dtype: np.dtype[Any]) -> Value:
 
 def _as(order: Any, at_least: int) -> Callable[..., Value]:
     def make(a: Value, dtype: Any = None, order: Any = order, **settings: Any) -> Value:
-        copy = settings.pop("copy", None)
+        copy, order = settings.pop("copy", None), memory_order(order)
         if copy is False:
             _refuse_copy(a, dtype)
         if not isinstance(a, Array) or order not in ("C", "F"):
@@ -660,8 +664,10 @@ _MODULES = (
             **{name: _replacement(_originals[name], make) for name, make in _MAKERS.items()},
             **{name: _replacement_of_new(_originals[name]) for name in _NEW},
             **EQUIVALENTS,
-            "c_": Concatenation(np.c_, _array),
-            "r_": Concatenation(np.r_, _array),
+            "c_": Concatenation(np.c_, _array, _arange),
+            "mgrid": Grid(np.mgrid, _arange),
+            "ogrid": Grid(np.ogrid, _arange),
+            "r_": Concatenation(np.r_, _array, _arange),
         },
         TAKING_LISTS,
     ),

@@ -55,6 +55,8 @@ def apply_ufunc(
     inputs = tuple(map(joined, inputs))
     out = settings.pop("out", None)
     if out is not None and any(each is not None for each in out):
+        if not all(each is None or isinstance(each, (np.ndarray, Array)) for each in out):
+            raise TypeError("return arrays must be of ArrayType")  # as NumPy says
         return _into(ufunc, method, inputs, settings, out)
     if not is_traced((inputs, settings)):
         return apply_plainly(getattr(ufunc, method), inputs, settings)
@@ -103,7 +105,9 @@ def _call_ufunc(ufunc: np.ufunc, inputs: tuple[Value, ...], settings: dict[str, 
     if primitive is not None:
         return apply_primitive(ufunc, primitive, inputs, settings)
     _check_known(ufunc)
-    return FUNCTIONS[ufunc](*inputs, **settings)
+    # These are about memory and subclasses.
+    rest = {name: each for name, each in settings.items() if name not in ("order", "subok")}
+    return FUNCTIONS[ufunc](*inputs, **rest)
 
 
 def _check_known(ufunc: np.ufunc) -> None:
@@ -193,6 +197,13 @@ _ACCUMULATING = _MULTIPLYING | frozenset(
     ]
 )
 """Reductions that are computed in the dtype of what is given as out=, if that is the wider one."""
+_BROADCASTING = frozenset(
+    [
+        *(np.clip, np.fix, np.isneginf, np.isposinf, np.outer),
+        *(np.nanmedian, np.nanpercentile, np.nanquantile, np.percentile, np.quantile),
+    ]
+)
+"""Functions whose results broadcast to what is given as out=, as those of ufuncs do."""
 _EXTREMA = frozenset((np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin))
 
 
@@ -236,12 +247,17 @@ def _function_into(
         result = _reduced_into(function, function.__name__, args, settings, out)
     else:
         result = function(*args, **settings)
+        if function not in _BROADCASTING and value_type(out).shape != value_type(result).shape:
+            raise ValueError(
+                f"output array of np.{function.__name__} has the shape {value_type(out).shape},"
+                f" and the result {value_type(result).shape}"
+            )
         if function == np.dot and _kind(out) != _kind(result):
             raise ValueError(
                 "output array is not acceptable (must have the right datatype, number of"
                 " dimensions, and be a C-Array)"
             )
-        result = into(out, result)
+        result = into(out, result, settings.get("casting", "same_kind"))
     return _as_of_scalar(function, args, result)
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "TAKING_LISTS",
     "TAKING_LISTS_IN_LINALG",
     "Concatenation",
+    "Grid",
     "Joiner",
     "TakingLists",
 ]
@@ -159,14 +160,17 @@ class Concatenation:
         NumPy's.
     join : callable
         Makes an Array of a list that holds traced values.
+    arange : callable
+        ``np.arange`` of traced values.
     """
 
-    def __init__(self, original: Any, join: Joiner) -> None:
+    def __init__(self, original: Any, join: Joiner, arange: Callable[..., Value]) -> None:
         self._original = original
         self._join = join
+        self._arange = arange
 
     def __getitem__(self, key: Any) -> Value:
-        if not making.depth or not is_traced(key):
+        if not making.depth or not is_traced(_ends(key)):
             return self._original[key]
         parts: list[Value] = []
         dtypes: list[Any] = []
@@ -204,7 +208,7 @@ class Concatenation:
             step: Any = item.step
             if isinstance(step, (complex, np.complexfloating)):
                 return np.linspace(start, item.stop, int(np.abs(step)))
-            return np.arange(start, item.stop, 1 if step is None else step)
+            return self._arange(start, item.stop, 1 if step is None else step)
         if isinstance(item, (list, tuple)):
             return self._join(item) if is_traced(item) else np.array(item)
         return item
@@ -214,6 +218,76 @@ class Concatenation:
 
     def __len__(self) -> int:
         return 0
+
+
+class Grid:
+    """``np.mgrid`` or ``np.ogrid``, of slices whose ends may be traced.
+
+    Parameters
+    ----------
+    original : object
+        NumPy's.
+    arange : callable
+        ``np.arange`` of traced values.
+    """
+
+    def __init__(self, original: Any, arange: Callable[..., Value]) -> None:
+        self._original = original
+        self._arange = arange
+
+    def __getitem__(self, key: Any) -> Any:
+        if not making.depth or not is_traced(_ends(key)):
+            return self._original[key]
+        if not isinstance(key, tuple):
+            start, step, count = _spacing(key)
+            if not _counts(key):
+                return self._arange(start, key.stop, step)
+            return np.arange(count).astype(_common_dtype(key)) * step + start
+        axes = [_spacing(each) for each in key]
+        dtype = np.result_type(_common_dtype(*key), int)
+        places = self._original[tuple(slice(count) for *_, count in axes)]
+        grid = [
+            each.astype(dtype) * step + start
+            for each, (start, step, _) in zip(places, axes, strict=True)
+        ]
+        return tuple(grid) if self._original.sparse else np.stack(grid).astype(dtype)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+
+def _spacing(part: slice) -> tuple[Any, Any, int]:
+    """Find where a slice of a grid starts, its step, and how many entries it has."""
+    start: Any = 0 if part.start is None else part.start
+    step: Any = 1 if part.step is None else part.step
+    if not _counts(part):
+        return start, step, max(math.ceil((part.stop - start) / step), 0)
+    count = int(np.abs(step))
+    return start, 1 if count == 1 else (part.stop - start) / float(count - 1), count
+
+
+def _common_dtype(*parts: slice) -> np.dtype[Any]:
+    numbers: list[Any] = []
+    for each in parts:
+        step = 1.0 if _counts(each) else each.step
+        numbers.extend(0 if end is None else end for end in (each.start, each.stop, step))
+    return np.result_type(*map(_dtype_or_number, numbers))
+
+
+def _counts(part: slice) -> bool:
+    """Whether the step of a slice is a number of entries: complex."""
+    step = part.step
+    if isinstance(step, Array):
+        return step.dtype.kind == "c"
+    return isinstance(step, (complex, np.complexfloating))
+
+
+def _ends(key: Any) -> list[Any]:
+    """List what stands in a key, with what stands in its slices."""
+    ends: list[Any] = []
+    for each in key if isinstance(key, tuple) else (key,):
+        ends.extend((each.start, each.stop, each.step) if isinstance(each, slice) else (each,))
+    return ends
 
 
 def _dtype_or_number(part: Value) -> Any:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from steepest.array.arguments import NO_VALUE
+from steepest.array.arguments import NO_VALUE, memory_order
 from steepest.array.array import Array, value_type
 from steepest.array.buffers import (
     Memory,
     View,
     as_ndarray,
+    duck,
     is_contiguous,
     is_unknown,
     ndarray_of,
@@ -61,7 +62,7 @@ def _holds_traced(value: Sequence[Any]) -> bool:
 
 
 def copy(a: Value, order: Any = "K", subok: bool = False) -> Value:
-    a = _as_array(a)
+    a, order = _as_array(a), memory_order(order)
     # A new Array over the same recorded value, which nothing writes into. Functions that return
     # new memory begin with it, so that the views they make on the way are not of the user's array.
     if not isinstance(a, Array):
@@ -130,6 +131,7 @@ def _at(axis: int, item: Any) -> tuple[Any, ...]:
 
 
 def reshape(a: Value, /, shape: Any, order: Any = "C", *, copy: bool | None = None) -> Value:
+    order = memory_order(order)
     if order == "C" and not copy:
         return reshaped(a, ("reshape", {"shape": _reshaped(a, shape, order)}))
     if order in {"A", "K"} and value_type(a).ndim > 1:
@@ -174,6 +176,7 @@ def _reshaped(a: Value, shape: Any, order: Any) -> tuple[int, ...]:
 
 
 def ravel(a: Value, order: Any = "C") -> Value:
+    order = memory_order(order)
     shape = _shape(a)
     value = ndarray_of(a) if isinstance(a, Array) else a
     if is_ndarray(value):
@@ -650,6 +653,18 @@ def _triangle(m: Value, k: int) -> np.ndarray[Any, Any]:
     return np.tri(rows, columns, k, bool)
 
 
+def ix_(*args: Value) -> tuple[Value, ...]:
+    meshes = []
+    for place, each in enumerate(args):
+        values = copy(each)
+        if values.ndim != 1:
+            raise ValueError("Cross index must be 1 dimensional")
+        if values.dtype.kind == "b":
+            (values,) = np.nonzero(values)
+        meshes.append(reshape(values, _at_axis(place, len(args))))
+    return tuple(meshes)
+
+
 # Padding
 
 _READ = ("edge", "reflect", "symmetric", "wrap")
@@ -674,10 +689,7 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
 
 def pad(array: Value, pad_width: Any, mode: Any = "constant", **settings: Any) -> Value:
     if callable(mode):
-        raise UnsupportedError(
-            "np.pad with a function as its mode is not differentiated: it writes into its argument",
-            instead="np.concatenate with the border written out",
-        )
+        return _pad_by_function(array, pad_width, mode, settings)
     if mode not in _SETTINGS:
         raise ValueError(f"mode '{mode}' is not supported")
     surplus = set(settings) - set(_SETTINGS[mode])
@@ -704,13 +716,32 @@ def pad(array: Value, pad_width: Any, mode: Any = "constant", **settings: Any) -
             ends = _pairs(settings.get("end_values", 0), len(shape))
             array = _with_ramps(array, axis, pair, ends[axis])
         elif mode in _STATISTICS:
-            lengths = _pairs(settings.get("stat_length"), len(shape))
+            given = settings.get("stat_length")
+            if given is not None:
+                given = _padding_widths(np.round(given).astype(np.intp), len(shape))
+            lengths = _pairs(given, len(shape))
             array = _with_statistics(array, axis, pair, _STATISTICS[mode], lengths[axis])
         elif reflect_type == "odd":
             array = _with_odd_reflections(array, axis, pair, int(mode == "symmetric"))
         else:
             raise ValueError(f"unsupported reflect_type {reflect_type!r}: 'even' or 'odd'")
     return array
+
+
+def _pad_by_function(
+    array: Value, pad_width: Any, function: Callable[..., Any], settings: dict[str, Any]
+) -> Value:
+    """Have a function write the borders into each vector, one axis after the other."""
+    ndim = value_type(array).ndim
+    widths = _padding_widths(pad_width, ndim)
+    padded = np.copy(_pad_constant(copy(array), widths, 0))
+    if not isinstance(padded, Array):
+        padded = duck(padded)
+    for axis in range(ndim):
+        rows = np.moveaxis(padded, axis, -1)
+        for place in np.ndindex(rows.shape[:-1]):
+            function(rows[(*place, ...)], widths[axis], axis, settings)
+    return padded
 
 
 def _refuse_empty_axis(
@@ -910,7 +941,8 @@ def delete(arr: Value, obj: Any, axis: int | None = None) -> Value:
     arr = copy(arr)
     if axis is None:
         arr, axis = ravel(arr), 0
-    return take(arr, np.delete(np.arange(value_type(arr).shape[axis]), obj), axis)
+    positions = np.arange(value_type(arr).shape[axis])
+    return take(arr, np.delete(positions, plain_arguments(obj, "np.delete")), axis)
 
 
 def insert(arr: Value, obj: Any, values: Value, axis: int | None = None) -> Value:
@@ -937,7 +969,7 @@ def insert(arr: Value, obj: Any, values: Value, axis: int | None = None) -> Valu
 def _insertion_points(obj: Any, length: int) -> np.ndarray[Any, Any]:
     if isinstance(obj, slice):
         return np.arange(length)[obj]
-    points = np.asarray(obj)
+    points = np.asarray(plain_arguments(obj, "np.insert"))
     if points.dtype == bool:
         return np.flatnonzero(points)
     return points if points.size else points.astype(np.intp)
@@ -1017,6 +1049,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.trace: trace,
     np.tril: tril,
     np.triu: triu,
+    np.ix_: ix_,
     np.pad: pad,
     np.take: take,
     np.take_along_axis: take_along_axis,

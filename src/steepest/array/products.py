@@ -318,7 +318,7 @@ def _is_ndarray_of_none(operands: Sequence[Any], given: Sequence[Value], optimiz
     kinds = [value_type(each) for each in given]
     small = [np.zeros([min(length, 2) for length in kind.shape], kind.dtype) for kind in kinds]
     if isinstance(operands[0], str):
-        arguments = [operands[0], *small]
+        arguments: list[Any] = [operands[0], *small]
     else:
         arguments = list(operands)
         arguments[: 2 * len(small) : 2] = small

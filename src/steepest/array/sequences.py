@@ -279,7 +279,7 @@ def interp(
 def _interpolate(x: Value, xp: Value, fp: Value, left: Value, right: Value) -> Value:
     """Interpolate linearly; at a knot with the mean of the slopes beside it."""
     count = len(xp)
-    after = np.searchsorted(xp, x, side="right")
+    after: Value = np.searchsorted(xp, x, side="right")
     if may_hold(np.isnan(xp[0])):
         # Nothing is said to be before a NaN.
         after = np.where(np.less(x, xp[0]), 0, np.maximum(after, 1))

@@ -222,8 +222,8 @@ def _quantile(
     else:
         result = _or_nan(result, ordered)
     result = rows.place(result)
-    if weights is not None and isinstance(result, Array):
-        return as_ndarray(result)
+    if weights is not None and (skip_nan or not holds(np.isnan(ordered[-1:]))):
+        return as_ndarray(result) if isinstance(result, Array) else np.asarray(result)
     return _scalar(result)
 
 

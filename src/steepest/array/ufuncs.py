@@ -11,6 +11,7 @@ import numpy as np
 
 from steepest.array.arguments import NO_VALUE
 from steepest.array.array import NO_STATIC, Array, value_type
+from steepest.array.plain import plain_arguments
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Primitive, Value, bind
@@ -233,6 +234,11 @@ def accumulate(
     return np.stack(results, axis=axis) if results else np.copy(x)
 
 
+def _positions(indices: Any) -> np.ndarray[Any, Any]:
+    given = np.asarray(indices)
+    return given.astype(np.intp, casting="safe" if given.size else "unsafe")
+
+
 def reduceat(
     ufunc: np.ufunc,
     x: Value,
@@ -244,14 +250,11 @@ def reduceat(
     reduction: Callable[..., Value],
 ) -> Value:
     """Reduce the slices between indices; where they do not grow, take the one entry."""
-    if isinstance(indices, Array):
-        raise UnsupportedError(
-            f"np.{ufunc.__name__}.reduceat with traced indices", instead="indices of plain integers"
-        )
+    indices = plain_arguments(indices, f"np.{ufunc.__name__}.reduceat")
     x = _cast(x, dtype)
     axis = _one_axis(ufunc, "reduceat", x, axis)
     length = value_type(x).shape[axis]
-    starts = np.asarray(indices, np.intp).tolist()
+    starts = _positions(indices).tolist()
     for start in starts:
         if not 0 <= start < length:
             raise IndexError(

@@ -323,7 +323,7 @@ class FlatIterator:
         if not _is_simple(key) and not _holds_unknown(key):
             # What is a key here, NumPy knows.
             key = np.arange(len(self)).flat[plain_arguments(key, "y.flat[…]")]
-        if isinstance(key, (int, np.integer)):
+        if _is_simple(key) and not isinstance(key, slice):
             position = int(key) + len(self) * (key < 0)
             if not 0 <= position < len(self):
                 raise IndexError(f"index {key} is out of bounds for size {len(self)}")
@@ -361,23 +361,23 @@ class FlatIterator:
     ) -> Value:
         return function(*_entries(args), **_entries(settings))
 
-    def __eq__(self, other: object) -> Value:  # type: ignore[override]  # as NumPy's
-        return np.equal(self, other)
+    def __eq__(self, other: Any) -> Any:
+        return self.copy() == other
 
-    def __ne__(self, other: object) -> Value:  # type: ignore[override]  # as NumPy's
-        return np.not_equal(self, other)
+    def __ne__(self, other: Any) -> Any:
+        return self.copy() != other
 
-    def __lt__(self, other: Value) -> Value:
-        return np.less(self, other)
+    def __lt__(self, other: Any) -> Any:
+        return self.copy() < other
 
-    def __le__(self, other: Value) -> Value:
-        return np.less_equal(self, other)
+    def __le__(self, other: Any) -> Any:
+        return self.copy() <= other
 
-    def __gt__(self, other: Value) -> Value:
-        return np.greater(self, other)
+    def __gt__(self, other: Any) -> Any:
+        return self.copy() > other
 
-    def __ge__(self, other: Value) -> Value:
-        return np.greater_equal(self, other)
+    def __ge__(self, other: Any) -> Any:
+        return self.copy() >= other
 
     __hash__ = None  # type: ignore[assignment]  # as NumPy's
 
@@ -401,7 +401,8 @@ def _entries(arguments: Any) -> Any:
 
 
 def _is_simple(key: Any) -> bool:
-    return isinstance(key, (int, slice, np.integer)) and not isinstance(key, bool)
+    known = not isinstance(key, (bool, Traced))
+    return known and isinstance(key, (int, slice, np.integer))
 
 
 def _holds_unknown(key: Any) -> bool:
