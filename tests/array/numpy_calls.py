@@ -286,16 +286,19 @@ _FUNCTIONS = calls(
     inner: np.inner(x, y) | np.inner(v, w) | np.inner(s, x) | np.inner(x, v)
     insert: np.insert(x, 1, 1.5) | np.insert(x, [0, 2], y[:, :2], axis=-1) | np.insert(v, [1, 1], w[:2]) | np.insert(x, 1, s, axis=0) | np.insert(x, 99, 1.5)
     interp: np.interp(x, t, t**2) | np.interp(x, t, t, left=s, right=1.5) | np.interp(s, t, t) | np.interp(x, [0.0, 1.0, 2.0], [1.0, 3.0, 2.0], period=3)
+    ix_: np.ix_(v, w, v) | np.ix_(v) | np.ix_(m[0] if m.ndim > 1 else m.ravel(), v) | np.ix_(x, v)
     kron: np.kron(x, y) | np.kron(v, x) | np.kron(s, x)
     linspace: np.linspace(x, y, 3) | np.linspace(s, 2.0, 5) | np.linspace(x, 1, 4, endpoint=False, axis=-1) | np.linspace(x, y, 3, retstep=True) | np.linspace(x, y, 3, dtype=np.float32) | np.linspace(x, y, -1) | np.linspace(x, y, 1)
     logspace: np.logspace(x, y, 3) | np.logspace(s, 2.0, 5, base=3.0) | np.logspace(x, 1, 4, endpoint=False, axis=-1) | np.logspace(0, 1, 3, base=p)
     matrix_transpose: np.matrix_transpose(x) | np.matrix_transpose(v)
     median: np.median(x) | np.median(x, axis=0) | np.median(x, axis=-1, keepdims=True) | np.median(x, axis=(0, 1)) | np.median(x, overwrite_input=True) | np.median(x, axis=5)
     meshgrid: np.meshgrid(v, w) | np.meshgrid(v, w, indexing='ij') | np.meshgrid(v, w, sparse=True) | np.meshgrid(v) | np.meshgrid(v, w, copy=False)
+    mgrid: np.mgrid[0:s:3j] | np.mgrid[s:2:3j, 0:s:2j]
     moveaxis: np.moveaxis(x, 0, -1) | np.moveaxis(x, [0, 1], [1, 0]) | np.moveaxis(x, 0, 5)
     ndenumerate: [each * (i[0] + 1) for i, each in np.ndenumerate(x)] | list(np.ndenumerate(v))
     nan_to_num: np.nan_to_num(x) | np.nan_to_num(x, nan=1.5, posinf=2, neginf=-2) | np.nan_to_num(x, copy=True)
     nanmedian: np.nanmedian(x) | np.nanmedian(x, axis=0) | np.nanmedian(x, axis=-1, keepdims=True)
+    ogrid: np.ogrid[0:s:3j] | np.ogrid[s:2:3j, 0:s:2j]
     outer: np.outer(x, y) | np.outer(v, w) | np.outer(s, v)
     pad: np.pad(x, 1) | np.pad(x, ((1, 0), (2, 1)), constant_values=(s, 1.5)) | np.pad(x, 2, 'edge') | np.pad(x, 2, 'linear_ramp', end_values=1) | np.pad(x, 1, 'maximum') | np.pad(x, 1, 'mean', stat_length=2) | np.pad(x, 1, 'median') | np.pad(x, 1, 'minimum') | np.pad(x, 2, 'reflect') | np.pad(x, 2, 'reflect', reflect_type='odd') | np.pad(x, 2, 'symmetric') | np.pad(x, 2, 'wrap') | np.pad(x, 1, 'nonsense') | np.pad(x, -1)
     partition: np.partition(x, 1) | np.partition(x, 1, axis=0) | np.partition(x, [0, 2], axis=None) | np.partition(x, 99)
@@ -575,7 +578,6 @@ CONSTANT: dict[str, list[str]] = {
         isrealobj: np.isrealobj(x)
         isscalar: np.isscalar(1.5) | np.isscalar(x) | np.isscalar(s) | np.isscalar(s * 2)
         iterable: np.iterable(x)
-        ix_: np.ix_(m[0] if m.ndim > 1 else m.ravel())
         lexsort: np.lexsort((v, w))
         may_share_memory: np.may_share_memory(x, y)
         min_scalar_type: np.min_scalar_type(n)
@@ -669,7 +671,7 @@ CREATION: dict[str, list[str]] = calls(
 # What there is to say of names that have nothing to do with numbers that vary.
 NOT_OF_NUMBERS: dict[str, str] = {
     "a constant, or an index that is written with brackets": "False_ True_ ScalarType e"
-    " euler_gamma index_exp inf little_endian mgrid nan newaxis ogrid pi s_ sctypeDict typecodes",
+    " euler_gamma index_exp inf little_endian nan newaxis pi s_ sctypeDict typecodes",
     "a type: `dtype=np.float32`, `x.astype(np.float64)`": "bool bool_ byte bytes_ cdouble character"
     " clongdouble complex128 complex192 complex256 complex64 complexfloating csingle datetime64"
     " double dtype flexible float128 float16 float32 float64 float96 floating generic half inexact"
@@ -794,6 +796,9 @@ _NEED_VALUES = """
 """
 
 NEEDS_VALUES: set[str] = {
+    "np.ix_(v, w, v)",
+    "np.ix_(v)",
+    "np.ix_(m[0] if m.ndim > 1 else m.ravel(), v)",
     *(call for name in _NEED_VALUES.split() for call in {**DIFFERENTIABLE, **CONSTANT}[name]),
     "np.linalg.norm(v, 0)",
     "np.linalg.lstsq(x.T, y.T, rcond=None)[:2]",

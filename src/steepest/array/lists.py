@@ -244,7 +244,7 @@ class Grid:
                 return self._arange(start, key.stop, step)
             return np.arange(count).astype(_common_dtype(key)) * step + start
         axes = [_spacing(each) for each in key]
-        dtype = np.result_type(_common_dtype(*key), int)
+        dtype = _common_dtype(*key)
         places = self._original[tuple(slice(count) for *_, count in axes)]
         grid = [
             each.astype(dtype) * step + start
@@ -267,7 +267,7 @@ def _spacing(part: slice) -> tuple[Any, Any, int]:
 
 
 def _common_dtype(*parts: slice) -> np.dtype[Any]:
-    numbers: list[Any] = []
+    numbers: list[Any] = [0]
     for each in parts:
         step = 1.0 if _counts(each) else each.step
         numbers.extend(0 if end is None else end for end in (each.start, each.stop, step))
