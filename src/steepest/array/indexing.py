@@ -71,7 +71,7 @@ def _basic(x: Value, key: tuple[Any, ...]) -> Value:
     if type(result) is Array and type(result._value) is np.ndarray:
         return linked(result, x, ("slice", static))
     # A single entry is a copy, not a view.
-    if isinstance(result, Array) and isinstance(result._value, np.generic):
+    if isinstance(result, Array) and issubclass(type(result._value), np.generic):
         return result
     if len(key) == len(x.shape) and all(type(item) is int for item in key):
         return result
