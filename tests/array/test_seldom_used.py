@@ -283,6 +283,12 @@ def test_bytes_of_plain_numbers_are_not_written(name: str) -> None:
         sd.grad(loss)(np.ones(2))
 
 
+def test_plain_numbers_are_not_seen_as_a_matrix() -> None:
+    # Nobody would know of what is written into it.
+    with pytest.raises(UnsupportedError, match="looking at the bytes"):
+        sd.grad(lambda x: np.sum(x * np.ones(2).view(np.matrix)))(np.ones(2))
+
+
 def test_a_written_array_without_axes_stays_one_in_a_compiled_gradient() -> None:
     for function in (reused, rewritten):
         gradient = sd.grad(lambda x, function=function: function(x) * 1.0)

@@ -180,8 +180,11 @@ _times = _binary(_multiply)
 
 
 def _is_dtype(kind: Any, dtype: np.dtype[Any]) -> bool:
-    is_class = isinstance(kind, type) and issubclass(kind, np.ndarray)
-    return not is_class and np.dtype(kind) == dtype
+    return not _is_array_class(kind) and np.dtype(kind) == dtype
+
+
+def _is_array_class(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, np.ndarray)
 
 
 def is_storing(frame: FrameType) -> bool:
@@ -775,7 +778,7 @@ class Array(Traced):
         if not kinds or (kinds == [dtype] and _is_dtype(dtype, self.dtype)):
             # A NumPy scalar's is a NumPy scalar.
             return self[...] if self._is_ndarray() else self
-        if not self._trace.active:
+        if not self._trace.active and not any(map(_is_array_class, kinds)):
             return plain.apply_plainly(np.ndarray.view, (self, *kinds), {})
         raise UnsupportedError(
             f"looking at the bytes of a traced value of {value_type(self)} as {dtype}",
