@@ -37,7 +37,7 @@ __all__ = [
 WRITABLE_ARRAY = (
     "make the array where it is written, in the differentiated function, by a call of the module"
     " NumPy: out = np.zeros(…), np.array(captured) or np.copy(captured), and not by"
-    " captured.copy(), captured * 2, a generator of random numbers, or map(np.zeros, …)"
+    " captured.copy(), captured * 2, a captured generator of random numbers, or map(np.zeros, …)"
 )
 """How to get an array into which traced values can be written."""
 

@@ -474,6 +474,8 @@ _METHODS = calls(
     std: x.std() | x.std(axis=0, ddof=1) | x.std(keepdims=True)
     sum: x.sum() | x.sum(0) | x.sum(axis=-1, keepdims=True) | x.sum(where=m, initial=1) | x.sum(dtype=np.float32)
     swapaxes: x.swapaxes(0, 1)
+    item: v[0].item() * x | x.item(1, 2) * v[:3] | v.item(-1) * p | x[:1, 1].item() + y
+    tolist: np.array(x.tolist()) | sum(v.tolist()) * x
     take: x.take([0, 1]) | x.take([0, 1], axis=0)
     to_device: x.to_device('cpu')
     trace: x.trace() | x.trace(1)
@@ -616,6 +618,7 @@ CONSTANT: dict[str, list[str]] = {
         ndarray.searchsorted: t.searchsorted(x) | t.searchsorted(v, side='right')
         ndarray.shape: x.shape
         ndarray.size: x.size
+        ndarray.strides: x.strides
         ndarray.device: x.device
         ndarray.__bool__: bool(s) | bool(x)
         ndarray.__contains__: 1.5 in x | s in x
@@ -723,18 +726,18 @@ _BYTES = (
 
 REFUSED: list[Refusal] = [
     Refusal(
-        "ndarray.__float__ ndarray.__complex__ ndarray.item ndarray.tolist",
+        "ndarray.__float__ ndarray.__complex__",
         *_CONVERSION,
-        ["float(s)", "complex(s)", "s.item()", "x.tolist()", "math.sin(s)"],
+        ["float(s)", "complex(s)", "math.sin(s)"],
     ),
     Refusal(
         "ndarray.tobytes ndarray.tofile ndarray.dump ndarray.dumps ndarray.data ndarray.ctypes"
-        " ndarray.byteswap ndarray.getfield ndarray.setfield ndarray.strides ndarray.flags"
+        " ndarray.byteswap ndarray.getfield ndarray.setfield ndarray.flags"
         " ndarray.setflags ndarray.base ndarray.__array_interface__ ndarray.__array_struct__"
         " ndarray.__dlpack__ ndarray.__dlpack_device__ ndarray.__reduce__ ndarray.__reduce_ex__"
         " ndarray.__getstate__ ndarray.__setstate__",
         *_BYTES,
-        ["x.tobytes()", "x.dumps()", "x.data", "x.ctypes", "x.byteswap()", "x.strides"],
+        ["x.tobytes()", "x.dumps()", "x.data", "x.ctypes", "x.byteswap()", "x.flags"],
     ),
     Refusal(
         "ndarray.resize",
@@ -792,7 +795,7 @@ _NEED_VALUES = """
     intersect1d isin poly1d may_share_memory nonzero polydiv polymul piecewise roots setdiff1d setxor1d
     shares_memory trim_zeros union1d unique unique_all unique_counts unique_inverse unique_values
     arange asarray_chkfinite linalg.eig linalg.eigvals ndarray.nonzero ndarray.__contains__
-    ndarray.__bool__ ndarray.__index__ ndarray.__int__ ndarray.__format__
+    ndarray.__bool__ ndarray.__index__ ndarray.__int__ ndarray.__format__ ndarray.strides
 """
 
 NEEDS_VALUES: set[str] = {
@@ -831,6 +834,8 @@ OTHERWISE: dict[str, tuple[str, ...]] = {
     # NumPy takes the differences of a running sum, in which an infinite weight of one bin makes NaN
     # of all that follow. Here the weights of each bin are added up by themselves.
     "np.histogram(x, weights=y, bins=[-3, 0, 3])": ("infinite",),
+    # An error: the function has a copy, of which the strides are others.
+    "x.strides": ("reversed",),
 }
 """Calls that differ from NumPy's, and for which kinds of arguments."""
 

@@ -348,6 +348,19 @@ class Array(Traced):
         """Bytes of all entries."""
         return self.size * self.itemsize
 
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Bytes from an entry to the next one along each axis.
+
+        Raises
+        ------
+        NeedsValueError
+            While only shape and dtype are known, and not how the entries lie.
+        UnsupportedError
+            For an argument that is no contiguous array: the function has a copy of it.
+        """
+        return buffers.strides_of(self)
+
     def __len__(self) -> int:
         if not self.shape:
             raise TypeError("len() of unsized object")
@@ -573,19 +586,31 @@ class Array(Traced):
     def __index__(self) -> int:
         return operator.index(self._plain_value("an index, range() or a length"))
 
-    def item(self, *position: int) -> Any:
-        """Refuse where anything is differentiated: a Python number carries no gradient."""
-        if not self._trace.active:
+    def item(self, *position: Any) -> Any:
+        """Take one entry as Python's number, which keeps its gradient."""
+        if not self._trace.active or (self.dtype.kind not in "fc" and plain.is_known(self)):
             return np.asarray(self._plain_value("x.item()")).item(*position)
-        raise self._refusal(
-            "x.item()", "x[index] or x itself; sd.stop_gradient(x).item() otherwise"
-        )
+        if value_type(self).weak:
+            raise AttributeError(
+                f"'{self.dtype.name.rstrip('0123456789')}' has no attribute 'item'"
+            )
+        # NumPy's checks of the position.
+        places = np.broadcast_to(np.empty((), np.bool_), self.shape)
+        places.item(*position)
+        entry: Value = self
+        if not position:
+            entry = np.reshape(self, ())
+        elif len(position) == 1 and not isinstance(position[0], tuple):
+            entry = self.flat[operator.index(position[0])]
+        else:
+            entry = self[position[0] if len(position) == 1 else position]
+        return bind(primitive("item"), (entry,), NO_STATIC)
 
     def tolist(self) -> Any:
-        """Refuse where anything is differentiated: Python numbers carry no gradient."""
-        if not self._trace.active:
+        """Take the entries as lists of Python's numbers, which keep their gradients."""
+        if not self._trace.active or (self.dtype.kind not in "fc" and plain.is_known(self)):
             return np.asarray(self._plain_value("x.tolist()")).tolist()
-        raise self._refusal("x.tolist()", "list(x), whose entries keep their gradients")
+        return [each.tolist() for each in self] if self.shape else self.item()
 
     def _plain_value(self, asked: str) -> Value:
         """Read the value for control flow, where no gradient is lost: steps have slope 0."""
@@ -778,7 +803,12 @@ class Array(Traced):
         if not kinds or (kinds == [dtype] and _is_dtype(dtype, self.dtype)):
             # A NumPy scalar's is a NumPy scalar.
             return self[...] if self._is_ndarray() else self
-        if not self._trace.active and not any(map(_is_array_class, kinds)):
+        if any(map(_is_array_class, kinds)):
+            raise UnsupportedError(
+                f"a traced value of {value_type(self)} as {kinds[-1].__name__}, a subclass of ndarray",
+                instead="the array itself, and functions in place of the subclass's methods",
+            )
+        if not self._trace.active:
             return plain.apply_plainly(np.ndarray.view, (self, *kinds), {})
         raise UnsupportedError(
             f"looking at the bytes of a traced value of {value_type(self)} as {dtype}",

@@ -29,6 +29,7 @@ __all__ = [
     "View",
     "as_ndarray",
     "compact",
+    "copied_from",
     "duck",
     "is_contiguous",
     "is_unknown",
@@ -43,6 +44,7 @@ __all__ = [
     "reshaped",
     "rewritten",
     "snapshot",
+    "strides_of",
     "unknown_layout",
     "view",
 ]
@@ -112,14 +114,17 @@ class Memory:
         To ndarrays that were copied where NumPy would have made a view.
     contiguous : bool
         Whether the entries are known to lie in the order of C, also where there is no value.
+    moved : bool
+        Whether the value is a copy of an argument whose entries lie otherwise.
     """
 
-    __slots__ = ("_limit", "contiguous", "copies", "views")
+    __slots__ = ("_limit", "contiguous", "copies", "moved", "views")
 
     def __init__(self, contiguous: bool = False) -> None:
         self.views: list[weakref.ref[Array]] = []
         self.copies: tuple[weakref.ref[np.ndarray[Any, Any]], ...] = ()
         self.contiguous = contiguous
+        self.moved = False
         self._limit = 16
 
     def add(self, array: Array) -> None:
@@ -350,6 +355,34 @@ def is_unknown(value: Value) -> bool:
     while isinstance(value, Traced):
         value = value._value
     return value is None
+
+
+def copied_from(argument: np.ndarray[Any, Any], array: Array) -> Array:
+    """Remember of an Array of a copy whether the entries of the argument lie otherwise."""
+    if array._value.strides != argument.strides:
+        array._alias = Memory()
+        array._alias.moved = True
+    return array
+
+
+def strides_of(array: Array) -> tuple[int, ...]:
+    """Tell how many bytes NumPy would have between the entries along each axis.
+
+    Raises
+    ------
+    NeedsValueError
+        While only shape and dtype are known.
+    UnsupportedError
+        For an argument that is no contiguous array, of which there is a copy that is one.
+    """
+    value = array._plain_value("x.strides, how the entries lie in memory,")
+    link = array._alias.owner._alias if type(array._alias) is View else array._alias
+    if link is not None and link.moved:
+        raise UnsupportedError(
+            "x.strides of an argument that is not contiguous, of which the function has a copy",
+            instead="np.ascontiguousarray of the argument, before the function is called",
+        )
+    return value.strides if isinstance(value, np.ndarray) else ()
 
 
 def ndarray_of(value: Value) -> np.ndarray[Any, Any] | None:

@@ -46,13 +46,16 @@ from steepest.array.creation import full_like
 from steepest.array.lists import (
     EQUIVALENTS,
     TAKING_LISTS,
+    TAKING_LISTS_IN_FFT,
     TAKING_LISTS_IN_LINALG,
     Concatenation,
     Grid,
     TakingLists,
 )
 from steepest.array.plain import check_keeps_numbers, is_traced, plain_value
+from steepest.array.random_numbers import NAMES, generators
 from steepest.array.vectorized import apply_along_axis, vectorize_call
+from steepest.array.windows import as_strided
 from steepest.array.writing import FlatIterator
 from steepest.errors import RefusedWrites
 from steepest.ops import primitive
@@ -327,6 +330,16 @@ def _replacement_of_new(original: Any) -> Callable[..., Value]:
         return result
 
     return replacement
+
+
+def _drawn(result: Value, caller: FrameType, method: str) -> Value:
+    """Make Arrays of what a method of a generator has made for code of the user's."""
+    if type(result) is np.ndarray and making.depth and not _is_library(caller.f_globals):
+        # Compiled code that calls it has no frame, and what is called there is something else.
+        names = _names_called(caller.f_code, caller.f_lasti)
+        if names and names[-1][1] == method:
+            return _owned(result)
+    return result
 
 
 def _asking(frame: FrameType) -> FrameType:
@@ -672,6 +685,16 @@ _MODULES = (
         TAKING_LISTS,
     ),
     _replaced(np.linalg, {}, TAKING_LISTS_IN_LINALG),
+    _replaced(np.fft, {}, TAKING_LISTS_IN_FFT),
+    _replaced(np.lib.stride_tricks, {"as_strided": as_strided}, ()),
+    _replaced(
+        np.random,
+        {
+            **{name: _replacement_of_new(getattr(np.random, name)) for name in NAMES},
+            **generators(_drawn),
+        },
+        (),
+    ),
 )
 _stand_ins_by_id = {
     id(module.originals[name]): each

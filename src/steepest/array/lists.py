@@ -24,6 +24,7 @@ from steepest.ops.spec import Value
 __all__ = [
     "EQUIVALENTS",
     "TAKING_LISTS",
+    "TAKING_LISTS_IN_FFT",
     "TAKING_LISTS_IN_LINALG",
     "Concatenation",
     "Grid",
@@ -35,20 +36,25 @@ Joiner = Callable[[Any], Value]
 """Makes an Array of nested lists: ``np.array`` for traced values."""
 
 TAKING_LISTS = (
-    "all", "amax", "amin", "any", "append", "argmax", "argmin", "argsort", "around", "atleast_1d",
-    "atleast_2d", "average", "broadcast_to", "clip", "concat", "convolve", "corrcoef", "cov",
-    "cross", "cumprod", "cumsum", "diff", "dot", "dstack", "expand_dims", "flip", "gradient",
-    "inner", "insert", "interp", "kron", "max", "mean", "median", "min", "nanmax", "nanmean",
-    "nanmin", "nanstd", "nansum", "nanvar", "percentile", "polyfit", "polyval", "prod", "ptp",
-    "quantile", "ravel", "reshape", "roll", "round", "select", "size", "sort", "squeeze", "std",
-    "sum", "tensordot", "trace", "transpose", "trapezoid", "var", "vdot", "where",
+    "all", "allclose", "amax", "amin", "angle", "any", "append", "argmax", "argmin", "argsort",
+    "around", "atleast_1d", "atleast_2d", "average", "bincount", "broadcast_to", "clip", "concat",
+    "convolve", "corrcoef", "cov", "cross", "cumprod", "cumsum", "diff", "dot", "dstack",
+    "einsum", "expand_dims", "flip", "gradient", "imag", "inner", "insert", "interp", "isclose",
+    "kron", "max", "mean", "median", "min", "nan_to_num", "nanmax", "nanmean", "nanmedian",
+    "nanmin", "nanstd", "nansum", "nanvar", "pad", "percentile", "poly", "polyder", "polyfit",
+    "polyval", "prod", "ptp", "quantile", "ravel", "real", "reshape", "roll", "roots", "round",
+    "searchsorted", "select", "shape", "size", "sort", "squeeze", "std", "sum", "take",
+    "tensordot", "trace", "transpose", "trapezoid", "var", "vdot", "where",
 )  # fmt: skip
 """Names in NumPy's module; those that make arrays take lists too."""
 
 TAKING_LISTS_IN_LINALG = (
     "cholesky", "cond", "det", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lstsq", "matrix_norm",
-    "matrix_power", "multi_dot", "norm", "pinv", "slogdet", "solve", "svd", "vector_norm",
+    "matrix_power", "matrix_rank", "multi_dot", "norm", "outer", "pinv", "qr", "slogdet", "solve",
+    "svd", "vector_norm",
 )  # fmt: skip
+
+TAKING_LISTS_IN_FFT = ("fft", "ifft", "irfft", "rfft")
 
 _OF_SEQUENCES = (
     "column_stack", "concat", "concatenate", "dstack", "hstack", "multi_dot", "select", "stack",

@@ -543,7 +543,8 @@ def array_split(ary: Value, indices_or_sections: Any, axis: int = 0) -> list[Val
     length = value_type(ary).shape[axis]
     axis = normalize_axis_index(axis, value_type(ary).ndim)
     # NumPy says where the parts begin and end.
-    places = np.array_split(np.arange(length), indices_or_sections)
+    sections = plain_arguments(indices_or_sections, "np.array_split")
+    places: list[Any] = np.array_split(list(range(length)), sections)
     parts = []
     for place in places:
         start = int(place[0]) if len(place) else 0
@@ -552,6 +553,7 @@ def array_split(ary: Value, indices_or_sections: Any, axis: int = 0) -> list[Val
 
 
 def split(ary: Value, indices_or_sections: Any, axis: int = 0) -> list[Value]:
+    indices_or_sections = plain_arguments(indices_or_sections, "np.split")
     if np.ndim(indices_or_sections) == 0 and value_type(ary).shape[axis] % indices_or_sections:
         raise ValueError("array split does not result in an equal division")
     return np.array_split(ary, indices_or_sections, axis)

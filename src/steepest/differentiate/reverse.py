@@ -18,7 +18,7 @@ import numpy as np
 
 from steepest.array import Array, value_type
 from steepest.array.array import NO_STATIC
-from steepest.array.buffers import compact, rewritten, snapshot
+from steepest.array.buffers import compact, copied_from, rewritten, snapshot
 from steepest.array.plain import base_array
 from steepest.differentiate.captures import Captures
 from steepest.graph import type_of
@@ -132,10 +132,11 @@ class Tape(Trace):
 
     def watch(self, value: Value) -> Array:
         """Make an argument of the differentiated function an Array of this tape."""
-        plain = is_ndarray(value)
+        given, plain = value, is_ndarray(value)
         value = self.captures.keep(base_array(value)) if plain else snapshot(value)
         kind = value if type(value) is np.ndarray else value_type(value)
-        return Array(self, value, Record(None, (), (), NO_STATIC, None, kind.shape, kind.dtype))
+        array = Array(self, value, Record(None, (), (), NO_STATIC, None, kind.shape, kind.dtype))
+        return copied_from(given, array) if plain else array
 
     def record(self, primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
         """Evaluate a primitive and keep what its derivative needs."""

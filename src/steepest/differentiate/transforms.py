@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from steepest.array import Array, value_type
-from steepest.array.buffers import snapshot
+from steepest.array.buffers import copied_from, snapshot
 from steepest.array.creating import UserCode
 from steepest.array.plain import base_array
 from steepest.differentiate.finite import not_finite, raise_not_finite
@@ -551,9 +551,11 @@ def _with_tangent(trace: Trace, primal: Value, tangent: Value) -> Value:
         raise BadInputError(
             f"a direction of shape {given.shape} does not fit an argument of shape {kind.shape}"
         )
+    argument = primal
     if is_ndarray(primal):
         primal = base_array(primal).copy("K")
-    return Array(trace, snapshot(primal), snapshot(_with_dtype(tangent, kind.dtype)))
+    array = Array(trace, snapshot(primal), snapshot(_with_dtype(tangent, kind.dtype)))
+    return copied_from(argument, array) if is_ndarray(argument) else array
 
 
 def _with_dtype(value: Value, dtype: np.dtype[Any]) -> Value:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from steepest.graph import ArrayType
+from steepest.graph import ArrayType, type_of
 from steepest.ops.spec import (
     SCALE,
     Primitive,
@@ -47,6 +47,11 @@ def _power_by_base(x: Value, y: Value) -> Value:
     return scale(x ** (y - 1), y)
 
 
+def _power_by_exponent(x: Value, ans: Value) -> Value:
+    # A negative base has a power where the exponent is complex, and a logarithm.
+    return scale(np.log(x + 0j if _is_complex(ans) and not _is_complex(x) else x), ans)
+
+
 def _nonzero(x: Value) -> Value:
     """Replace zeros by ones, where a zero numerator makes the quotient 0."""
     return np.where(x == 0, 1, x)
@@ -63,7 +68,28 @@ def _phase(x: Value) -> Value:
 
 def _hypotenuse_over_one(x: Value) -> Value:
     """√(1 + x²), by np.hypot where it can: x² may overflow."""
-    return np.sqrt(1 - 1j * x) * np.sqrt(1 + 1j * x) if _is_complex(x) else np.hypot(1, x)
+    if not _is_complex(x):
+        return np.hypot(1, x)
+    root = np.sqrt(1 - 1j * x) * np.sqrt(1 + 1j * x)
+    # The products with 1j lose the sign of a real part of zero, which says on which side of a
+    # branch cut, ±0 + iy for |y| > 1, the number is.
+    real, imaginary = np.real(x), np.imag(x)
+    side = np.sign(imaginary) * np.copysign(1, real)
+    is_other = (real == 0) & (np.abs(imaginary) > 1) & (np.imag(root) * side < 0)
+    return np.where(is_other, -root, root)
+
+
+def _one_plus(x: Value) -> Value:
+    """``1 + x``; the sum with 1 + 0i would lose the sign of an imaginary part of zero."""
+    return x - -1 if _is_complex(x) else 1 + x
+
+
+def _root_of_one_minus_square(x: Value) -> Value:
+    """√(1 − x²), on the side of the branch cuts on which an imaginary part of ±0 says x is.
+
+    One root of the product would overflow, and be of the other sign for half the plane.
+    """
+    return np.sqrt(-(x - 1) if _is_complex(x) else 1 - x) * np.sqrt(_one_plus(x))
 
 
 def _arctan_slope(x: Value) -> Value:
@@ -140,20 +166,20 @@ ARITHMETIC = (
     elementwise(
         np.power,
         _power_by_base,
-        lambda x, ans: scale(np.log(x), ans),
+        lambda x, ans: _power_by_exponent(x, ans),
         domain=[POSITIVE, REAL],
     ),
     elementwise(
         np.float_power,
         _power_by_base,
-        lambda x, ans: scale(np.log(x), ans),
+        lambda x, ans: _power_by_exponent(x, ans),
         domain=[POSITIVE, REAL],
     ),
     # Python's operator on NumPy scalars rounds otherwise than the ufunc does.
     elementwise(
         np.power,
         _power_by_base,
-        lambda x, ans: scale(np.log(x), ans),
+        lambda x, ans: _power_by_exponent(x, ans),
         domain=[POSITIVE, REAL],
         name="pow",
         operator=operator.pow,
@@ -215,8 +241,8 @@ TRIGONOMETRIC = (
     elementwise(np.sin, lambda x: np.cos(x), domain=[REAL]),
     elementwise(np.cos, lambda x: -np.sin(x), domain=[REAL]),
     elementwise(np.tan, lambda ans: 1 + ans * ans, domain=[(-1.2, 1.2)]),
-    elementwise(np.arcsin, lambda x: 1 / (np.sqrt(1 - x) * np.sqrt(1 + x)), domain=[UNIT]),
-    elementwise(np.arccos, lambda x: -1 / (np.sqrt(1 - x) * np.sqrt(1 + x)), domain=[UNIT]),
+    elementwise(np.arcsin, lambda x: 1 / _root_of_one_minus_square(x), domain=[UNIT]),
+    elementwise(np.arccos, lambda x: -1 / _root_of_one_minus_square(x), domain=[UNIT]),
     elementwise(np.arctan, _arctan_slope, domain=[REAL]),
     elementwise(
         np.arctan2,
@@ -238,8 +264,11 @@ TRIGONOMETRIC = (
     elementwise(np.cosh, lambda x: np.sinh(x), domain=[REAL]),
     elementwise(np.tanh, lambda ans: (1.0 - ans) * (1.0 + ans), domain=[REAL]),
     elementwise(np.arcsinh, lambda x: 1 / _hypotenuse_over_one(x), domain=[REAL]),
-    # One root of the product would overflow, and be of the other sign for half the plane.
-    elementwise(np.arccosh, lambda x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)), domain=[(1.2, 3.0)]),
+    elementwise(
+        np.arccosh,
+        lambda x: 1 / (np.sqrt(x - 1) * np.sqrt(_one_plus(x))),
+        domain=[(1.2, 3.0)],
+    ),
     elementwise(np.arctanh, lambda x: 1 / (1 - x) / (1 + x), domain=[UNIT]),
 )
 
@@ -474,6 +503,19 @@ convert = Primitive(
 )
 """Change the dtype to one without derivatives: integers, booleans."""
 
+item = Primitive(
+    "item",
+    lambda x: np.asarray(x).item(),
+    # Of Python's numbers none is as long as a longdouble, which stays one.
+    infer=lambda x: type_of(np.zeros((), x.dtype).item()),
+    vjps=(lambda g: g,),
+    jvp=(lambda t: t,),
+    samples=lambda rng: [
+        Sample((np.asarray(rng.uniform(-2, 2)),)),
+    ],
+)
+"""Take the number of an array without axes as Python's, which gives way to other dtypes."""
+
 
 ldexp = Primitive(
     "ldexp",
@@ -532,5 +574,6 @@ PRIMITIVES = (
     where,
     cast,
     convert,
+    item,
     ldexp,
 )
