@@ -42,7 +42,7 @@ def of_a_generator(x: Any) -> Any:
 
 
 def of_a_random_state(x: Any) -> Any:
-    state = np.random.RandomState(0)  # noqa: NPY002
+    state = np.random.RandomState(0)
     weights = state.uniform(size=(2, 3))
     weights[1] += x
     return weights[:, state.randint(0, 3, 2)] * state.rand()
@@ -86,7 +86,7 @@ def test_draws_are_those_of_numpy(name: str) -> None:
 
     def draw(x: Any) -> Any:
         np.random.seed(5)  # noqa: NPY002
-        state, rng = np.random.RandomState(5), np.random.default_rng(5)  # noqa: NPY002
+        state, rng = np.random.RandomState(5), np.random.default_rng(5)
         drawn = [getattr(source, name)(*given) for source in (np.random, state)]
         if hasattr(rng, name):
             drawn.append(getattr(rng, name)(*given))
@@ -100,11 +100,11 @@ def test_draws_are_those_of_numpy(name: str) -> None:
 
 
 def test_generators_are_what_they_were() -> None:
-    of_old = np.random.RandomState(0)  # noqa: NPY002
+    of_old = np.random.RandomState(0)
     given = np.random.default_rng(0)
 
     def function(x: Any) -> Any:
-        rng, state = np.random.default_rng(0), np.random.RandomState(0)  # noqa: NPY002
+        rng, state = np.random.default_rng(0), np.random.RandomState(0)
         assert isinstance(rng, np.random.Generator)
         assert isinstance(state, np.random.RandomState)
         assert isinstance(of_old, np.random.RandomState)
