@@ -459,8 +459,9 @@ def compact(value: Value) -> Value:
     So the rest need not stay, and can be written into where it is.
     """
     if type(value) is np.ndarray:
-        base = value.base
-        return value.copy("K") if base is not None and 4 * value.nbytes < base.nbytes else value
+        # Other things than ndarrays own memory too: bytes, a capsule.
+        whole = getattr(value.base, "nbytes", 0)
+        return value.copy("K") if 4 * value.nbytes < whole else value
     if isinstance(value, Array):
         return Array(value._trace, compact(value._value), compact(value._node))
     return value

@@ -54,6 +54,7 @@ from steepest.array.lists import (
 )
 from steepest.array.plain import check_keeps_numbers, is_traced, plain_value
 from steepest.array.random_numbers import NAMES, generators
+from steepest.array.scipy import names as scipy_names
 from steepest.array.vectorized import apply_along_axis, vectorize_call
 from steepest.array.windows import as_strided
 from steepest.array.writing import FlatIterator
@@ -243,6 +244,10 @@ class _Namespaces:
         """Look through the modules that are new or have new names."""
         if len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
+            new = _of_scipy.new()
+            if new:
+                _stand_ins_by_id.update(new)
+                self._seen.clear()
             for name, module in list(sys.modules.items()):
                 self._look(name, module)
         else:
@@ -703,6 +708,7 @@ _stand_ins_by_id = {
 }
 """By the identity of what is replaced, which NumPy keeps alive."""
 _namespaces = _Namespaces()
+_of_scipy = scipy_names.Found()
 _original_vectorize_call = _Vectorize._vectorize_call
 
 

@@ -23,6 +23,8 @@ from steepest.ops import (
     movement,
     order,
     reduce,
+    scipy_linalg,
+    sparse,
 )
 from steepest.ops.spec import Primitive
 
@@ -43,6 +45,8 @@ PRIMITIVES: dict[str, Primitive] = {
         order,
         convolve,
         fourier,
+        scipy_linalg,
+        sparse,
     )
     for entry in family.PRIMITIVES
 }

@@ -1,4 +1,4 @@
-"""Discrete convolution of two sequences."""
+"""Discrete convolution of two sequences, and recursive filters."""
 
 from __future__ import annotations
 
@@ -79,4 +79,49 @@ convolve = _entry("convolve", _evaluate_convolve)
 zero_safe_convolve = _entry("zero_safe_convolve", _evaluate_zero_safe)
 """The convolution of cotangents, in which a zero factor makes a zero term; see `scale`."""
 
-PRIMITIVES = (convolve, zero_safe_convolve)
+
+# Recursive filters
+
+
+def _evaluate_recursion(a: Value, x: Value) -> Value:
+    from scipy.signal import lfilter
+
+    dtype = _filter_dtype(a.dtype, x.dtype)
+    return lfilter(np.ones(1, dtype), a.astype(dtype), x.astype(dtype), axis=-1)
+
+
+def _filter_dtype(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
+    dtype = np.result_type(*dtypes)
+    if dtype.char not in "fdgFDG":
+        raise TypeError(f"input type {dtype.name!r} is not supported in recursive filters")
+    return dtype
+
+
+def _recursion_back(g: Value, a: Value) -> Value:
+    return np.flip(recursive_filter(a, np.flip(g, -1)), -1)
+
+
+def _coefficients_back(g: Value, a: Value, ans: Value) -> Value:
+    back, length = _recursion_back(g, a), ans.shape[-1]
+    lags = range(min(a.shape[0], length))
+    entries = [-np.sum(back[..., lag:] * ans[..., : length - lag]) for lag in lags]
+    return np.stack([*entries, *[np.zeros((), ans.dtype)] * (a.shape[0] - len(entries))])
+
+
+def _recursion_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for order, shape in ((2, (5,)), (3, (2, 4)), (4, (2,)), (1, (3,))):
+        a = np.concatenate([[1.0], rng.uniform(-0.3, 0.3, order)])
+        yield Sample((a, rng.uniform(-1, 1, shape)))
+
+
+recursive_filter: Primitive = Primitive(
+    "recursive_filter",
+    _evaluate_recursion,
+    infer=lambda a, x: ArrayType(x.shape, _filter_dtype(a.dtype, x.dtype)),
+    arguments="a x",
+    vjps=(_coefficients_back, _recursion_back),
+    samples=_recursion_samples,
+)
+"""The signal y along the last axis with ``a[0] y[n] + a[1] y[n-1] + … = x[n]``."""
+
+PRIMITIVES = (convolve, zero_safe_convolve, recursive_filter)

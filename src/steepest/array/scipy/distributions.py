@@ -1,0 +1,313 @@
+"""The distributions of ``scipy.stats`` on Arrays.
+
+A distribution's own formulas (``_logpdf``, ``_cdf``, …) are plain NumPy and ufuncs, for the most
+part. What SciPy does around them (it picks the entries inside the support, and writes the results
+into an ndarray) is done here with ``np.where``, so that it can be recorded too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from steepest.array.arguments import as_array
+from steepest.array.plain import is_known, plain_value
+from steepest.errors import UnsupportedError
+from steepest.ops import primitive
+from steepest.ops.spec import Value, bind
+
+__all__ = ["FUNCTIONS", "METHODS"]
+
+
+def _plain_or_traced(values: Any) -> tuple[Value, ...]:
+    """Take values for comparisons, which have no derivative; traced ones where none are known."""
+    return tuple(plain_value(each, "scipy.stats") if is_known(each) else each for each in values)
+
+
+def _arguments(distribution: Any, shapes: tuple[Value, ...]) -> tuple[Value, Value, Value]:
+    """Say whether the shape parameters are valid, and where the support begins and ends."""
+    from scipy.stats import rv_continuous
+
+    given = _plain_or_traced(shapes)
+    if type(distribution)._argcheck is rv_continuous._argcheck:
+        valid: Value = True
+        for each in given:
+            valid = np.logical_and(valid, each > 0)
+    else:
+        valid = distribution._argcheck(*given)
+    return np.logical_and(valid, True), *distribution._get_support(*given)
+
+
+def _inner_point(low: Value, high: Value) -> Value:
+    """Find a point inside of the support."""
+    with np.errstate(invalid="ignore"):
+        from_below = np.where(np.isfinite(high), (low + high) / 2, low + 1)
+        from_above = np.where(np.isfinite(high), high - 1, 0.0)
+        return np.where(np.isfinite(low), from_below, from_above)
+
+
+def _holds(condition: Value) -> bool:
+    """Whether a condition is known to hold everywhere."""
+    return is_known(condition) and bool(np.all(plain_value(condition, "scipy.stats")))
+
+
+def _formula(
+    distribution: Any, name: str, x: Value, shapes: tuple[Value, ...]
+) -> Value:
+    """Apply one of a distribution's formulas; that of a density by its logarithm, if need be."""
+    try:
+        return getattr(distribution, f"_{name}")(x, *shapes)
+    except UnsupportedError:
+        # Some are a compiled function's.
+        if name not in ("pdf", "pmf"):
+            raise
+        return np.exp(getattr(distribution, f"_log{name}")(x, *shapes))
+
+
+def _result(value: Value) -> Value:
+    return value if np.ndim(value) else as_array(value)[()]
+
+
+def _pieces(
+    distribution: Any,
+    name: str,
+    x: Value,
+    shapes: tuple[Value, ...],
+    finish: Callable[[Value], Value],
+    valid: Value,
+    inside: Value,
+    low: Value,
+    high: Value,
+) -> Value:
+    """Put a function together: its formula inside of the support, and constants elsewhere."""
+    good = valid & inside
+    shape = np.broadcast_shapes(*(np.shape(each) for each in (good, x, *shapes)))
+    if _holds(good):
+        value = finish(_formula(distribution, name, x, shapes))
+        return _result(value if np.shape(value) == shape else np.broadcast_to(value, shape))
+    safe = np.where(good, x, _inner_point(low, high))
+    with np.errstate(all="ignore"):
+        value = finish(_formula(distribution, name, safe, shapes))
+    is_log = name.startswith("log")
+    result = np.where(good, value, -np.inf if is_log else 0.0)
+    seen = _plain_or_traced((x,))[0]
+    if name.endswith(("cdf", "sf")):
+        beyond = seen >= high if name.endswith("cdf") else seen <= low
+        result = np.where(beyond & valid, 0.0 if is_log else 1.0, result)
+    result = np.where(~valid | np.isnan(seen), distribution.badvalue, result)
+    return _result(result)
+
+
+def _of_continuous(name: str) -> Callable[..., Value]:
+    def function(self: Any, x: Value, *args: Value, **kwds: Value) -> Value:
+        shapes, loc, scale = self._parse_args(*args, **kwds)
+        x, loc, scale, *rest = (as_array(each) for each in (x, loc, scale, *shapes))
+        shapes = tuple(rest)
+        valid, low, high = _arguments(self, shapes)
+        (size,) = _plain_or_traced((scale,))
+        valid = valid & (size > 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            x = ((x - loc) / scale).astype(np.promote_types(x.dtype, np.float64))
+        (seen,) = _plain_or_traced((x,))
+        with np.errstate(invalid="ignore"):
+            if name.endswith("pdf"):
+                inside = (low <= seen) & (seen <= high)
+            else:
+                inside = (low < seen) & (seen < high)
+        finish: Callable[[Value], Value] = lambda value: value  # noqa: E731
+        if name == "pdf":
+            finish = lambda value: value / scale  # noqa: E731
+        elif name == "logpdf":
+            finish = lambda value: value - np.log(scale)  # noqa: E731
+        return _pieces(self, name, x, shapes, finish, valid, inside, low, high)
+
+    return function
+
+
+def _of_discrete(name: str) -> Callable[..., Value]:
+    def function(self: Any, k: Value, *args: Value, **kwds: Value) -> Value:
+        shapes, loc, _ = self._parse_args(*args, **kwds)
+        k, loc, *rest = (as_array(each) for each in (k, loc, *shapes))
+        shapes = tuple(rest)
+        valid, low, high = _arguments(self, shapes)
+        k = k - loc
+        (seen,) = _plain_or_traced((k,))
+        if name.endswith("pmf"):
+            inside = (seen >= low) & (seen <= high) & self._nonzero(seen, *_plain_or_traced(shapes))
+        elif name.endswith("cdf"):
+            inside = (seen >= low) & (seen < high)
+        else:
+            inside = (seen >= low) & (seen < high)
+        within = not name.startswith("log")
+        finish: Callable[[Value], Value] = lambda value: (  # noqa: E731
+            np.clip(value, 0, 1) if within else value
+        )
+        return _pieces(self, name, k, shapes, finish, valid, inside, low, high)
+
+    return function
+
+
+def _quantile(name: str) -> Callable[..., Value]:
+    def function(self: Any, q: Value, *args: Value, **kwds: Value) -> Value:
+        shapes, loc, scale = self._parse_args(*args, **kwds)
+        q, loc, scale, *rest = (as_array(each) for each in (q, loc, scale, *shapes))
+        shapes = tuple(rest)
+        valid, low, high = _arguments(self, shapes)
+        size, place = _plain_or_traced((scale, loc))
+        valid = valid & (size > 0) & (place == place)
+        (seen,) = _plain_or_traced((q,))
+        good = valid & (seen > 0) & (seen < 1)
+        safe = q if _holds(good) else np.where(good, q, 0.5)
+        with np.errstate(all="ignore"):
+            value = getattr(self, f"_{name}")(safe, *shapes) * scale + loc
+        if _holds(good):
+            return _result(value)
+        first, last = (low, high) if name == "ppf" else (high, low)
+        with np.errstate(invalid="ignore"):
+            value = np.where(good, value, self.badvalue)
+            value = np.where(valid & (seen == 0), first * scale + loc, value)
+            return _result(np.where(valid & (seen == 1), last * scale + loc, value))
+
+    return function
+
+
+# The normal distribution of vectors
+
+
+_SINGULAR = "When `allow_singular is False`, the input matrix must be symmetric positive definite."
+
+
+def _normal_logpdf(
+    self: Any, x: Value, mean: Value = None, cov: Value = 1, allow_singular: bool = False
+) -> Value:
+    from scipy.stats import Covariance
+
+    if isinstance(cov, Covariance):
+        mean = np.zeros(cov.shape[-1]) if mean is None else mean
+        return _whitened_logpdf(x, np.broadcast_to(mean, (cov.shape[-1],)), cov)
+    cov = as_array(1.0 if cov is None else cov)
+    if mean is None:
+        mean = np.zeros(cov.shape[0] if cov.ndim == 2 else 1)
+    mean = np.ravel(as_array(mean)).astype(np.float64)
+    dimension = mean.size
+    cov = cov.astype(np.float64)
+    if dimension == 1:
+        cov = np.reshape(cov, (1, 1))
+    elif cov.ndim == 0:
+        cov = cov * np.eye(dimension)
+    elif cov.ndim == 1:
+        cov = np.diag(cov)
+    if cov.shape != (dimension, dimension):
+        raise ValueError(f"a mean of {dimension} entries and a covariance matrix of {cov.shape}")
+    _check_definite(cov, allow_singular)
+    factor = np.linalg.cholesky(cov)
+    points = _points(x, dimension)
+    deviation = np.reshape(points - mean, (-1, dimension)).T
+    white = bind(primitive("solve_triangular"), (factor, deviation), {"lower": True, "unit": False})
+    squares = np.reshape(np.sum(white * white, axis=0), points.shape[:-1])
+    logarithm = 2 * np.sum(np.log(np.diagonal(factor)))
+    return _squeezed(-0.5 * (dimension * np.log(2 * np.pi) + logarithm + squares))
+
+
+def _check_definite(cov: Value, allow_singular: bool) -> None:
+    """Raise SciPy's error where it would take a covariance matrix for singular."""
+    if not is_known(cov):
+        return
+    values = np.linalg.eigvalsh(plain_value(cov, "multivariate_normal"))
+    if values[0] > 1e6 * np.finfo(np.float64).eps * np.max(np.abs(values)):
+        return
+    if allow_singular:
+        raise UnsupportedError(
+            "the density of a normal distribution with a singular covariance matrix is not"
+            " differentiated by that matrix",
+            instead="a covariance matrix of full rank: cov + 1e-6 * np.eye(len(cov))",
+        )
+    raise np.linalg.LinAlgError(_SINGULAR)
+
+
+def _points(x: Value, dimension: int) -> Value:
+    x = as_array(x).astype(np.float64)
+    if x.ndim == 0:
+        return np.reshape(x, (1,))
+    if x.ndim == 1:
+        return x[:, None] if dimension == 1 else x[None, :]
+    return x
+
+
+def _squeezed(value: Value) -> Value:
+    return _result(np.squeeze(value))
+
+
+def _whitened_logpdf(x: Value, mean: Value, cov: Any) -> Value:
+    """Compute the density with a covariance matrix that SciPy has factored."""
+    dimension = cov.shape[-1]
+    if np.any(cov.rank < dimension):
+        raise UnsupportedError(
+            "the density of a normal distribution with a singular covariance matrix is not"
+            " differentiated",
+            instead="a covariance matrix of full rank",
+        )
+    points = _points(x, dimension)
+    squares = np.sum(np.square(cov._whiten(points - mean)), axis=-1)
+    constant = dimension * np.log(2 * np.pi) + np.asarray(cov.log_pdet)[..., None]
+    return _squeezed(-0.5 * (np.squeeze(constant) + squares))
+
+
+def _normal_pdf(self: Any, *args: Value, **settings: Any) -> Value:
+    return np.exp(_normal_logpdf(self, *args, **settings))
+
+
+def _frozen_logpdf(self: Any, x: Value) -> Value:
+    return _whitened_logpdf(x, self.mean, self.cov_object)
+
+
+def _frozen_pdf(self: Any, x: Value) -> Value:
+    return np.exp(_frozen_logpdf(self, x))
+
+
+def apply_where(
+    cond: Value,
+    args: Any,
+    f1: Callable[..., Value],
+    f2: Callable[..., Value] | None = None,
+    /,
+    *,
+    fill_value: Value = None,
+    **_settings: Any,
+) -> Value:
+    """Choose between two formulas; SciPy's own evaluates each at its entries alone."""
+    args = args if isinstance(args, (tuple, list)) else (args,)
+    if _holds(cond):
+        return f1(*args)
+    with np.errstate(all="ignore"):
+        other = fill_value if f2 is None else f2(*args)
+        if is_known(cond) and not np.any(plain_value(cond, "scipy.stats")):
+            if f2 is not None:
+                return other
+        return np.where(cond, f1(*args), other)
+
+
+_DENSITIES = ("pdf", "logpdf", "cdf", "logcdf", "sf", "logsf")
+
+METHODS: dict[str, dict[str, dict[str, Callable[..., Any]]]] = {
+    "scipy.stats": {
+        "rv_continuous": {name: _of_continuous(name) for name in _DENSITIES}
+        | {name: _quantile(name) for name in ("ppf", "isf")},
+        "rv_discrete": {
+            name: _of_discrete(name) for name in ("pmf", "logpmf", "cdf", "logcdf", "sf", "logsf")
+        },
+        "_multivariate.multivariate_normal_gen": {"logpdf": _normal_logpdf, "pdf": _normal_pdf},
+        "_multivariate.multivariate_normal_frozen": {
+            "logpdf": _frozen_logpdf,
+            "pdf": _frozen_pdf,
+        },
+    }
+}
+"""By module, class and name."""
+
+FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
+    "scipy._lib.array_api_extra": {"apply_where": apply_where}
+}
+"""By module and name: what the formulas are written with."""

@@ -1,0 +1,214 @@
+"""How a call of one of SciPy's functions with a traced value reaches what computes it on Arrays.
+
+SciPy hands its arguments to C and Fortran, and asks nobody. So the *lookup* of some names answers
+otherwise in a thread that traces a function: ``scipy.linalg.solve`` is then a stand-in, which
+calls SciPy's function unless an argument is an Array. Everywhere else, and when the function has
+returned, the lookup gives SciPy's own function. That costs nothing where a function is entered.
+
+A module is given a class with a descriptor for each such name, and a method of SciPy's, such as
+``logpdf`` of all distributions, a descriptor in its place. Both are installed when a function
+is traced for the first time after the module was imported; a module that the program does not
+import is left alone. Names that a user's module has of SciPy's (``from scipy.linalg import
+solve``) are replaced as those of NumPy's are, by `steepest.array.creating`.
+
+What somebody else puts in the place of a function (a mock, a patch) is left alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from steepest.array.array import Array
+from steepest.array.buffers import making
+from steepest.array.plain import apply_plainly, is_traced
+
+__all__ = ["Found", "is_installed"]
+
+MODULES: dict[str, str] = {
+    "scipy._lib.array_api_extra": "distributions",
+    "scipy.fft": "fourier",
+    "scipy.integrate": "integrate",
+    "scipy.linalg": "linalg",
+    "scipy.ndimage": "filters",
+    "scipy.signal": "filters",
+    "scipy.sparse": "sparse",
+    "scipy.sparse.linalg": "sparse",
+    "scipy.spatial.distance": "distances",
+    "scipy.special": "special",
+    "scipy.stats": "distributions",
+}
+"""By the names of SciPy's modules: the file here that has their functions.
+
+Such a file has tables by the names of SciPy's modules: `FUNCTIONS`, in which by its name each
+function stands for SciPy's, and `METHODS`, the same by the names of classes.
+"""
+
+
+class Found:
+    """SciPy's modules that have been imported."""
+
+    def __init__(self) -> None:
+        self._missing = dict(MODULES)
+
+    def new(self) -> dict[int, Callable[..., Any]]:
+        """Install what stands for the functions of modules that were imported meanwhile.
+
+        Returns
+        -------
+        dict
+            What stands for a function, by the identity of that.
+        """
+        stand_ins: dict[int, Callable[..., Any]] = {}
+        for name in [each for each in self._missing if each in sys.modules]:
+            module = sys.modules[name]
+            if getattr(getattr(module, "__spec__", None), "_initializing", False):
+                continue
+            here = importlib.import_module(f"steepest.array.scipy.{self._missing.pop(name)}")
+            functions = _install_functions(module, getattr(here, "FUNCTIONS", {}).get(name, {}))
+            stand_ins.update((id(each.__wrapped__), each) for each in functions)
+            for path, methods in getattr(here, "METHODS", {}).get(name, {}).items():
+                _install_methods(module, path, methods)
+        return stand_ins
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module's functions are found where they are called."""
+    return type(sys.modules.get(module)).__name__ == _CLASS
+
+
+_CLASS = "module"
+
+
+class StandIn:
+    """One of SciPy's functions, of Arrays too.
+
+    It equals SciPy's: what tells functions apart, as by a dict, goes on working.
+
+    Parameters
+    ----------
+    original : callable
+        SciPy's.
+    on_arrays : callable
+        What computes it where an argument is traced.
+    """
+
+    def __init__(self, original: Callable[..., Any], on_arrays: Callable[..., Any]) -> None:
+        self._original = original
+        self._on_arrays = on_arrays
+        # For libraries that read names, signatures and documentation.
+        functools.update_wrapper(self, original)
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        """Call SciPy's function, or what computes it on Arrays."""
+        if not making.depth or not _holds_array((args, settings)):
+            return self._original(*args, **settings)
+        if is_traced((args, settings)):
+            return self._on_arrays(*args, **settings)
+        return apply_plainly(self._original, args, settings)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def __eq__(self, other: object) -> bool:
+        return self._original is (other._original if isinstance(other, StandIn) else other)
+
+    def __hash__(self) -> int:
+        return hash(self._original)
+
+    def __repr__(self) -> str:
+        return repr(self._original)
+
+    def __reduce__(self) -> Any:
+        return getattr, (sys.modules[self._original.__module__], self._original.__name__)
+
+
+def _holds_array(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return any(map(_holds_array, value))
+    if isinstance(value, dict):
+        return any(map(_holds_array, value.values()))
+    return isinstance(value, Array)
+
+
+class _Name:
+    """A name of a module: SciPy's function, and where a function is traced what stands for it."""
+
+    def __init__(self, name: str, original: Callable[..., Any], stand_in: StandIn) -> None:
+        self.name = name
+        self.original = original
+        self.stand_in = stand_in
+
+    def __get__(self, module: ModuleType | None, kind: Any = None) -> Any:
+        if module is None:
+            return self
+        try:
+            value = module.__dict__[self.name]
+        except KeyError:
+            raise AttributeError(
+                f"module {module.__name__!r} has no attribute {self.name!r}"
+            ) from None
+        return self.stand_in if making.depth and value is self.original else value
+
+    def __set__(self, module: ModuleType, value: Any) -> None:
+        module.__dict__[self.name] = value
+
+    def __delete__(self, module: ModuleType) -> None:
+        del module.__dict__[self.name]
+
+
+def _install_functions(
+    module: ModuleType, functions: dict[str, Callable[..., Any]]
+) -> list[StandIn]:
+    """Give a module a class whose descriptors look its names up."""
+    names = {}
+    for name, on_arrays in functions.items():
+        original = module.__dict__.get(name)
+        if original is not None:
+            names[name] = _Name(name, original, StandIn(original, on_arrays))
+    if names and isinstance(module, ModuleType):
+        module.__class__ = type(_CLASS, (type(module),), dict(names))
+    return [each.stand_in for each in names.values()]
+
+
+class _Method:
+    """A method of a class: SciPy's, and where a function is traced what stands for it."""
+
+    def __init__(self, original: Any, stand_in: Any) -> None:
+        self._original = original
+        self._stand_in = stand_in
+        functools.update_wrapper(self, original)
+
+    def __get__(self, instance: Any, kind: Any = None) -> Any:
+        method = self._stand_in if making.depth else self._original
+        return method.__get__(instance, kind)
+
+
+def _install_methods(
+    module: ModuleType, path: str, methods: dict[str, Callable[..., Any]]
+) -> None:
+    for name, on_arrays in methods.items():
+        owner: Any = functools.reduce(_attribute, path.split("."), module)
+        original = vars(owner).get(name) if isinstance(owner, type) else None
+        if callable(original):
+            setattr(owner, name, _Method(original, _method(original, on_arrays)))
+
+
+def _attribute(value: Any, name: str) -> Any:
+    return getattr(value, name, None)
+
+
+def _method(original: Callable[..., Any], on_arrays: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def method(self: Any, *args: Any, **settings: Any) -> Any:
+        if not _holds_array((args, settings)):
+            return original(self, *args, **settings)
+        if is_traced((args, settings)):
+            return on_arrays(self, *args, **settings)
+        return apply_plainly(original.__get__(self), args, settings)
+
+    return method
