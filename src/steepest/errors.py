@@ -161,7 +161,8 @@ class NeedsValueError(TracedConversionError):
 class RefusedWrites:
     """Context for the user's code: a write of a traced value into an ndarray gets its own error.
 
-    NumPy replaces the error of the conversion, which says what is wrong, by one about sequences.
+    NumPy replaces the error of the conversion, which says what is wrong, by one about sequences,
+    and compiled code that goes on after an error of a callback by a `SystemError`.
     """
 
     def __enter__(self) -> None:
@@ -173,17 +174,29 @@ class RefusedWrites:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is not ValueError or error is None:
+        if kind is None or error is None or issubclass(kind, SteepestError):
+            return
+        if kind is SystemError:
+            refusal = _behind(error)
+            if refusal is not None:
+                raise refusal.with_traceback(traceback)
+            return
+        if str(error) == _OF_MINPACK:
+            raise TracedConversionError(
+                "scipy.optimize takes ndarrays alone, and a function that it calls returned a"
+                " traced value, whose gradient it would lose",
+                instead="sd.custom_gradient around the call, with the derivative of the solution"
+                " from the conditions that it fulfils",
+                line=_line_in(traceback),
+            ) from error
+        if kind is not ValueError:
             return
         cause = error.__cause__
         line = None
         if isinstance(cause, TracedConversionError):
             line = cause.line
         elif str(error) == _OF_FLAT and traceback is not None:
-            while traceback.tb_next is not None:
-                traceback = traceback.tb_next
-            code = traceback.tb_frame.f_code
-            line = SourceLine(code.co_filename, traceback.tb_lineno, code.co_qualname)
+            line = _line_in(traceback)
         else:
             return
         needs_value = isinstance(cause, NeedsValueError)
@@ -193,6 +206,30 @@ class RefusedWrites:
             line=line,
         ) from error
 
+
+def _behind(error: BaseException) -> SteepestError | None:
+    """Find the refusal that another error hides."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, SteepestError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _line_in(traceback: TracebackType | None) -> SourceLine | None:
+    """Find the innermost line of the user's code in a traceback."""
+    line = None
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if is_user_code(code.co_filename):
+            line = SourceLine(code.co_filename, traceback.tb_lineno, code.co_qualname)
+        traceback = traceback.tb_next
+    return line
+
+
+_OF_MINPACK = "Result from function call is not a proper array of floats."
+"""What MINPACK in SciPy says where a callback's result could not be converted."""
 
 _OF_FLAT = "Error setting single item of array."
 """What NumPy says of an error at ``out.flat[i] = x``."""

@@ -1,9 +1,9 @@
 """What to write for a function of SciPy's, or of a part of NumPy, that takes ndarrays alone.
 
-The ufuncs of ``scipy.special`` reach NumPy's protocols. Most of SciPy does not: ``scipy.linalg``
-converts its arguments to ndarrays, for LAPACK, under its array API dispatch too; nor do
-``numpy.ma`` and ``numpy.polynomial``. Nothing of that can be recorded; the refusal
-names the function and what says the same in NumPy.
+The ufuncs of ``scipy.special`` reach NumPy's protocols, and functions of which there is an
+equivalent (`steepest.array.scipy`) are found in the place of SciPy's. What else SciPy converts to
+ndarrays cannot be recorded, nor can ``numpy.ma`` and ``numpy.polynomial``; the refusal names the
+function and what says the same.
 """
 
 from __future__ import annotations
@@ -11,82 +11,30 @@ from __future__ import annotations
 import sys
 from types import FrameType, FunctionType
 
+from steepest.array.scipy import names
 from steepest.errors import is_user_code
 
 __all__ = ["INSTEAD", "scipy_function", "what_instead"]
 
 _BY_EIGENVECTORS = (
     "w, v = np.linalg.eigh(a) and (v * f(w)) @ v.conj().T for a symmetric matrix; w, v ="
-    " np.linalg.eig(a) and (v * f(w)) @ np.linalg.inv(v) for another, with np.exp, np.log or"
-    " np.sqrt for f, where no eigenvalues are equal"
+    " np.linalg.eig(a) and (v * f(w)) @ np.linalg.inv(v) for another, with np.cos or what is"
+    " wanted for f, where no eigenvalues are equal"
 )
-_FACTORED = "np.linalg.solve(a, b), with the matrix that was factored"
+_OF_BANDS = "scipy.linalg.solve(a, b), of a as the sum of np.diag(band, k)"
 
 INSTEAD: dict[str, dict[str, str]] = {
     "scipy.linalg": {
-        "block_diag": "np.block([[a, np.zeros((len(a), b.shape[1]))],"
-        " [np.zeros((len(b), a.shape[1])), b]])",
-        "cho_factor": "np.linalg.cholesky(a)",
-        "cho_solve": _FACTORED,
-        "cholesky": "np.linalg.cholesky(a, upper=True), or np.linalg.cholesky(a) for lower=True",
-        "det": "np.linalg.det(a)",
-        "eig": "np.linalg.eig(a), whose eigenvalues are real where they can be",
-        "eigh": "np.linalg.eigh(a); with b, of l = np.linalg.cholesky(b) and"
-        " np.linalg.solve(l, np.linalg.solve(l, a).conj().T)",
-        "eigvals": "np.linalg.eigvals(a)",
-        "eigvalsh": "np.linalg.eigvalsh(a)",
-        "expm": _BY_EIGENVECTORS,
-        "funm": _BY_EIGENVECTORS,
-        "inv": "np.linalg.inv(a)",
-        "logm": _BY_EIGENVECTORS,
-        "lstsq": "np.linalg.lstsq(a, b)",
-        "lu": "np.linalg.solve(a, b) for a system, np.linalg.slogdet(a) for a determinant",
-        "lu_factor": "np.linalg.solve(a, b) for a system, np.linalg.slogdet(a) for a determinant",
-        "lu_solve": _FACTORED,
-        "norm": "np.linalg.norm(a)",
-        "null_space": "np.linalg.svd(a).Vh[rank:].conj().T",
-        "orth": "np.linalg.svd(a, full_matrices=False).U[:, :rank]",
-        "pinv": "np.linalg.pinv(a, rtol=None)",
-        "pinvh": "np.linalg.pinv(a, rtol=None, hermitian=True)",
-        "polar": "u, s, vh = np.linalg.svd(a, full_matrices=False) and u @ vh",
-        "qr": "np.linalg.qr(a, mode='complete'), or np.linalg.qr(a) for mode='economic'",
-        "solve": "np.linalg.solve(a, b)",
-        "solve_banded": "np.linalg.solve(a, b), of a as the sum of np.diag(band, k)",
-        "solve_sylvester": "np.linalg.solve(np.kron(a, np.eye(len(b))) + np.kron(np.eye(len(a)),"
-        " b.T), np.ravel(q)).reshape(q.shape)",
-        "solve_triangular": "np.linalg.solve(np.triu(a), b), or np.linalg.solve(np.tril(a), b) for"
-        " lower=True",
-        "solveh_banded": "np.linalg.solve(a, b), of a as the sum of np.diag(band, k)",
-        "sqrtm": _BY_EIGENVECTORS,
-        "svd": "np.linalg.svd(a)",
-        "svdvals": "np.linalg.svdvals(a)",
-        "toeplitz": "np.concatenate([r[:0:-1], c])[np.subtract.outer(np.arange(len(c)),"
-        " np.arange(len(r))) + len(r) - 1]",
-    },
-    "scipy.fft": {
-        name: f"np.fft.{name}(x)"
-        for name in ("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "fftn", "ifftn", "rfftn")
-    },
-    "scipy.integrate": {
-        "cumulative_trapezoid": "np.cumsum(dx * (y[1:] + y[:-1]) / 2)",
-        "trapezoid": "np.trapezoid(y, x)",
-    },
-    "scipy.signal": {
-        "convolve": "np.convolve(x, weights)",
-        "correlate": "np.correlate(x, weights)",
-        "fftconvolve": "np.convolve(x, weights)",
-    },
-    "scipy.spatial.distance": {
-        "cdist": "np.linalg.norm(x[:, None] - y[None], axis=-1)",
-        "euclidean": "np.linalg.norm(x - y)",
-        "pdist": "np.linalg.norm((x[:, None] - x[None])[np.triu_indices(len(x), 1)], axis=-1)",
+        **dict.fromkeys(
+            ("cosm", "coshm", "fractional_matrix_power", "funm", "sinhm", "sinm", "tanhm", "tanm"),
+            _BY_EIGENVECTORS,
+        ),
+        "solve_banded": _OF_BANDS,
+        "solveh_banded": _OF_BANDS,
     },
     "scipy.special": {
         "comb": "scipy.special.binom(n, k)",
         "factorial": "scipy.special.gamma(n + 1)",
-        "log_softmax": "x - np.logaddexp.reduce(x, axis, keepdims=True)",
-        "logsumexp": "np.logaddexp.reduce(x, axis)",
-        "softmax": "sd.nn.softmax(x)",
     },
 }
 """By module and name; what is evaluated gives what SciPy's function gives."""
@@ -100,11 +48,13 @@ _OF_MODULES: dict[str, str] = {
     "scipy.integrate": "steps of a method written in NumPy (a Runge-Kutta step is four calls); a"
     " quadrature as a sum of weights times values",
     "scipy.interpolate": "np.interp, or the interpolant's matrix times the values",
-    "scipy.ndimage": "np.convolve, or sums of shifted slices",
+    "scipy.ndimage": "scipy.ndimage.convolve or correlate, or sums of shifted slices",
     "scipy.optimize": "sd.custom_gradient around the call, with the derivative of the solution"
     " from the conditions that it fulfils",
-    "scipy.sparse": "matrix.toarray() @ x; for a large one sd.custom_gradient around the product,"
-    " with matrix.T @ g",
+    "scipy.signal": "scipy.signal.convolve or lfilter, or sums of shifted slices",
+    "scipy.sparse": "matrix @ x, x @ matrix or scipy.sparse.linalg.spsolve(matrix, x) with a"
+    " constant sparse matrix in the format csr, csc, bsr, coo or dia; matrix.toarray() for what"
+    " else there is",
     "scipy.stats": "the formula with NumPy and the ufuncs of scipy.special: for norm.logpdf"
     " -0.5 * ((x - loc) / scale) ** 2 - np.log(scale * np.sqrt(2 * np.pi)), with gammaln, xlogy"
     " and ndtr for others",
@@ -114,6 +64,12 @@ _OF_MODULES: dict[str, str] = {
 
 def what_instead(module: str, name: str) -> str:
     """Say what to write instead of a function."""
+    if names.has(module, name):
+        return (
+            f"{module}.{name}(…), found by that name where it is called (`lambda x: …`): not a"
+            " function that was handed over or kept in a default argument or a container, nor of a"
+            " module that is imported for the first time while the function is traced"
+        )
     found = INSTEAD.get(module, {}).get(name)
     if found is not None:
         return found

@@ -100,8 +100,10 @@ solve_triangular: Primitive = Primitive(
         _turned,
     ),
     jvp=(
-        lambda t, a, ans, lower, unit: -solve_triangular(
-            a, zero_safe_matmul(_read(t, lower, unit), ans), lower=lower, unit=unit
+        lambda t, a, ans, lower, unit: (
+            -solve_triangular(
+                a, zero_safe_matmul(_read(t, lower, unit), ans), lower=lower, unit=unit
+            )
         ),
         lambda t, a, lower, unit: solve_triangular(a, t, lower=lower, unit=unit),
     ),
@@ -123,9 +125,7 @@ def _evaluate_lu(x: Value) -> Value:
 def _lu_vjp(g: Value, ans: Value) -> Value:
     lower = np.tril(ans, -1) + np.eye(ans.shape[-1], dtype=ans.dtype)
     upper = np.triu(ans)
-    core = np.tril(product(lower.mT, np.tril(g, -1)), -1) + np.triu(
-        product(np.triu(g), upper.mT)
-    )
+    core = np.tril(product(lower.mT, np.tril(g, -1)), -1) + np.triu(product(np.triu(g), upper.mT))
     half = solve_triangular(ans.mT, core, lower=False, unit=True)
     return solve_triangular(ans, half.mT, lower=False, unit=False).mT
 
@@ -153,9 +153,9 @@ def _evaluate_sylvester(a: Value, b: Value, q: Value) -> Value:
 
 def _sylvester_type(a: ArrayType, b: ArrayType, q: ArrayType) -> ArrayType:
     batch, rows, columns = matrix_axes(q)
+    shape = np.broadcast_shapes(square_axes(a), square_axes(b), batch)
     if a.shape[-1] != rows or b.shape[-1] != columns:
         raise ValueError(f"a of {a.shape}, b of {b.shape} and q of {q.shape} do not fit")
-    shape = np.broadcast_shapes(square_axes(a), square_axes(b), batch)
     return ArrayType((*shape, rows, columns), linalg_dtype(a, b, q))
 
 
@@ -215,7 +215,11 @@ expm: Primitive = Primitive(
 
 def _function_type(x: ArrayType, real: bool) -> ArrayType:
     kind = square_type(x)
-    return kind if real or kind.dtype.kind == "c" else ArrayType(kind.shape, np.result_type(kind.dtype, np.complex64))
+    return (
+        kind
+        if real or kind.dtype.kind == "c"
+        else ArrayType(kind.shape, np.result_type(kind.dtype, np.complex64))
+    )
 
 
 def _evaluate_sqrtm(x: Value, real: bool) -> Value:

@@ -109,8 +109,8 @@ def _metric(metric: Any, settings: dict[str, Any], name: str) -> Callable[..., V
         raise UnsupportedError(
             f"scipy.spatial.distance.{name} with the metric {metric!r}{what} and"
             f" {sorted(settings)} is not differentiated",
-            instead=f"one of {', '.join(sorted(_METRICS))}, without weights and out=; or the formula"
-            " of x[:, None] and y[None]",
+            instead=f"one of {', '.join(sorted(_METRICS))}, without weights and out=; or the"
+            " formula of x[:, None] and y[None]",
         )
     return lambda u, v: known(u, v, **settings)
 
@@ -134,9 +134,7 @@ def cdist(
 ) -> Value:
     u, v = _points(XA, "XA"), _points(XB, "XB")
     if u.shape[1] != v.shape[1]:
-        raise ValueError(
-            "XA and XB must have the same number of columns (i.e. feature dimension.)"
-        )
+        raise ValueError("XA and XB must have the same number of columns (i.e. feature dimension.)")
     return _metric(metric, settings, "cdist")(u[:, None], v[None])
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from steepest.array.arguments import as_array
 from steepest.array.plain import is_known, plain_value
-from steepest.errors import UnsupportedError
+from steepest.errors import NeedsValueError, TracedConversionError, UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Value, bind
 
@@ -53,17 +53,28 @@ def _holds(condition: Value) -> bool:
     return is_known(condition) and bool(np.all(plain_value(condition, "scipy.stats")))
 
 
-def _formula(
-    distribution: Any, name: str, x: Value, shapes: tuple[Value, ...]
-) -> Value:
+_BY_FORMULA = (
+    "the formula with NumPy and the ufuncs of scipy.special, or sd.custom_gradient around the call"
+)
+
+
+def _formula(distribution: Any, name: str, x: Value, shapes: tuple[Value, ...]) -> Value:
     """Apply one of a distribution's formulas; that of a density by its logarithm, if need be."""
     try:
-        return getattr(distribution, f"_{name}")(x, *shapes)
-    except UnsupportedError:
-        # Some are a compiled function's.
-        if name not in ("pdf", "pmf"):
-            raise
-        return np.exp(getattr(distribution, f"_log{name}")(x, *shapes))
+        try:
+            return getattr(distribution, f"_{name}")(x, *shapes)
+        except UnsupportedError:
+            # Some are a compiled function's.
+            if name not in ("pdf", "pmf"):
+                raise
+            return np.exp(getattr(distribution, f"_log{name}")(x, *shapes))
+    except (UnsupportedError, TracedConversionError) as error:
+        kind = NeedsValueError if isinstance(error, NeedsValueError) else UnsupportedError
+        raise kind(
+            f"scipy.stats.{distribution.name}.{name} is not differentiated: {error.message}",
+            instead=error.instead if isinstance(error, UnsupportedError) else _BY_FORMULA,
+            line=error.line,
+        ) from error
 
 
 def _result(value: Value) -> Value:
@@ -78,23 +89,26 @@ def _pieces(
     finish: Callable[[Value], Value],
     valid: Value,
     inside: Value,
-    low: Value,
-    high: Value,
+    beyond: Value | None,
+    inner: Value,
 ) -> Value:
-    """Put a function together: its formula inside of the support, and constants elsewhere."""
+    """Put a function together: its formula inside of the support, and constants elsewhere.
+
+    Those are 1 ``beyond`` the end of the support at which probabilities are, and 0 elsewhere. Where
+    it does not count, the formula is evaluated at an ``inner`` point.
+    """
     good = valid & inside
     shape = np.broadcast_shapes(*(np.shape(each) for each in (good, x, *shapes)))
     if _holds(good):
         value = finish(_formula(distribution, name, x, shapes))
         return _result(value if np.shape(value) == shape else np.broadcast_to(value, shape))
-    safe = np.where(good, x, _inner_point(low, high))
+    safe = np.where(good, x, inner)
     with np.errstate(all="ignore"):
         value = finish(_formula(distribution, name, safe, shapes))
     is_log = name.startswith("log")
     result = np.where(good, value, -np.inf if is_log else 0.0)
     seen = _plain_or_traced((x,))[0]
-    if name.endswith(("cdf", "sf")):
-        beyond = seen >= high if name.endswith("cdf") else seen <= low
+    if beyond is not None:
         result = np.where(beyond & valid, 0.0 if is_log else 1.0, result)
     result = np.where(~valid | np.isnan(seen), distribution.badvalue, result)
     return _result(result)
@@ -111,17 +125,19 @@ def _of_continuous(name: str) -> Callable[..., Value]:
         with np.errstate(divide="ignore", invalid="ignore"):
             x = ((x - loc) / scale).astype(np.promote_types(x.dtype, np.float64))
         (seen,) = _plain_or_traced((x,))
-        with np.errstate(invalid="ignore"):
-            if name.endswith("pdf"):
-                inside = (low <= seen) & (seen <= high)
-            else:
-                inside = (low < seen) & (seen < high)
+        beyond = None
+        if name.endswith("pdf"):
+            inside = (low <= seen) & (seen <= high)
+        else:
+            inside = (low < seen) & (seen < high)
+            beyond = seen >= high if name.endswith("cdf") else seen <= low
         finish: Callable[[Value], Value] = lambda value: value  # noqa: E731
         if name == "pdf":
             finish = lambda value: value / scale  # noqa: E731
         elif name == "logpdf":
             finish = lambda value: value - np.log(scale)  # noqa: E731
-        return _pieces(self, name, x, shapes, finish, valid, inside, low, high)
+        inner = _inner_point(low, high)
+        return _pieces(self, name, x, shapes, finish, valid, inside, beyond, inner)
 
     return function
 
@@ -136,15 +152,16 @@ def _of_discrete(name: str) -> Callable[..., Value]:
         (seen,) = _plain_or_traced((k,))
         if name.endswith("pmf"):
             inside = (seen >= low) & (seen <= high) & self._nonzero(seen, *_plain_or_traced(shapes))
-        elif name.endswith("cdf"):
-            inside = (seen >= low) & (seen < high)
+            beyond = None
         else:
             inside = (seen >= low) & (seen < high)
+            beyond = seen >= high if name.endswith("cdf") else seen < low
         within = not name.startswith("log")
         finish: Callable[[Value], Value] = lambda value: (  # noqa: E731
             np.clip(value, 0, 1) if within else value
         )
-        return _pieces(self, name, k, shapes, finish, valid, inside, low, high)
+        inner = np.floor(_inner_point(low, high))
+        return _pieces(self, name, k, shapes, finish, valid, inside, beyond, inner)
 
     return function
 
@@ -156,12 +173,12 @@ def _quantile(name: str) -> Callable[..., Value]:
         shapes = tuple(rest)
         valid, low, high = _arguments(self, shapes)
         size, place = _plain_or_traced((scale, loc))
-        valid = valid & (size > 0) & (place == place)
+        valid = valid & (size > 0) & ~np.isnan(place)
         (seen,) = _plain_or_traced((q,))
         good = valid & (seen > 0) & (seen < 1)
         safe = q if _holds(good) else np.where(good, q, 0.5)
         with np.errstate(all="ignore"):
-            value = getattr(self, f"_{name}")(safe, *shapes) * scale + loc
+            value = _formula(self, name, safe, shapes) * scale + loc
         if _holds(good):
             return _result(value)
         first, last = (low, high) if name == "ppf" else (high, low)
@@ -283,9 +300,8 @@ def apply_where(
         return f1(*args)
     with np.errstate(all="ignore"):
         other = fill_value if f2 is None else f2(*args)
-        if is_known(cond) and not np.any(plain_value(cond, "scipy.stats")):
-            if f2 is not None:
-                return other
+        if f2 is not None and _holds(~cond):
+            return other
         return np.where(cond, f1(*args), other)
 
 

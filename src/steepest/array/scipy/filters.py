@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from steepest.array.arguments import as_array
+from steepest.array.array import Array
 from steepest.array.plain import plain_value
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
@@ -157,14 +158,9 @@ def _multiplied(in1: Value, in2: Value, axes: Sequence[int]) -> Value:
     dtype = np.result_type(in1.dtype, in2.dtype)
     # In the precision of the wider of the two.
     in1, in2 = in1.astype(dtype), in2.astype(dtype)
-    if is_complex:
-        full = np.fft.ifftn(
-            np.fft.fftn(in1, padded, axes) * np.fft.fftn(in2, padded, axes), padded, axes
-        )
-    else:
-        full = np.fft.irfftn(
-            np.fft.rfftn(in1, padded, axes) * np.fft.rfftn(in2, padded, axes), padded, axes
-        )
+    forward: Any = np.fft.fftn if is_complex else np.fft.rfftn
+    back: Any = np.fft.ifftn if is_complex else np.fft.irfftn
+    full = back(forward(in1, padded, axes) * forward(in2, padded, axes), padded, axes)
     key = [slice(None)] * full.ndim
     for axis, length in zip(axes, lengths, strict=True):
         key[axis] = slice(length)
@@ -274,16 +270,12 @@ def _filtered(
 def _image(value: Value, output: Any) -> tuple[Value, Any]:
     """Take an image, and the dtype of the result; ndimage computes in double precision."""
     x = as_array(value)
-    if output is None:
-        dtype = x.dtype
-    else:
-        try:
-            dtype = np.dtype(output)
-        except TypeError:
-            raise UnsupportedError(
-                "a filter of scipy.ndimage with an array for output= is not differentiated",
-                instead="out = the result",
-            ) from None
+    if isinstance(output, (np.ndarray, Array)):
+        raise UnsupportedError(
+            "a filter of scipy.ndimage with an array for output= is not differentiated",
+            instead="out = the result",
+        )
+    dtype = x.dtype if output is None else np.dtype(output)
     if "c" in (x.dtype.kind, dtype.kind) or dtype.kind not in "f":
         raise UnsupportedError(
             f"a filter of scipy.ndimage of {x.dtype}, with results of {dtype}, is not"

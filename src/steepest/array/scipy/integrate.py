@@ -14,11 +14,16 @@ __all__ = ["FUNCTIONS"]
 
 
 def trapezoid(y: Value, x: Value | None = None, dx: Value = 1.0, axis: int = -1) -> Value:
+    from scipy.integrate import trapezoid as original
+
     y = as_array(y)
-    gaps = dx if x is None else _gaps(as_array(x), y, axis)
+    x = None if x is None else as_array(x)
+    gaps = dx if x is None else _gaps(x, y, axis)
+    # Which dtype has the last word has changed with SciPy's versions.
+    points = None if x is None else np.zeros(2, x.dtype)
+    dtype = original(np.zeros(2, y.dtype), points).dtype
     y = np.moveaxis(y, axis, -1)
-    # As SciPy, which adds before it halves.
-    return np.sum(gaps * (y[..., 1:] + y[..., :-1]) / 2.0, axis=-1)
+    return np.sum(gaps * (y[..., 1:] + y[..., :-1]) / 2.0, axis=-1, dtype=dtype)
 
 
 def _gaps(x: Value, y: Value, axis: int) -> Value:
@@ -55,9 +60,7 @@ def cumulative_trapezoid(
     return np.moveaxis(result, -1, axis)
 
 
-def simpson(
-    y: Value, x: Value | None = None, *, dx: Value = 1.0, axis: int = -1
-) -> Value:
+def simpson(y: Value, x: Value | None = None, *, dx: Value = 1.0, axis: int = -1) -> Value:
     y = as_array(y)
     count = y.shape[axis]
     if x is not None:
@@ -79,7 +82,9 @@ def simpson(
     alpha = _quotient(2 * last**2 + 3 * before * last, 6 * (last + before))
     beta = _quotient(last**2 + 3.0 * before * last, 6 * before)
     eta = _quotient(1 * last**3, 6 * before * (before + last))
-    return result + alpha * y[..., -1] + beta * y[..., -2] - eta * y[..., -3]
+    correction = alpha * y[..., -1] + beta * y[..., -2] - eta * y[..., -3]
+    # SciPy adds it in place.
+    return result + correction.astype(result.dtype)
 
 
 def _parabolas(y: Value, gaps: Value | None, dx: Value) -> Value:

@@ -71,7 +71,9 @@ def _completed(a: Value, lower: bool) -> Value:
     strict = np.tril(a, -1) if lower else np.triu(a, 1)
     diagonal = np.diagonal(a, axis1=-2, axis2=-1)
     real = np.real(diagonal).astype(a.dtype) if a.dtype.kind == "c" else diagonal
-    return strict + conjugate_transpose(strict) + real[..., None] * np.eye(a.shape[-1], dtype=a.dtype)
+    return (
+        strict + conjugate_transpose(strict) + real[..., None] * np.eye(a.shape[-1], dtype=a.dtype)
+    )
 
 
 def _refuse(asked: str, instead: str) -> UnsupportedError:
@@ -172,10 +174,13 @@ def lstsq(
         raise _refuse("scipy.linalg.lstsq with lapack_driver='gelsy'", "lapack_driver='gelsd'")
     dtype = np.result_type(a.dtype, b.dtype)
     a, b = a.astype(dtype), b.astype(dtype)
-    x, residuals, rank, values = np.linalg.lstsq(a, b, np.finfo(dtype).eps if cond is None else cond)
-    if b.ndim == 1 and getattr(residuals, "size", 0):
+    cutoff = np.finfo(dtype).eps if cond is None else cond
+    x, residuals, rank, values = np.linalg.lstsq(a, b, cutoff)
+    if not is_known(x):
+        return x, residuals, rank, values
+    if b.ndim == 1 and residuals.size:
         residuals = residuals[0]
-    return x, residuals, int(rank) if is_known(rank) else rank, values
+    return x, residuals, int(rank), values
 
 
 def pinv(
@@ -438,9 +443,7 @@ def _generalized_eigh(a: Value, b: Value, lower: bool, eigvals_only: bool, kind:
     return values, _triangular(factor, vectors, 2, True)
 
 
-def eigvalsh(
-    a: Value, b: Value | None = None, *, lower: bool = True, **settings: Any
-) -> Value:
+def eigvalsh(a: Value, b: Value | None = None, *, lower: bool = True, **settings: Any) -> Value:
     return eigh(a, b, lower=lower, eigvals_only=True, **settings)
 
 

@@ -27,7 +27,7 @@ from steepest.array.array import Array
 from steepest.array.buffers import making
 from steepest.array.plain import apply_plainly, is_traced
 
-__all__ = ["Found", "is_installed"]
+__all__ = ["Found", "has"]
 
 MODULES: dict[str, str] = {
     "scipy._lib.array_api_extra": "distributions",
@@ -76,12 +76,13 @@ class Found:
         return stand_ins
 
 
-def is_installed(module: str) -> bool:
-    """Whether a module's functions are found where they are called."""
-    return type(sys.modules.get(module)).__name__ == _CLASS
-
-
-_CLASS = "module"
+def has(module: str, name: str) -> bool:
+    """Whether there is something that stands for a function of SciPy's."""
+    file = MODULES.get(module)
+    if file is None:
+        return False
+    here = importlib.import_module(f"steepest.array.scipy.{file}")
+    return name in getattr(here, "FUNCTIONS", {}).get(module, {})
 
 
 class StandIn:
@@ -124,7 +125,11 @@ class StandIn:
         return repr(self._original)
 
     def __reduce__(self) -> Any:
-        return getattr, (sys.modules[self._original.__module__], self._original.__name__)
+        return _original, (self._original.__module__, self._original.__name__)
+
+
+def _original(module: str, name: str) -> Any:
+    return vars(importlib.import_module(module))[name]
 
 
 def _holds_array(value: Any) -> bool:
@@ -171,7 +176,7 @@ def _install_functions(
         if original is not None:
             names[name] = _Name(name, original, StandIn(original, on_arrays))
     if names and isinstance(module, ModuleType):
-        module.__class__ = type(_CLASS, (type(module),), dict(names))
+        module.__class__ = type("module", (type(module),), dict(names))
     return [each.stand_in for each in names.values()]
 
 
@@ -181,16 +186,15 @@ class _Method:
     def __init__(self, original: Any, stand_in: Any) -> None:
         self._original = original
         self._stand_in = stand_in
-        functools.update_wrapper(self, original)
+        self.__doc__ = original.__doc__
+        self.__wrapped__ = original
 
     def __get__(self, instance: Any, kind: Any = None) -> Any:
         method = self._stand_in if making.depth else self._original
         return method.__get__(instance, kind)
 
 
-def _install_methods(
-    module: ModuleType, path: str, methods: dict[str, Callable[..., Any]]
-) -> None:
+def _install_methods(module: ModuleType, path: str, methods: dict[str, Callable[..., Any]]) -> None:
     for name, on_arrays in methods.items():
         owner: Any = functools.reduce(_attribute, path.split("."), module)
         original = vars(owner).get(name) if isinstance(owner, type) else None

@@ -97,7 +97,7 @@ def log_softmax(x: Value, axis: Any = None) -> Value:
 def multigammaln(a: Value, d: Any) -> Value:
     from scipy.special import gammaln
 
-    a = np.asarray(a)
+    a = as_array(a)
     if is_known(a) and np.any(plain_value(a, "multigammaln") <= 0.5 * (d - 1)):
         raise ValueError(f"condition a > 0.5 * (d-1) not met, of a = {a} and d = {d}")
     terms = [gammaln(a - (j - 1.0) / 2) for j in range(1, d + 1)]
