@@ -180,3 +180,17 @@ def test_other_dtypes_are_cast_as_scipy_casts_them(dtype: Any) -> None:
     assert sd.grad(loss)(V).dtype == V.dtype
     value, _ = sd.vjp(lambda x: sl.inv(x.astype(np.float16)), A)
     assert value.dtype == sl.inv(A.astype(np.float16)).dtype
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-300])
+def test_a_norm_neither_overflows_nor_underflows(size: float) -> None:
+    x = np.array([3.0, -4.0]) * size
+    value, gradient = sd.value_and_grad(lambda x: sl.norm(x))(x)
+    np.testing.assert_allclose(value, 5 * size)
+    np.testing.assert_allclose(gradient, [0.6, -0.8])
+
+
+def test_a_number_is_a_matrix_to_functions_of_matrices() -> None:
+    np.testing.assert_allclose(sd.grad(lambda x: sl.expm(x)[0, 0])(0.3), np.exp(0.3))
+    with pytest.raises(np.linalg.LinAlgError):
+        sd.grad(lambda x: np.sum(sl.expm(x)))(V)

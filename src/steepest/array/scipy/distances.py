@@ -9,6 +9,7 @@ import numpy as np
 
 from steepest.array.arguments import as_array
 from steepest.array.plain import is_known, plain_value
+from steepest.array.scipy.linalg import norm
 from steepest.errors import UnsupportedError
 from steepest.ops.spec import Value
 
@@ -151,6 +152,9 @@ def _of_two(name: str) -> Callable[..., Value]:
         u, v = as_array(u), as_array(v)
         if u.ndim != 1 or v.ndim != 1:
             raise ValueError("Input vector should be 1-D.")
+        if name == "euclidean" and not settings:
+            # Unlike cdist's, it neither overflows nor underflows.
+            return norm(u - v)
         return _metric(name, settings, name)(u, v)[()]
 
     distance.__name__ = name
@@ -158,7 +162,7 @@ def _of_two(name: str) -> Callable[..., Value]:
 
 
 def squareform(X: Value, force: str = "no", checks: bool = True) -> Value:  # noqa: N803  # SciPy's
-    x = as_array(X)
+    x = np.atleast_1d(as_array(X))
     if x.ndim == 1 and force.lower() in ("no", "tomatrix"):
         size = int(np.ceil(np.sqrt(x.size * 2))) if x.size else 1
         if size * (size - 1) != x.size * 2:
@@ -177,6 +181,10 @@ def squareform(X: Value, force: str = "no", checks: bool = True) -> Value:  # no
     if x.ndim == 2 and force.lower() in ("no", "tovector"):
         if x.shape[0] != x.shape[1]:
             raise ValueError("The matrix argument must be square.")
+        if checks and is_known(x):
+            plain = plain_value(x, "squareform")
+            if not np.allclose(plain, plain.T, rtol=0, atol=1e-8) or np.any(np.diagonal(plain)):
+                raise ValueError("a distance matrix must be symmetric, with zeros in its diagonal")
         return x[np.triu_indices(len(x), 1)]
     raise ValueError(f"force={force!r} does not fit an array of {x.ndim} axes")
 

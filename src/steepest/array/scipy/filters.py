@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.lib.stride_tricks import sliding_window_view
 
 from steepest.array.arguments import as_array
@@ -243,7 +244,7 @@ _MODES = {
 def _extended(x: Value, axis: int, before: int, after: int, mode: Any, cval: Value) -> Value:
     if mode not in _MODES:
         raise RuntimeError(f"boundary mode not supported: {mode!r}")
-    if not before and not after:
+    if (not before and not after) or not x.size:
         return x
     if _MODES[mode] == "constant":
         widths = [(0, 0)] * x.ndim
@@ -263,6 +264,8 @@ def _filtered(
             raise ValueError("invalid origin")
         before = length // 2 + origin
         x = _extended(x, axis, before, length - 1 - before, mode, cval)
+    if not x.size:
+        return x
     ends = range(x.ndim - len(axes), x.ndim)
     return np.moveaxis(_correlated(np.moveaxis(x, axes, ends), weights), ends, axes)
 
@@ -276,19 +279,21 @@ def _image(value: Value, output: Any) -> tuple[Value, Any]:
             instead="out = the result",
         )
     dtype = x.dtype if output is None else np.dtype(output)
-    if "c" in (x.dtype.kind, dtype.kind) or dtype.kind not in "f":
+    if "c" in (x.dtype.kind, dtype.kind) or dtype.kind != "f":
         raise UnsupportedError(
             f"a filter of scipy.ndimage of {x.dtype}, with results of {dtype}, is not"
             " differentiated",
             instead="floating-point numbers; the filter of the real and of the imaginary part",
         )
+    if x.dtype.char not in "fd" and x.dtype.kind == "f":
+        raise RuntimeError(f"array type {x.dtype} not supported")
     return x.astype(np.float64), dtype
 
 
 def _axes(axes: Any, count: int) -> tuple[int, ...]:
     if axes is None:
         return tuple(range(count))
-    return tuple(operator.index(axis) % count for axis in np.atleast_1d(axes))
+    return normalize_axis_tuple(axes, count)
 
 
 def _each(value: Any, count: int) -> list[Any]:
@@ -467,7 +472,7 @@ def _edges(name: str, middle: Sequence[float]) -> Callable[..., Value]:
     ) -> Value:
         x, dtype = _image(input, output)
         modes = _each(mode, x.ndim)
-        axis = operator.index(axis) % x.ndim
+        (axis,) = _axes(axis, x.ndim)
         x = correlate1d(x.astype(dtype), [-1.0, 0, 1], axis, None, modes[axis], cval)
         for other in range(x.ndim):
             if other != axis:

@@ -491,20 +491,43 @@ def norm(
     keepdims: bool = False,
     check_finite: bool = True,
 ) -> Value:
-    return np.linalg.norm(_array(a, check_finite), ord, axis, keepdims)
+    a = _array(a, check_finite)
+    length = np.linalg.norm(a, ord, axis, keepdims)
+    if a.ndim != 1 or ord not in (None, 2) or axis is not None or not is_known(length):
+        return length
+    # SciPy's neither overflows nor underflows; a power of two scales without rounding.
+    limits = np.finfo(length.dtype)
+    plain = plain_value(length, "scipy.linalg.norm")
+    if np.isfinite(plain) and plain**2 > limits.tiny / limits.eps:
+        return length
+    largest = np.max(np.abs(plain_value(a, "scipy.linalg.norm")), initial=0)
+    if not 0 < largest < np.inf:
+        return length
+    factor = np.exp2(np.floor(np.log2(largest))).astype(length.dtype)
+    return factor * np.linalg.norm(a / factor, ord, axis, keepdims)
 
 
 # Functions and equations of matrices
 
 
+def _of_function(value: Value, check_finite: bool = True) -> Value:
+    """Take the argument of a function of matrices; one number is a matrix too."""
+    a = as_array(value)
+    if a.ndim < 2 and a.size == 1:
+        a = np.reshape(a, (1, 1))
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise np.linalg.LinAlgError(f"expected a square matrix, but received the shape {a.shape}")
+    return _square(a, check_finite)
+
+
 def expm(A: Value) -> Value:  # noqa: N803  # SciPy's name
-    return bind(primitive("expm"), (_square(A, check_finite=False),), {})
+    return bind(primitive("expm"), (_of_function(A, check_finite=False),), {})
 
 
 def sqrtm(A: Value, **_ignored: Any) -> Value:  # noqa: N803  # SciPy's name
     from scipy.linalg import sqrtm as original
 
-    a = _square(A)
+    a = _of_function(A)
     return bind(primitive("sqrtm"), (a,), {"real": _is_real(original, a, "sqrtm")})
 
 
@@ -513,7 +536,7 @@ def logm(A: Value, disp: Any = True, **_ignored: Any) -> Value:  # noqa: N803  #
 
     if not disp:
         raise _refuse("scipy.linalg.logm with disp=False", "scipy.linalg.logm(a)")
-    a = _square(A)
+    a = _of_function(A)
     a = a.astype(np.result_type(a.dtype, np.float64))
     return bind(primitive("logm"), (a,), {"real": _is_real(original, a, "logm")})
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from steepest.array.arguments import as_array
+from steepest.array.array import value_type
 from steepest.array.plain import is_known, plain_value
 from steepest.errors import UnsupportedError
 from steepest.ops.spec import Value
@@ -44,7 +45,8 @@ def logsumexp(
 ) -> Any:
     a = _floating(a)
     if b is not None:
-        a, b = np.broadcast_arrays(a, _floating(b))
+        b = _floating(b).astype(a.dtype) if value_type(b).weak else _floating(b)
+        a, b = np.broadcast_arrays(a, b)
     if a.dtype.kind == "c" or (b is not None and b.dtype.kind == "c"):
         raise UnsupportedError(
             "scipy.special.logsumexp of complex numbers is not differentiated",
