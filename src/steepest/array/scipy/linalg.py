@@ -492,19 +492,17 @@ def norm(
     check_finite: bool = True,
 ) -> Value:
     a = _array(a, check_finite)
-    length = np.linalg.norm(a, ord, axis, keepdims)
-    if a.ndim != 1 or ord not in (None, 2) or axis is not None or not is_known(length):
-        return length
-    # SciPy's neither overflows nor underflows; a power of two scales without rounding.
-    limits = np.finfo(length.dtype)
-    plain = plain_value(length, "scipy.linalg.norm")
-    if np.isfinite(plain) and plain**2 > limits.tiny / limits.eps:
-        return length
-    largest = np.max(np.abs(plain_value(a, "scipy.linalg.norm")), initial=0)
-    if not 0 < largest < np.inf:
-        return length
-    factor = np.exp2(np.floor(np.log2(largest))).astype(length.dtype)
-    return factor * np.linalg.norm(a / factor, ord, axis, keepdims)
+    if a.ndim == 1 and ord in (None, 2) and axis is None and is_known(a) and a.dtype.kind in "fc":
+        # SciPy's neither overflows nor underflows; a power of two scales without rounding.
+        largest = np.max(np.abs(plain_value(a, "scipy.linalg.norm")), initial=0)
+        limits = np.finfo(a.dtype)
+        if (
+            0 < largest < np.inf
+            and not np.sqrt(limits.tiny) / limits.eps < largest < np.sqrt(limits.max) / a.size
+        ):
+            factor = np.exp2(np.floor(np.log2(largest))).astype(largest.dtype)
+            return factor * np.linalg.norm(a / factor, ord, axis, keepdims)
+    return np.linalg.norm(a, ord, axis, keepdims)
 
 
 # Functions and equations of matrices
