@@ -805,7 +805,8 @@ class Array(Traced):
             return self[...] if self._is_ndarray() else self
         if any(map(_is_array_class, kinds)):
             raise UnsupportedError(
-                f"a traced value of {value_type(self)} as {kinds[-1].__name__}, a subclass of ndarray",
+                f"a traced value of {value_type(self)} as {kinds[-1].__name__}, a subclass of"
+                " ndarray",
                 instead="the array itself, and functions in place of the subclass's methods",
             )
         if not self._trace.active:
