@@ -10,11 +10,22 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from steepest.check.conditioning import run_with_rounding_errors
 from steepest.check.directions import Direction
+from steepest.check.evaluating import Evaluating
+from steepest.check.raised import run_raised
+from steepest.differentiate import grad
 from steepest.numeric.directions import scales_by_entry, typical_scale
 from steepest.numeric.evaluate import BudgetSpentError, Function, Parameter, RealArray
 from steepest.numeric.noise import student_quantile
-from steepest.numeric.precision import NATIVE, Precision, is_floating, limits, significand_bits
+from steepest.numeric.precision import (
+    DOUBLE,
+    NATIVE,
+    Precision,
+    is_floating,
+    limits,
+    significand_bits,
+)
 from steepest.tree import Leaf, Tree, flatten, leaf_names
 
 __all__ = ["AnalyticGradient", "Fault", "Projection"]
@@ -22,6 +33,7 @@ __all__ = ["AnalyticGradient", "Fault", "Projection"]
 Floats: TypeAlias = NDArray[np.float64]
 
 PERTURBATIONS = 5
+PERTURBED_RUNS = 4
 PERTURBATION_ULPS = 3
 # The gradient's own slope shows over units of a half precision: one is enough.
 COARSE = 1e-4
@@ -119,6 +131,11 @@ class AnalyticGradient:
         """Return the gradient as the user gets it, by coordinate."""
         return self._native[parameter.position].astype(np.float64)
 
+    @property
+    def is_zero(self) -> bool:
+        """Whether the function does not move at all, as far as the gradient says."""
+        return not any(values.any() for values in self._native.values())
+
     def look_for_state(self) -> None:
         """Call again after f was evaluated elsewhere: caches of the forward pass go stale."""
         function = self._function
@@ -164,6 +181,27 @@ class AnalyticGradient:
                     step = np.where(values == 0, 0, np.spacing(np.abs(values)) * ulps * signs)
                 moved[parameter.position] = (values + step).astype(values.dtype)
             self._also(NATIVE, moved)
+
+    def observe_low_precision(self) -> None:
+        """See what a gradient of this function loses that is computed in a low precision as it is.
+
+        That of backpropagation does: as it is, and with rounding errors of its own.
+        """
+        function = self._function
+        own = grad(function.f)
+        self.calls += 2 + PERTURBED_RUNS
+        exact = self._taken(run_raised(own, function.argument(DOUBLE, {}), DOUBLE))
+        runs = [Evaluating().run(own, self._argument())]
+        runs += [
+            run_with_rounding_errors(own, self._argument(), seed) for seed in range(PERTURBED_RUNS)
+        ]
+        for each in map(self._taken, runs):
+            lost: dict[int, RealArray] = {
+                position: self._native[position] + (each[position] - exact[position])
+                for position in self._native
+                if position in exact and position in each
+            }
+            self._others.setdefault(NATIVE.name, []).append(lost)
 
     def hold_to(self, unit: float) -> None:
         """Hold the gradient to no more digits than the function has.
@@ -325,7 +363,9 @@ class AnalyticGradient:
         self.calls += 1
         try:
             with np.errstate(all="ignore"):
-                return self._gradient(self._function.argument(precision, moved))
+                return self._function.in_precision(
+                    self._gradient, precision, self._function.argument(precision, moved)
+                )
         except Exception:
             # The user's code, in any framework, with errors of its own. At x, as given, it has
             # returned: what it raises here says that it does not take this point or precision.

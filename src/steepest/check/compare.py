@@ -7,6 +7,7 @@ agreement is said.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -337,8 +338,12 @@ class Comparer:
                 continue
             epsilon = max(self._noise.epsilon(precision), self._noise.unit())
             noise = noise_by_level(forward, backward, noise, epsilon)
-            estimate = estimate_slope(steps, forward, backward, noise)
             finding: Finding | None = self._roughness(ladder, floor, noise)
+            if finding == "kink" and _moves_smoothly_beside(ladder, sample):
+                # Flat near x, and no staircase: the kink lies beside x.
+                noise = noise_by_level(forward, backward, np.broadcast_to(floor, (1,)), epsilon)
+                finding = self._roughness(ladder, floor, noise)
+            estimate = estimate_slope(steps, forward, backward, noise)
             settled = self._is_settled(ladder, floor, noise, projection, estimate)
             if finding is None:
                 finding = self._judge(projection, estimate, _natural(ladder), reference, last)
@@ -620,7 +625,12 @@ class Comparer:
         values = []
         for seed in range(PERTURBED_RUNS):
             self._function.spend(precision)
-            value = run_with_rounding_errors(self._function.f, argument, seed)
+            value = run_with_rounding_errors(
+                self._function.f,
+                argument,
+                seed,
+                precision if self._function.is_raised else NATIVE,
+            )
             if value is None or np.shape(value) != () or not np.isfinite(value):
                 return None
             values.append(float(value))
@@ -705,6 +715,25 @@ def _best_look(
             least = total
             best = Look(int(exponent), precision, formula, level, error, _natural(ladder))
     return best
+
+
+def _moves_smoothly_beside(
+    ladder: Ladder, sample: Callable[[int, float], NDArray[np.floating[Any]]]
+) -> bool:
+    """Whether a function that is flat near x moves on a finer step where it has first moved.
+
+    One that is rounded inside does not: it is a staircase there too.
+    """
+    steps = ladder.steps
+    for side, moved in ((1, ladder.forward[:, 0]), (-1, ladder.backward[:, 0])):
+        first = int(np.argmax(moved != 0))
+        if first == 0:
+            continue
+        for finer in (-steps[0], steps[0]):
+            there = sample(0, side * float(steps[first]) + finer) - ladder.centre
+            if not (np.isfinite(there) and there != moved[first]):
+                return False
+    return not (ladder.forward[0].any() or ladder.backward[0].any())
 
 
 def _is_grained(steps: Floats, forward: Floats, backward: Floats, slope: float) -> bool:

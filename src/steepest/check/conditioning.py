@@ -15,26 +15,29 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steepest.array import Array
-from steepest.array.creating import UserCode
+from steepest.check.evaluating import Evaluating
+from steepest.numeric.precision import NATIVE, Precision
 from steepest.ops import index, linalg, movement
-from steepest.ops.spec import Trace, Traced, Value
-from steepest.tree import Tree, flatten, is_differentiable, tree_map, unflatten
+from steepest.ops.spec import Primitive, Traced, Value
+from steepest.tree import Tree, is_differentiable
 
 __all__ = ["run_with_rounding_errors"]
 
+SINGLE = 2.0**-23
 FACTORISING = frozenset(primitive.name for primitive in linalg.PRIMITIVES)
 # Values are moved, and none is rounded.
 EXACT = frozenset(primitive.name for primitive in (*movement.PRIMITIVES, *index.PRIMITIVES))
 
 
-def run_with_rounding_errors(function: Callable[[Tree], Any], x: Tree, seed: int) -> Tree | None:
+def run_with_rounding_errors(
+    function: Callable[[Tree], Any], x: Tree, seed: int, precision: Precision = NATIVE
+) -> Tree | None:
     """Run a function with each of its operations off by a random rounding error.
 
     Parameters
@@ -44,6 +47,8 @@ def run_with_rounding_errors(function: Callable[[Tree], Any], x: Tree, seed: int
     x : pytree
     seed : int
         Two runs with the same seed make the same relative errors.
+    precision : Precision
+        In which each operation is made, or in a higher one.
 
     Returns
     -------
@@ -59,48 +64,29 @@ def run_with_rounding_errors(function: Callable[[Tree], Any], x: Tree, seed: int
     >>> bool(0 < abs(first - second) < 1e-13)
     True
     """
-    trace = _Perturbing(seed)
-    try:
-        with np.errstate(all="ignore"), UserCode():
-            result = function(tree_map(trace.watch, x))
-            leaves, structure = flatten(result)
-            return unflatten(structure, [_plain(leaf, trace) for leaf in leaves])
-    except Exception:
-        # The user's code, which need not take traced arguments, and may leave its domain under
-        # rounding errors: it cannot be run in this way, whatever it says so with.
-        return None
-    finally:
-        trace.active = False
+    return _Perturbing(seed, precision).run(function, x)
 
 
-class _Perturbing(Trace):
+class _Perturbing(Evaluating):
     """A trace that evaluates, with rounding errors of its own."""
 
     __slots__ = ("_generator",)
 
-    def __init__(self, seed: int) -> None:
-        super().__init__()
+    def __init__(self, seed: int, precision: Precision) -> None:
+        super().__init__(precision)
         self._generator = np.random.default_rng(seed)
 
-    def watch(self, leaf: Value) -> Value:
-        """Make a floating-point leaf of the argument an Array of this trace."""
-        return Array(self, leaf, None) if is_differentiable(leaf) else leaf
-
-    def record(self, primitive: Any, args: Sequence[Value], static: dict[str, Any]) -> Value:
+    def evaluate(self, primitive: Primitive, values: list[Value], static: dict[str, Any]) -> Value:
         """Evaluate a primitive, with a rounding error."""
-        values = [_plain(each, self) for each in args]
         if not primitive.differentiable:
             return primitive(*values, **static)
         if primitive.name in FACTORISING:
             # Stable: its result is exact for data that are off by a rounding error.
-            result = primitive(*map(self._off, values), **static)
-        else:
-            result = primitive(*values, **static)
-            if primitive.name not in EXACT and primitive.outputs == 1:
-                result = self._off(result)
-        if primitive.outputs > 1:
-            return tuple(Array(self, each, None) for each in result)
-        return Array(self, result, None)
+            return primitive(*map(self._off, values), **static)
+        result = primitive(*values, **static)
+        if primitive.name not in EXACT and primitive.outputs == 1:
+            result = self._off(result)
+        return result
 
     def _off(self, value: Value) -> Value:
         """Move a value by up to half an ulp."""
@@ -109,9 +95,9 @@ class _Perturbing(Trace):
         array = np.asarray(value)
         errors = self._generator.uniform(-0.5, 0.5, array.shape)
         epsilon = np.finfo(array.dtype).eps
-        moved: NDArray[Any] = array * (1 + epsilon * errors).astype(array.real.dtype)
+        if epsilon > SINGLE:
+            # The factor itself would be rounded.
+            moved: NDArray[Any] = (array * (1 + epsilon * errors)).astype(array.dtype)
+        else:
+            moved = array * (1 + epsilon * errors).astype(array.real.dtype)
         return moved if isinstance(value, np.ndarray) else moved[()]
-
-
-def _plain(value: Value, trace: Trace) -> Value:
-    return value._value if isinstance(value, Traced) and value._trace is trace else value

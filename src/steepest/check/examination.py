@@ -31,6 +31,7 @@ from steepest.check.directions import (
 from steepest.check.evidence import arrays_read_by, lengths_of
 from steepest.check.findings import (
     Findings,
+    describe_choice,
     describe_excluded,
     describe_plateau,
     describe_rough,
@@ -40,6 +41,7 @@ from steepest.check.findings import (
 )
 from steepest.check.localise import Search
 from steepest.check.plateau import Jump
+from steepest.check.raised import raise_low_precision
 from steepest.check.report import ParameterCheck
 from steepest.check.verdict import NOT_SMOOTH, Comparison, Verdict
 from steepest.numeric.evaluate import BudgetSpentError, Function, Parameter
@@ -73,6 +75,9 @@ PARTS = 8
 MOST_TIED = 16
 # When entries are looked for, agreement to this part of the error's share in the whole is enough.
 TRACED_POWER = 0.1
+# Numbers that a formula has in a low precision are off by a rounding or two, which is a part of
+# what a gradient is allowed.
+LOW_ROUNDINGS = 1 / 4
 # Notes that begin alike say the same with other numbers.
 NOTE_KIND = 32
 
@@ -104,8 +109,8 @@ class Circumstances:
     analytic : AnalyticGradient
     confidence, tolerance : float
     seed : int
-    noise, comparer
-        Made by `prepare`.
+    noise, comparer, unit
+        Made by `prepare`; the last is the rounding unit of what computes in a low precision.
     """
 
     function: Function
@@ -115,10 +120,18 @@ class Circumstances:
     seed: int
     noise: Noise = field(init=False)
     comparer: Comparer = field(init=False)
+    unit: float = field(init=False)
 
     def prepare(self) -> None:
         """Measure the noise of the function, and look how the gradient behaves."""
         self.noise = Noise(self.function, self.confidence)
+        self.unit = 0.0
+        if not self.noise.is_random:
+            self.unit = LOW_ROUNDINGS * raise_low_precision(self.function)
+        if self.unit > 0:
+            # Of another precision.
+            self.noise = Noise(self.function, self.confidence)
+            self.analytic.observe_low_precision()
         self.analytic.look_for_state()
         self.analytic.perturb()
         self.comparer = Comparer(
@@ -212,7 +225,7 @@ class _Examination:
         displacement = generator.uniform(-1, 1, parameter.size) * self._scales.by_entry
         about.noise.observe(parameter, displacement, DISPLACEMENT)
         about.noise.sample(parameter, displacement)
-        about.analytic.hold_to(about.noise.unit())
+        about.analytic.hold_to(max(about.noise.unit(), about.unit))
         self._gradient = about.analytic.coordinates(parameter)
         bad = np.flatnonzero(~np.isfinite(self._gradient))
         if bad.size:
@@ -479,12 +492,15 @@ class _Examination:
             loss = about.analytic.native_loss(parameter, about.function.working)
             if loss.is_wrong:
                 return work.report("wrong", loss.description)
-            if work.jump is not None:
+            if work.jump is not None and about.analytic.is_zero:
                 return work.report("kink", describe_plateau(work.jump))
             # Of several with the same beginning, the one of the comparison with the widest bound.
             ordered = sorted(work.all, key=lambda c: c.resolution)
             notes = {c.note[:NOTE_KIND]: c.note for c in ordered if c.note}
-            if not self._gradient.any() and all(c.numerical == 0 for c in work.all):
+            if work.jump is not None:
+                # What chooses among entries: the function is smooth, and moves by others.
+                notes["chooses"] = describe_choice(work.jump)
+            elif not self._gradient.any() and all(c.numerical == 0 for c in work.all):
                 notes["still"] = "the function does not change with it, near x"
             notes |= {each[:NOTE_KIND]: each for each in (loss.description, self._limits(spent))}
             return work.report("correct", "; ".join(filter(None, notes.values())))

@@ -16,6 +16,7 @@ from steepest.numeric.evaluate import Parameter
 
 __all__ = [
     "Findings",
+    "describe_choice",
     "describe_excluded",
     "describe_plateau",
     "describe_rough",
@@ -204,6 +205,15 @@ def describe_plateau(jump: Jump) -> str:
         "the function is piecewise constant: its gradient is zero almost everywhere (rounding, a"
         f" comparison, argmax?). It does not change near x, and jumps by {jump.height:.3g} where x"
         f" has moved by {jump.distance:.3g} of its size"
+    )
+
+
+def describe_choice(jump: Jump) -> str:
+    """Say that some entries choose between pieces of a function, and do nothing else."""
+    return (
+        "some of its entries only choose what the function is (an index, a comparison): it does not"
+        f" change with them near x, and jumps by {jump.height:.3g} where they have moved by"
+        f" {jump.distance:.3g} of their size"
     )
 
 

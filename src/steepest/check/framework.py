@@ -37,6 +37,9 @@ class Framework(Protocol):
     """
 
     x: Named
+    lowers_precision: bool
+    """Whether f casts to a lower precision what it has been given in a raised one. Its raised
+    evaluations do not."""
 
     def value(self, x: Named) -> Arrays:
         """Return the results."""
@@ -121,6 +124,11 @@ def _point(function: Framework) -> tuple[Named, str]:
             "f could not be evaluated in double precision, which shows more than its own"
             f" ({type(error).__name__}: {' '.join(str(error).split())}); arrays that it uses"
             " besides its arguments keep their precision: pass them as arguments"
+        )
+    if function.lowers_precision:
+        return raised, (
+            "f computes in a lower precision than that of its arguments, which shows few digits of"
+            " its derivatives: they were checked with all of it in double precision"
         )
     if any(result.dtype.itemsize < 8 for result in raised_results):
         return x, "f rounds to a lower precision than that of its arguments"

@@ -88,6 +88,8 @@ def check_jax(
 class _JaxFunction:
     """A function of JAX as the gradient check sees it."""
 
+    lowers_precision = False
+
     def __init__(self, f: Callable[[Tree], Tree], x: Tree) -> None:
         self._jax = import_framework("jax", "JAX")
         self._f = f

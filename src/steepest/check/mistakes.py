@@ -606,8 +606,10 @@ def overwritten(evidence: Evidence) -> Iterator[Explanation]:
             counts = np.bincount(places % length, minlength=length)
             if not (counts >= 2).any():
                 continue
+            if (evidence.wrong & ~_occur(counts, evidence, axis)).any():
+                continue
             known = evidence.extended(_along(parameter.shape, axis, counts))
-            several = counts[np.unravel_index(known.coordinates, parameter.shape)[axis]] >= 2
+            several = _occur(counts, known, axis)
             wrong = known.wrong
             right = known.numerical.astype(bool) & ~several
             if not wrong.any() or (wrong & ~several).any() or not right.any():
@@ -623,6 +625,12 @@ def overwritten(evidence: Evidence) -> Iterator[Explanation]:
                 " elsewhere: repeated entries are overwritten instead of accumulated",
                 "replace gradient[indices] += … by np.add.at(gradient, indices, …)",
             )
+
+
+def _occur(counts: NDArray[np.intp], evidence: Evidence, axis: int) -> NDArray[np.bool_]:
+    """Tell of which known coordinates the index along an axis occurs several times."""
+    index = np.unravel_index(evidence.coordinates, evidence.parameter.shape)[axis]
+    return np.asarray(counts[index] >= 2)
 
 
 def _along(shape: tuple[int, ...], axis: int, counts: NDArray[Any]) -> NDArray[np.intp]:

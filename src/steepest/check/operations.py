@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import CodeType, FrameType
 from typing import Any
 
@@ -18,6 +18,7 @@ from steepest.differentiate.custom import custom_call
 from steepest.differentiate.forward import Forward
 from steepest.differentiate.reverse import Tape
 from steepest.errors import SourceLine, user_line
+from steepest.numeric.precision import DOUBLE, is_half_precision
 from steepest.ops.spec import Primitive, Traced, Value, bind
 from steepest.tree import Tree, flatten, is_differentiable, unflatten
 
@@ -75,6 +76,14 @@ class Operation:
             for position, arg in enumerate(self.args)
         )
         return id(rules), repr(self.static), types
+
+    def out_of_half_precision(self) -> Operation:
+        """Return the same with double precision in place of a half, which hides what rules do."""
+        args = tuple(map(_out_of_half, self.args))
+        static = self.static
+        if "dtype" in static and is_half_precision(np.dtype(static["dtype"])):
+            static = {**static, "dtype": DOUBLE.of(np.dtype(static["dtype"]))}
+        return replace(self, args=args, static=static)
 
     def argument_name(self, position: int) -> str:
         """Name an argument as the author of the rule knows it."""
@@ -239,6 +248,12 @@ class _OperationTrace(Tape):
         self._held += sum(getattr(each, "nbytes", 0) for each in operation.args)
         self.operations.append(operation)
         return len(self.operations) - 1
+
+
+def _out_of_half(value: Value) -> Value:
+    if isinstance(value, (np.ndarray, np.generic)) and is_half_precision(value.dtype):
+        return value.astype(DOUBLE.of(value.dtype))
+    return value
 
 
 def _traces_around() -> list[CodeType]:

@@ -344,6 +344,7 @@ def _check(operation: Operation, mode: Mode, uses: int, seed: int) -> Iterator[R
     With other weights an operation rounds differently: what one draw cannot decide, another may,
     and what is called wrong must be so twice.
     """
+    operation = operation.out_of_half_precision()
     found: dict[int, list[ParameterCheck]] = {}
     for attempt in range(ATTEMPTS):
         for position, check in _examined(operation, mode, seed + attempt):

@@ -156,6 +156,7 @@ class _TorchFunction:
         self._copies_inputs = False
         self._written: list[str] = []
         self._unchecked: list[Tensor] = []
+        self.lowers_precision = False
 
     def _add_parameters(self, parameters: Any) -> None:
         if isinstance(parameters, self._torch.nn.Module):
@@ -286,7 +287,8 @@ class _TorchFunction:
                     variables[name] = self._dual(fresh[name], tangents[name])
                 else:
                     variables[name] = fresh[name].requires_grad_()
-            yield list(variables.values()), self._arguments(variables, names, level)
+            with self._without_lower_precision(level):
+                yield list(variables.values()), self._arguments(variables, names, level)
         finally:
             for table, content in bindings:
                 if any(table.get(name) is not tensor for name, tensor in content.items()):
@@ -411,6 +413,17 @@ class _TorchFunction:
         least = min(raised, key=lambda dtype: significand_bits(np.dtype(dtype)))
         return self._torch.float32 if least == np.float32 else self._torch.float64
 
+    @contextmanager
+    def _without_lower_precision(self, level: Any) -> Iterator[None]:
+        """Let what f casts to a lower precision than that of a raised point have that precision."""
+        if level is None:
+            yield
+            return
+        mode = _raising_mode(self._torch, level)
+        with mode:
+            yield
+        self.lowers_precision |= mode.has_raised
+
     def _raised(self, tensor: Tensor, level: Any) -> Tensor:
         """Return a copy, floating point in the precision of a point at least."""
         if level is None or not _is_floating(tensor):
@@ -495,6 +508,36 @@ class _TorchFunction:
         if active:
             advice = f"dropout is active in {_listed(active)}: call .eval(); or {advice}"
         return [advice]
+
+
+def _raising_mode(torch: Any, level: Any) -> Any:
+    """Make a mode in which no operation computes in less than a precision."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    def is_lower(dtype: Any) -> bool:
+        return bool(dtype.is_floating_point and torch.finfo(dtype).eps > torch.finfo(level).eps)
+
+    class Raising(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may not be installed.
+        has_raised = False
+
+        def __torch_dispatch__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            kwargs = dict(kwargs or {})
+            dtype = kwargs.get("dtype")
+            if dtype is not None and is_lower(dtype):
+                kwargs["dtype"] = level
+                self.has_raised = True
+            if not function._schema.is_mutable and not function.is_view:
+                # What f uses besides its arguments.
+                args, kwargs = torch.utils._pytree.tree_map_only(
+                    torch.Tensor,
+                    lambda each: each.to(level) if is_lower(each.dtype) else each,
+                    (args, kwargs),
+                )
+            return function(*args, **kwargs)
+
+    return Raising()
 
 
 def _is_autograd_function(value: Any, torch: Any) -> bool:

@@ -32,6 +32,7 @@ from steepest.tree import Leaf, Tree, flatten, is_differentiable, leaf_names, un
 __all__ = ["BudgetSpentError", "Function", "Parameter", "has_derivative"]
 
 RealArray: TypeAlias = NDArray[np.floating[Any]]
+Raise: TypeAlias = Callable[[Callable[[Tree], Any], Tree, Precision], Any]
 
 # What a call in extended precision is taken to cost, in calls as given, before one was made.
 EXTENDED_SLOWDOWN = 30.0
@@ -192,6 +193,8 @@ class Function:
         self.evaluations = 0
         self._allowed_evaluations = evaluations
         self._deadline = None if seconds is None else time.monotonic() + seconds
+        # How functions are run in a higher precision than their code asks for.
+        self._raise: Raise | None = None
         # The least seconds that a call took, by precision.
         self._cost: dict[str, float] = {}
         self._permitted: dict[str, bool] = {}
@@ -290,7 +293,7 @@ class Function:
         began = time.monotonic()
         try:
             with np.errstate(all="ignore"):
-                raw = self.f(argument)
+                raw = self._call(precision, argument)
         except MemoryError:
             # No matter of the point.
             raise
@@ -312,13 +315,41 @@ class Function:
 
     # -- precisions -----------------------------------------------------------------------------
 
+    def raise_by(self, run: Raise) -> bool:
+        """Evaluate f in higher precisions through `run`, if that gives double precision.
+
+        Parameters
+        ----------
+        run : callable
+            ``run(f, x, precision)`` returns f(x) with every operation in a precision, or None.
+        """
+        permitted, self._permitted = self._permitted, {}
+        self._raise = run
+        if self.permits(DOUBLE):
+            return True
+        self._permitted, self._raise = permitted, None
+        return False
+
+    @property
+    def is_raised(self) -> bool:
+        """Whether f is evaluated in higher precisions than its code asks for."""
+        return self._raise is not None
+
+    def in_precision(
+        self, function: Callable[[Tree], Any], precision: Precision, argument: Tree
+    ) -> Any:
+        """Call a function of the same argument in a precision, as f is; None when it refuses."""
+        if self._raise is None or precision is NATIVE:
+            return function(argument)
+        return self._raise(function, argument, precision)
+
     @property
     def working(self) -> Precision:
         """The precision to start with: at least double, where the function permits it."""
         bits = min(significand_bits(parameter.dtype) for parameter in self.parameters)
         for precision in (DOUBLE, SINGLE):
             assert precision.real is not None
-            if bits >= significand_bits(precision.real):
+            if bits >= significand_bits(precision.real) and not self.is_raised:
                 return NATIVE
             if self.permits(precision):
                 return precision
@@ -379,7 +410,7 @@ class Function:
         began = time.monotonic()
         try:
             with np.errstate(all="ignore"):
-                raw = self.f(self.argument(precision, {}))
+                raw = self._call(precision, self.argument(precision, {}))
         except Exception:
             # At x as given f has returned a value: it does not work in this precision (LAPACK has
             # no long double), whichever error it says so with.
@@ -452,6 +483,12 @@ class Function:
         """
         if self._deadline is not None and time.monotonic() + needed > self._deadline:
             raise BudgetSpentError("the allowed time is spent")
+
+    def _call(self, precision: Precision, argument: Tree) -> Any:
+        raw = self.in_precision(self.f, precision, argument)
+        if raw is None and self.is_raised:
+            raise BadInputError("the function does not run in a higher precision at this point")
+        return raw
 
     def measure(self, raw: Any) -> RealArray:
         """Turn what f returned into a float64 or longdouble array.

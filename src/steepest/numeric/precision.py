@@ -14,6 +14,7 @@ __all__ = [
     "SINGLE",
     "Precision",
     "is_floating",
+    "is_half_precision",
     "limits",
     "significand_bits",
 ]
@@ -82,3 +83,8 @@ def limits(dtype: np.dtype[Any]) -> Any:
 def significand_bits(dtype: np.dtype[Any]) -> int:
     """Return the significand bits of a real or complex floating dtype."""
     return int(limits(dtype).nmant) + 1
+
+
+def is_half_precision(dtype: np.dtype[Any]) -> bool:
+    """Whether numbers of a dtype are floating point, and coarser than single precision."""
+    return is_floating(dtype) and significand_bits(dtype) < significand_bits(np.dtype(np.float32))

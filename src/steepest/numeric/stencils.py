@@ -224,6 +224,9 @@ def is_settled(
     Takes what `estimate_slope` takes. Where they do not, the function varies on a scale below the
     finest step, and what coarser steps say means nothing.
     """
+    if len(steps) < 2:
+        # A bfloat16 has bits for one step.
+        return np.zeros(forward.shape[1:], dtype=bool)
     column = steps[:2].reshape(-1, *([1] * (forward.ndim - 1)))
     with np.errstate(all="ignore"):
         slopes = (forward[:2] - backward[:2]) / (2 * column)
