@@ -62,7 +62,7 @@ class Problem:
         self._names = leaf_names(self.case.x)
         self._places = [i for i, leaf in enumerate(self._leaves) if is_differentiable(leaf)]
         self.arrays = [np.array(self._leaves[i]) for i in self._places]
-        self._deadline = time.monotonic() + self.seconds
+        self._deadline = time.process_time() + self.seconds
 
     def tree(self, arrays: list[Any]) -> Any:
         """Put arrays where the leaves of x are, in the form that x has."""
@@ -80,7 +80,7 @@ class Problem:
 
     def value(self, arrays: list[Any]) -> Any:
         """Evaluate the function."""
-        if self.evaluations >= EVALUATIONS or time.monotonic() > self._deadline:
+        if self.evaluations >= EVALUATIONS or time.process_time() > self._deadline:
             self.is_spent = True
             raise OutOfBudgetError
         self.evaluations += 1

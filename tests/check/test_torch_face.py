@@ -142,6 +142,30 @@ def test_dtypes(dtype, mode):
     assert {check.dtype for check in report.parameters.values()} == {str(dtype).split(".")[1]}
 
 
+LOW = {
+    "softmax": (lambda x: (torch.softmax(x, 0) ** 2).sum(), "correct"),
+    "norm": (lambda x: x.norm(), "correct"),
+    "cross entropy": (
+        lambda x: nn.functional.cross_entropy(x.reshape(3, 4), torch.tensor([0, 2, 1])),
+        "correct",
+    ),
+    "times a constant": (lambda x: (x * torch.ones(12, dtype=x.dtype)).tanh().sum(), "correct"),
+    "detached": (lambda x: (x * x.detach()).sum(), "wrong"),
+    "planted": (lambda x: PlantedError.apply(x, x.new_tensor(0.7)).sum(), "wrong"),
+}
+
+
+@pytest.mark.parametrize("given", [torch.float32, None], ids=["single given", "low given"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", LOW)
+def test_functions_that_cast_to_a_low_precision(name, dtype, given):
+    pytest.importorskip("ml_dtypes")
+    f, verdict = LOW[name]
+    report = sd.check_torch(lambda x: f(x.to(dtype)), torch.randn(12, dtype=given or dtype))
+    assert report.verdict == verdict, str(report)
+    assert "computes in a lower precision" in report.notes[0]
+
+
 FUNCTIONS = [
     ("right", Swish, {}, "correct"),
     ("apply", Swish.apply, {}, "correct"),

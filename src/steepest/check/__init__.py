@@ -2,7 +2,8 @@
 
 ``gradient_check`` is the door, ``examination`` says which comparisons are made and what follows.
 ``directions`` says what is moved, ``compare`` compares in one direction, ``analytic`` calls the
-gradient, ``conditioning`` runs the function with rounding errors, and ``verdict`` holds the rules.
+gradient, ``conditioning`` runs the function with rounding errors, ``raised`` with more digits than
+its code asks for (both by ``evaluating``), and ``verdict`` holds the rules.
 ``coverage`` knows what could have been missed, ``localise`` finds the wrong entries, ``plateau``
 the jumps of a function that is constant otherwise, ``diagnosis`` says what the mistake is, and
 ``findings`` and ``report`` are what a person reads. ``rules`` checks each operation's

@@ -31,6 +31,8 @@ DOUBLE_BITS = significand_bits(np.dtype(np.float64))
 SAME = 1e-2
 PERTURBED_RUNS = 3
 HEADROOM = 10.0
+# A function that rounding errors change by more is one of these errors.
+ROUNDING_ALONE = 0.5
 
 
 def run_raised(function: Callable[[Tree], Any], x: Tree, precision: Precision) -> Tree | None:
@@ -82,8 +84,8 @@ def raise_low_precision(function: Function) -> float:
     ]
     values = np.array([np.nan if each is None else float(each) for each in (raised, *runs)])
     changes = np.abs(values - float(function.centre(NATIVE)))
-    allowed = HEADROOM * (float(changes[1:].max()) + function.result_quantum)
-    if not changes[0] <= SAME * abs(values[0]) + allowed:
+    spread = min(HEADROOM * float(changes[1:].max()), ROUNDING_ALONE * abs(values[0]))
+    if not changes[0] <= SAME * abs(values[0]) + spread + HEADROOM * function.result_quantum:
         return 0.0
     return float(2.0 ** (1 - watch.bits)) if function.raise_by(run_raised) else 0.0
 
