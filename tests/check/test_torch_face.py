@@ -442,9 +442,16 @@ def test_without_pytorch_the_error_says_so(monkeypatch):
 
 
 def test_what_keeps_a_function_in_single_precision_is_said():
-    matrix, x = torch.randn(3, 3), torch.randn(2, 3)
-    report = sd.check_torch(lambda x: (x @ matrix).sin(), x, evaluations=5)
+    def single_only(x):
+        if x.dtype != torch.float32:
+            raise TypeError("single precision only")
+        return x.sin()
+
+    report = sd.check_torch(single_only, torch.randn(2, 3), evaluations=5)
     assert report.verdict == "undecided"
     assert any("could not be evaluated in double precision" in note for note in report.notes)
-    report = sd.check_torch(lambda x, m: (x @ m).sin(), (x, matrix))
-    assert report.verdict == "correct"
+
+
+def test_tensors_that_a_function_uses_besides_are_raised_too():
+    matrix, x = torch.randn(3, 3), torch.randn(2, 3)
+    assert sd.check_torch(lambda x: (x @ matrix).sin(), x).verdict == "correct"

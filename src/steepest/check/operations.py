@@ -251,7 +251,9 @@ class _OperationTrace(Tape):
 
 
 def _out_of_half(value: Value) -> Value:
-    if isinstance(value, (np.ndarray, np.generic)) and is_half_precision(value.dtype):
+    if isinstance(value, Traced) or not isinstance(value, (np.ndarray, np.generic)):
+        return value
+    if is_half_precision(value.dtype):
         return value.astype(DOUBLE.of(value.dtype))
     return value
 

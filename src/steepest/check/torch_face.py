@@ -50,7 +50,7 @@ def check_torch(
 
     Where results are several numbers, a random projection of them is checked, so that each counts.
     float16, bfloat16 and float32 are judged by evaluations in double precision, for which
-    parameters, buffers and inputs are all raised, and so is what f itself casts to a lower precision.
+    parameters, buffers and inputs are all raised, and so is what f casts to a lower precision.
     The module is left as it was: its parameters and buffers (such as running statistics) are
     replaced for each evaluation and put back.
 
