@@ -130,6 +130,12 @@ def test_random_programs() -> None:
     assert wrong["wrong"] >= 35
 
 
+def test_a_function_that_no_step_resolves_is_undecided() -> None:
+    """It varies within the rounding of x; on coarse steps its slope seems to be another."""
+    right, _ = examine(range(2284, 2285))
+    assert right["undecided"] == 1
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("block", range(10))
 def test_many_random_programs(block: int) -> None:

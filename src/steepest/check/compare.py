@@ -57,6 +57,8 @@ INHERENT = 4.0
 # A function moves when it does so by so many times its noise.
 MOVING = 4.0
 STRUCTURE = 1e4
+STRUCTURE_OF_ALL = 30.0
+FULL_MOVE = 0.1
 # A one-sided slope outside of both by this part of the jump is no subgradient.
 OUTSIDE_JUMP = 1e-3
 # Below this relative size, a discrepancy may be grain of the analytic gradient.
@@ -387,13 +389,16 @@ class Comparer:
             return True
         if not is_settled(steps, forward, backward, noise)[0]:
             return False
-        # What looks like noise, but is far above the measured noise, is unresolved variation.
-        if self._noise.is_measured and float(noise[0, 0]) > STRUCTURE * float(floor):
+        moves = np.abs(np.concatenate([forward, backward]))
+        largest = float(np.max(moves[np.isfinite(moves)], initial=0.0))
+        # What looks like noise, but is far above the measured noise, is unresolved variation; so it
+        # is when it is as good as all that the function does.
+        seen = float(noise[0, 0])
+        far_above = STRUCTURE if seen < FULL_MOVE * largest else STRUCTURE_OF_ALL
+        if self._noise.is_measured and seen > far_above * float(floor):
             return False
         # Otherwise noise hides whether the finest slopes agree. Then the function, if it followed
         # the gradient, must move but little on the finest step, compared with all its moves.
-        moves = np.abs(np.concatenate([forward, backward]))
-        largest = float(np.max(moves[np.isfinite(moves)], initial=0.0))
         expected = abs(projection.value) * float(steps[0])
         return largest <= MOVING * float(floor) or expected <= largest / MOVING
 
