@@ -524,10 +524,10 @@ def test_functions_that_no_step_resolves_are_undecided(x):
 
 def test_a_function_that_is_another_when_traced_is_an_error():
     def f(x):
-        factor = 2.0 if isinstance(x, np.ndarray) else 3.0
+        factor = 2.0 if type(x) is np.ndarray else 3.0
         return np.sum(factor * x)
 
-    with pytest.raises(ShadowRunError, match="isinstance"):
+    with pytest.raises(ShadowRunError, match="differ"):
         check_gradient(f, np.ones(2))
     assert check_gradient(f, np.ones(2), lambda x: 2 * np.ones(2)).ok
 
