@@ -59,6 +59,8 @@ MOVING = 4.0
 STRUCTURE = 1e4
 STRUCTURE_OF_ALL = 30.0
 FULL_MOVE = 0.1
+# Noise of this part of a function's size leaves it no digits to move in.
+DIGITS_LOST = 0.03
 # A one-sided slope outside of both by this part of the jump is no subgradient.
 OUTSIDE_JUMP = 1e-3
 # Below this relative size, a discrepancy may be grain of the analytic gradient.
@@ -315,6 +317,7 @@ class Comparer:
         floor = np.maximum(self._noise.level(precision), conditioning)
         plan = stages(precision.bits(parameter.dtype), precision.deepest_exponent(parameter.dtype))
         magnitude = abs(float(ladder.centre))
+        working = self._function.working
         result: Comparison | None = None
         settled = False
         for number, exponents in enumerate(plan):
@@ -354,6 +357,10 @@ class Comparer:
                 finding = "agree"
             if finding in ("disagree", "kink") and not settled:
                 finding = "unresolved"
+            lost = DIGITS_LOST * _natural(ladder) < float(self._noise.level(working))
+            if finding != "agree" and lost and not self._noise.is_random:
+                # Where rounding leaves a function no digits, its gradient has none either.
+                finding = "unresolved"
             result = self._comparison(
                 direction, projection, estimate, finding, ladder, noise, precision, formula
             )
@@ -381,6 +388,12 @@ class Comparer:
         steps, forward, backward = ladder.steps, ladder.forward, ladder.backward
         if _is_grained(steps, forward, backward, float(estimate.value[0])):
             return False
+        moves = np.abs(np.concatenate([forward, backward]))
+        largest = float(np.max(moves[np.isfinite(moves)], initial=0.0))
+        finest = float(np.fmax(np.abs(forward[0, 0]), np.abs(backward[0, 0])))
+        # What varies fully on the finest step may do anything between x and there.
+        if finest > MOVING * float(floor) and finest >= FULL_MOVE * largest:
+            return False
         exactly = [
             bool(is_settled(steps[place:], forward[place:], backward[place:], np.zeros(1))[0])
             for place in (0, 1)
@@ -389,8 +402,6 @@ class Comparer:
             return True
         if not is_settled(steps, forward, backward, noise)[0]:
             return False
-        moves = np.abs(np.concatenate([forward, backward]))
-        largest = float(np.max(moves[np.isfinite(moves)], initial=0.0))
         # What looks like noise, but is far above the measured noise, is unresolved variation; so it
         # is when it is as good as all that the function does.
         seen = float(noise[0, 0])

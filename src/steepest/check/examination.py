@@ -645,6 +645,15 @@ class _Examination:
         what = f"the gradient is {gradient[bad[0]]} at {entry}, and not finite in {where}"
         if shown is None:
             return work.report("undecided", f"{what}; {spent} before f was looked at there")
+        if parameter.dtype.kind in "fc" and np.all(np.isinf(gradient[bad])):
+            largest = float(np.finfo(parameter.dtype).max)
+            if abs(shown.numerical / shown.direction.moves[0]) > largest:
+                return work.report(
+                    "undecided",
+                    f"{what}: the slope there is beyond the largest {parameter.dtype},"
+                    f" {largest:.3g}; scale the function, or compute in a wider type",
+                    shown=shown,
+                )
         return work.report("wrong", f"{what}, where the function has a slope", shown=shown)
 
     def _named(self, coordinate: int) -> str:
