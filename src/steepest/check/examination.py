@@ -354,7 +354,8 @@ class _Examination:
         """Return the size of a derivative along a direction of this length, anywhere in x."""
         if self._search is not None:
             return 0.0
-        scaled = self._gradient * self._scales.by_entry
+        finite = np.where(np.isfinite(self._gradient), self._gradient, 0.0)
+        scaled = finite * self._scales.by_entry
         largest = float(np.max(np.abs(scaled), initial=0.0))
         if largest == 0:
             return 0.0
