@@ -185,7 +185,6 @@ def test_what_pythons_numbers_do() -> None:
         (lambda x: np.frompyfunc(lambda a: a, 1, 1)(x), "np.frompyfunc"),
         (lambda x: x.view(np.int64), "view"),
         (lambda x: x.byteswap(), "byteswap"),
-        (lambda x: sp.softmax(x), "nn.softmax"),
     ],
 )
 def test_refusals_say_what_to_write(call: Call, words: str) -> None:

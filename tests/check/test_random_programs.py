@@ -153,6 +153,12 @@ def test_a_function_that_no_step_resolves_is_undecided(seed: int) -> None:
     assert right["undecided"] == 1
 
 
+def test_a_wrong_entry_of_a_steep_function_is_no_tie() -> None:
+    """Its slopes beside x differ, but less and less nearer to it."""
+    _, wrong = examine(range(3261, 3262))
+    assert wrong["wrong"] == 1
+
+
 def test_a_slope_beyond_the_largest_number_of_a_dtype_is_undecided() -> None:
     def loss(x: Any) -> Any:
         return np.sum(100 * np.sin(1000 * x))

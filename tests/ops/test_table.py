@@ -349,6 +349,17 @@ def check_rules(entry: Primitive, sample: Sample, positions: Sequence[int]) -> N
                 assert tangent.dtype == np.float32, f"a tangent of {tangent.dtype}"
 
 
+ESTIMATED = ("logm",)
+"""SciPy's logarithm of a matrix estimates norms from random vectors."""
+
+
+def is_same(entry: Primitive, actual: Any, expected: Any) -> bool:
+    """Whether results are the same to the bit; of what draws random numbers, to rounding."""
+    if entry.name in ESTIMATED and actual.dtype == expected.dtype:
+        return np.allclose(actual, expected, rtol=1e3 * np.finfo(actual.dtype).eps)
+    return same_bits(actual, expected)
+
+
 def check_recording(entry: Primitive, sample: Sample) -> None:
     """Check that values are the same to the bit, plain and through every kind of trace.
 
@@ -361,7 +372,7 @@ def check_recording(entry: Primitive, sample: Sample) -> None:
     traced = [sd.vjp(function, *x)[0], sd.jvp(function, x, x)[0]] if positions else []
     for result in (*traced, compile_(function, engine="interpret")(*x)):
         for actual, expected in zip(result, plain, strict=True):
-            assert same_bits(actual, expected), f"{actual!r} instead of {expected!r}"
+            assert is_same(entry, actual, expected), f"{actual!r} instead of {expected!r}"
 
 
 def check_recorded_gradient(entry: Primitive, sample: Sample) -> None:
@@ -375,7 +386,8 @@ def check_recorded_gradient(entry: Primitive, sample: Sample) -> None:
     ):
         for one, two in zip(transformed(x), expected, strict=True):
             # For numbers NumPy has ndarrays without axes and scalars; a graph keeps them not apart.
-            assert same_bits(np.asarray(one), np.asarray(two)), f"{one!r} instead of {two!r}"
+            same = is_same(entry, np.asarray(one), np.asarray(two))
+            assert same, f"{one!r} instead of {two!r}"
 
 
 # -- tests ------------------------------------------------------------------------------------

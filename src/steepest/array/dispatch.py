@@ -241,7 +241,7 @@ def _function_into(
     function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any], out: Value
 ) -> Value:
     """Apply a function and write its result into the array given as out=."""
-    if function is np.einsum:
+    if function == np.einsum:
         return einsum_into(out, *args, **settings)
     if function.__name__ in _ACCUMULATING or function in _EXTREMA:
         result = _reduced_into(function, function.__name__, args, settings, out)

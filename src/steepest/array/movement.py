@@ -335,7 +335,8 @@ def roll(a: Value, shift: Any, axis: Any = None) -> Value:
 
 
 def broadcast_to(array: Value, shape: Any, subok: bool = False) -> Value:
-    shape = np.broadcast_to(_stand_in(array), shape).shape
+    lengths = plain_arguments(shape, "a shape")
+    shape = np.broadcast_to(_stand_in(array), lengths).shape
     if isinstance(array, Array) and not array._is_ndarray():
         array = copy(array)  # of a number too, the result is read-only
     return view(array, ("broadcast", {"shape": shape, "is_view": True}), writeable=False)

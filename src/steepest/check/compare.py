@@ -76,7 +76,7 @@ GRAIN_PART = 1 / 64
 GRAIN_OF_JUMPS = 1e-9
 ENOUGH_LEVELS = 3
 # Where ties are broken: so far from x, at so many points, with steps smaller by this factor.
-BESIDE = (2.0**-14, 2.0**-20)
+BESIDE = (2.0**-14, 2.0**-20, 2.0**-26)
 POINTS_BESIDE = 8
 STEP_BESIDE = 2.0**-8
 NOT_CURVED = 0.5
@@ -245,13 +245,17 @@ class Comparer:
                 values.append(float(function.value(working, {parameter.position: coordinates})))
             return (values[0] - values[1]) / (2 * step)
 
-        far, near = ([slope(distance) for _ in range(POINTS_BESIDE)] for distance in BESIDE)
-        low, high = min(near), max(near)
-        noise = float(self._noise.level(working)) / (BESIDE[1] * STEP_BESIDE)
-        error = SAFETY * (noise + comparison.rounding) + BESIDE[1] * max(abs(low), abs(high))
-        # Slopes of different pieces differ as much nearby; those of a curved function do not.
-        differ = high - low > max(NOT_CURVED * (max(far) - min(far)), 4 * error)
-        return differ and low - error <= comparison.analytic <= high + error
+        widest = 0.0
+        for distance in BESIDE:
+            slopes = [slope(distance) for _ in range(POINTS_BESIDE)]
+            low, high = min(slopes), max(slopes)
+            noise = float(self._noise.level(working)) / (distance * STEP_BESIDE)
+            error = SAFETY * (noise + comparison.rounding) + distance * max(abs(low), abs(high))
+            # Slopes of different pieces differ as much nearby; those of a curved function do not.
+            if not high - low > max(NOT_CURVED * widest, 4 * error):
+                return False
+            widest = max(widest, high - low)
+        return low - error <= comparison.analytic <= high + error
 
     def _settled(
         self,

@@ -185,7 +185,7 @@ def _solution_dtype(x: np.dtype[Any], data: np.dtype[Any]) -> np.dtype[Any]:
 def _solve_samples(rng: np.random.Generator) -> Iterator[Sample]:
     import scipy.sparse
 
-    dense = well_conditioned(rng, (3, 3)) * np.array([[1, 0, 1], [0, 1, 0], [1, 1, 1]])
+    dense = well_conditioned(rng, (3, 3)) * np.array([[1, 0, 1], [0, 1, 0], [0, 1, 1]])
     matrix = scipy.sparse.csc_array(dense)
     parts = [getattr(matrix, name) for name in FORMATS["csc"]]
     for transposed, shape in ((False, (3,)), (True, (3, 2))):
