@@ -19,7 +19,7 @@ from steepest.engines.native.nests import (
     Reduce,
     Scatter,
     Statement,
-    parts_of,
+    all_parts,
 )
 
 __all__ = ["with_few_loops", "with_strides"]
@@ -108,16 +108,9 @@ def with_strides(
 def _strides_in(statement: Statement) -> set[tuple[int, ...]]:
     """Collect the strides of all that a statement reads and counts."""
     found: set[tuple[int, ...]] = set()
-    pending: list[Expression] = [statement.value]
-    seen: set[int] = set()
-    while pending:
-        expression = pending.pop()
-        if id(expression) in seen:
-            continue
-        seen.add(id(expression))
+    for expression in all_parts([statement.value]):
         if isinstance(expression, (Load, Gathered, Count)):
             found.add(expression.strides)
         elif isinstance(expression, OneHot):
             found.add(expression.position.strides)
-        pending.extend(parts_of(expression))
     return found

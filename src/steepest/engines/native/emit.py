@@ -50,6 +50,7 @@ from steepest.engines.native.nests import (
     Scatter,
     Statement,
     Store,
+    all_parts,
     loads_of,
     parts_of,
 )
@@ -1068,16 +1069,8 @@ class _KernelEmitter:
     def _shared_by_lanes(self, nest: Nest, indices: list[Value | int]) -> dict[int, Value]:
         """Compute ahead of the last loop of a nest what is the same in all of it."""
         context = _Context(indices, 0)
-        pending = [each.value for each in nest.statements]
-        seen: set[int] = set()
-        while pending:
-            expression = pending.pop()
-            if id(expression) in seen:
-                continue
-            seen.add(id(expression))
-            if self._varies(expression):
-                pending.extend(parts_of(expression))
-            elif not isinstance(expression, Number):
+        for expression in all_parts([each.value for each in nest.statements], self._varies):
+            if not self._varies(expression) and not isinstance(expression, Number):
                 self._value(expression, context)
         return context.values
 
@@ -1549,20 +1542,13 @@ class _NarrowEmitter(_KernelEmitter):
 
     def _common_to_columns(self, nest: Nest, context: _Context) -> _Context:
         """Compute ahead of the columns what they have in common."""
-        pending = [each.value for each in nest.statements]
-        seen: set[int] = set()
-        while pending:
-            expression = pending.pop()
-            if id(expression) in seen:
-                continue
-            seen.add(id(expression))
-            if not self._differs_by_column(expression):
+        differs = self._differs_by_column
+        for expression in all_parts([each.value for each in nest.statements], differs):
+            if not differs(expression):
                 if not isinstance(expression, Number):
                     self._value(expression, context)
-                continue
-            if isinstance(expression, OneHot) and not self._differs_by_column(expression.index):
+            elif isinstance(expression, OneHot) and not differs(expression.index):
                 self._index(expression.index, expression.length, context)
-            pending.extend(parts_of(expression))
         return context
 
     def _differs_by_column(self, expression: Expression) -> bool:

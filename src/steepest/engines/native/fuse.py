@@ -42,8 +42,8 @@ from steepest.engines.native.nests import (
     Statement,
     Storage,
     Store,
+    all_parts,
     loads_of,
-    parts_of,
 )
 from steepest.engines.native.operations import can_lower, register_element
 from steepest.graph import ArrayType, Constant, Graph, Input, Node
@@ -828,13 +828,10 @@ class _Fuser:
         return Apply(Node(primitive("add"), inputs, {}, kind, node.line), (x, y))
 
     def _reads(self, expression: Expression, buffer: Buffer) -> bool:
-        pending = [expression]
-        while pending:
-            each = pending.pop()
-            if isinstance(each, (Load, Gathered)) and each.buffer is buffer:
-                return True
-            pending.extend(parts_of(each))
-        return False
+        return any(
+            isinstance(each, (Load, Gathered)) and each.buffer is buffer
+            for each in all_parts([expression])
+        )
 
     def _overwritable(self, x: Node, writer: Node) -> Storage | None:
         """Give the memory of a value that nobody but a writer still needs; None if it is needed.

@@ -7,7 +7,7 @@ into NumPy. Within a nest, expressions say what is computed for each setting of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeAlias
@@ -37,6 +37,7 @@ __all__ = [
     "Statement",
     "Storage",
     "Store",
+    "all_parts",
     "loads_of",
     "parts_of",
 ]
@@ -324,17 +325,30 @@ def parts_of(expression: Expression) -> Iterator[Expression]:
         yield expression.value
 
 
-def loads_of(statement: Statement) -> Iterator[Load | Gathered]:
-    """Give all that a statement reads from memory."""
-    pending: list[Expression] = [statement.value]
-    if isinstance(statement, Scatter):
-        pending += [index for index, _, _ in statement.parts]
-    seen = set()
+def all_parts(
+    roots: Iterable[Expression], is_entered: Callable[[Expression], bool] = lambda _: True
+) -> Iterator[Expression]:
+    """Give each expression once, and what it is computed from, all levels down.
+
+    Parameters
+    ----------
+    roots : iterable of Expression
+    is_entered : callable
+        Whether an expression's parts are given too.
+    """
+    pending, seen = list(roots), set()
     while pending:
         expression = pending.pop()
-        if id(expression) in seen:
-            continue
-        seen.add(id(expression))
-        if isinstance(expression, (Load, Gathered)):
+        if id(expression) not in seen:
+            seen.add(id(expression))
             yield expression
-        pending.extend(parts_of(expression))
+            if is_entered(expression):
+                pending.extend(parts_of(expression))
+
+
+def loads_of(statement: Statement) -> Iterator[Load | Gathered]:
+    """Give all that a statement reads from memory."""
+    roots: list[Expression] = [statement.value]
+    if isinstance(statement, Scatter):
+        roots += [index for index, _, _ in statement.parts]
+    return (each for each in all_parts(roots) if isinstance(each, (Load, Gathered)))

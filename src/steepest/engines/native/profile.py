@@ -17,7 +17,7 @@ from steepest.engines.native.assembly import INT64, Module, Type, Value
 from steepest.engines.native.layout import buffers_read, buffers_written
 from steepest.engines.native.listing import described
 from steepest.engines.native.loading import Loaded
-from steepest.engines.native.nests import Apply, Item, Kernel, MatrixProduct, Program, parts_of
+from steepest.engines.native.nests import Apply, Item, Kernel, MatrixProduct, Program, all_parts
 from steepest.engines.native.processor import Processor
 from steepest.errors import SourceLine
 
@@ -180,16 +180,9 @@ def _operations(item: Item) -> float:
     total = 0
     for nest in item.nests:
         entries = math.prod(nest.extents)
-        seen: set[int] = set()
-        for statement in nest.statements:
-            pending = [statement.value]
-            while pending:
-                expression = pending.pop()
-                if id(expression) not in seen:
-                    seen.add(id(expression))
-                    total += entries * isinstance(expression, Apply)
-                    pending.extend(parts_of(expression))
-            total += entries * hasattr(statement, "reduced")
+        applied = all_parts([each.value for each in nest.statements])
+        total += entries * sum(isinstance(each, Apply) for each in applied)
+        total += entries * sum(hasattr(each, "reduced") for each in nest.statements)
     return float(total)
 
 

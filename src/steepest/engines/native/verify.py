@@ -6,7 +6,7 @@ touch. This takes time and memory in proportion to the loops, and is meant for t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -34,8 +34,8 @@ from steepest.engines.native.nests import (
     Statement,
     Storage,
     Store,
+    all_parts,
     loads_of,
-    parts_of,
 )
 from steepest.graph import ArrayType
 
@@ -122,7 +122,7 @@ class _Checker:
         if isinstance(statement, Scatter):
             roots += [index for index, _, _ in statement.parts]
         runs = 0 not in extents
-        for expression in _all_parts(roots):
+        for expression in all_parts(roots):
             _check_expression(expression, len(extents))
             if isinstance(expression, (Load, Gathered)):
                 self._touch(expression.buffer)
@@ -339,16 +339,6 @@ def _rows(kernel: Kernel, places: _Places) -> _Places:
 def _entry(access: Load | Gathered | Store) -> object:
     """Say which entry is read or written, if it is the same in two accesses of one nest."""
     return None if isinstance(access, Gathered) else (access.offset, access.strides)
-
-
-def _all_parts(roots: Sequence[Expression]) -> Iterator[Expression]:
-    pending, seen = list(roots), set()
-    while pending:
-        expression = pending.pop()
-        if id(expression) not in seen:
-            seen.add(id(expression))
-            yield expression
-            pending.extend(parts_of(expression))
 
 
 def _check_expression(expression: Expression, loops: int) -> None:
