@@ -78,7 +78,14 @@ def test_many_random_graphs(seed: int, number_of_threads: Any) -> None:
     check_random_graph(seed, number_of_threads)
 
 
-def trained(sizes: tuple[int, ...], batch: int | None, steps: int, dtype: str) -> list[bytes]:
+def trained(
+    sizes: tuple[int, ...],
+    batch: int | None,
+    steps: int,
+    dtype: str,
+    activation: Any = np.tanh,
+    optimizer: str = "adam",
+) -> list[bytes]:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(600, sizes[0])).astype(dtype), rng.integers(0, sizes[-1], 600)
     weights = [
@@ -89,7 +96,7 @@ def trained(sizes: tuple[int, ...], batch: int | None, steps: int, dtype: str) -
     def loss(weights: Any, batch: Any) -> Any:
         layer, targets = batch
         for matrix, offset in weights[:-1]:
-            layer = np.tanh(layer @ matrix + offset)
+            layer = activation(layer @ matrix + offset)
         matrix, offset = weights[-1]
         return sd.nn.softmax_cross_entropy(layer @ matrix + offset, targets)
 
@@ -97,8 +104,8 @@ def trained(sizes: tuple[int, ...], batch: int | None, steps: int, dtype: str) -
         loss,
         weights,
         (x, y),
-        step_size=0.1,
-        optimizer="adam",
+        step_size=0.01,
+        optimizer=optimizer,
         batch_size=batch,
         steps=steps,
         progress=False,
@@ -124,6 +131,37 @@ def test_training(
         number_of_threads(number)
         results.append(trained(sizes, batch, 7, dtype))
     assert all(each == results[0] for each in results[1:])
+
+
+ACTIVATIONS = (np.tanh, np.sin, sd.nn.relu, sd.nn.sigmoid, np.arctan)
+
+
+def check_random_training(seed: int, number_of_threads: Any) -> None:
+    """Train a network of a random kind with each number of threads."""
+    rng = np.random.default_rng(seed)
+    width = int(rng.choice([20, 90, 300]))
+    sizes = tuple(rng.integers(1, width + 1, int(rng.integers(1, 5))).tolist())
+    classes = int(rng.integers(2, 20))
+    batch = None if rng.random() < 0.2 else int(rng.integers(1, 400))
+    dtype = str(rng.choice(["f4", "f8"]))
+    activation = ACTIVATIONS[rng.integers(0, len(ACTIVATIONS))]
+    optimizer = str(rng.choice(["sgd", "momentum", "nesterov", "adam", "adamw"]))
+    results = []
+    for number in NUMBERS:
+        number_of_threads(number)
+        results.append(trained((*sizes, classes), batch, 5, dtype, activation, optimizer))
+    assert all(each == results[0] for each in results[1:])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_training(seed: int, number_of_threads: Any) -> None:
+    check_random_training(seed, number_of_threads)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(3, VERY_MANY))
+def test_many_random_trainings(seed: int, number_of_threads: Any) -> None:
+    check_random_training(seed, number_of_threads)
 
 
 @pytest.mark.usefixtures("small_pieces")
