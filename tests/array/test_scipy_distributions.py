@@ -193,6 +193,11 @@ NORMAL_OF_VECTORS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "of numbers": (lambda c: st.multivariate_normal.logpdf(POINTS, c[0], c[1]), [0.2, 1.3]),
     "frozen": (lambda x: st.multivariate_normal(MEAN, COVARIANCE).logpdf(x), SAMPLES),
     "frozen, density": (lambda x: st.multivariate_normal(MEAN, COVARIANCE).pdf(x), SAMPLES),
+    "frozen, by the mean": (lambda m: st.multivariate_normal(m, COVARIANCE).pdf(SAMPLES), MEAN),
+    "frozen, by the covariance matrix": (
+        lambda c: st.multivariate_normal(mean=MEAN, cov=c).logpdf(SAMPLES),
+        COVARIANCE,
+    ),
 }
 
 
@@ -215,6 +220,7 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "gamma.cdf by its shape parameter": lambda x: st.gamma.cdf(0.3, x[0]),
     "nct.pdf": lambda x: st.nct.pdf(x[0], 3.0, 0.5),
     "truncnorm.cdf": lambda x: st.truncnorm.cdf(x[0], -1.0, 2.0),
+    "multivariate_normal(…).rvs": lambda x: st.multivariate_normal(x).rvs(),
     "Covariance": lambda x: st.Covariance.from_diagonal(x).log_pdet,
 }
 

@@ -12,6 +12,7 @@ import scipy.fft
 import scipy.interpolate
 import scipy.linalg
 import scipy.optimize
+import scipy.signal
 import scipy.spatial.distance
 import scipy.special
 import scipy.stats
@@ -67,6 +68,60 @@ def test_functions_of_other_modules() -> None:
         assert function.__name__ in caught.value.message
 
 
+X = np.array([0.3, 1.2, 0.4, 2.5, 0.9])
+Y = np.sin(X)
+SOS = scipy.signal.butter(2, 0.3, output="sos")
+FORMULAS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "detrend": (
+        lambda x: scipy.signal.detrend(x),
+        lambda x: x - np.polyval(np.polyfit(np.arange(5), x, 1), np.arange(5)),
+    ),
+    "entropy": (
+        lambda x: scipy.stats.entropy(x, Y),
+        lambda x: np.sum(scipy.special.rel_entr(x / np.sum(x), Y / np.sum(Y))),
+    ),
+    "gmean": (lambda x: scipy.stats.gmean(x), lambda x: np.exp(np.mean(np.log(x)))),
+    "hilbert": (
+        lambda x: scipy.signal.hilbert(x),
+        lambda x: np.fft.ifft(np.fft.fft(x) * np.r_[1, 2, 2, 0, 0]),
+    ),
+    "kurtosis": (
+        lambda x: scipy.stats.kurtosis(x),
+        lambda x: np.mean((x - np.mean(x)) ** 4) / np.var(x) ** 2 - 3,
+    ),
+    "pearsonr": (
+        lambda x: scipy.stats.pearsonr(x, Y).statistic,
+        lambda x: np.corrcoef(x, Y)[0, 1],
+    ),
+    "periodogram": (
+        lambda x: scipy.signal.periodogram(x)[1] * [5, 2.5, 2.5],
+        lambda x: np.abs(np.fft.rfft(x - np.mean(x))) ** 2,
+    ),
+    "skew": (
+        lambda x: scipy.stats.skew(x),
+        lambda x: np.mean((x - np.mean(x)) ** 3) / np.var(x) ** 1.5,
+    ),
+    "sosfilt": (
+        lambda x: scipy.signal.sosfilt(SOS, x),
+        lambda x: scipy.signal.lfilter(*scipy.signal.sos2tf(SOS), x),
+    ),
+    "zscore": (lambda x: scipy.stats.zscore(x), lambda x: (x - np.mean(x)) / np.std(x)),
+}
+
+
+def test_every_formula_is_tried() -> None:
+    assert FORMULAS.keys() == INSTEAD["scipy.signal"].keys() | INSTEAD["scipy.stats"].keys()
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_the_formula_that_a_refusal_names(name: str) -> None:
+    refused, formula = FORMULAS[name]
+    with pytest.raises(TracedConversionError, match=rf"scipy\.(signal|stats)\.{name} takes"):
+        sd.vjp(refused, X)
+    actual, _ = sd.vjp(formula, X)
+    np.testing.assert_allclose(actual, refused(X), rtol=1e-9, atol=1e-9)
+
+
 def test_callbacks_of_scipy_are_the_users() -> None:
     """A user's function that SciPy calls is asked itself, and not SciPy."""
     from scipy.optimize import approx_fprime
@@ -79,7 +134,10 @@ def test_callbacks_of_scipy_are_the_users() -> None:
 
 
 NAMED: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "scipy.stats.zscore": (lambda x: scipy.stats.zscore(x), "np.log(scale"),
+    "scipy.stats.dirichlet_gen.logpdf": (
+        lambda x: scipy.stats.dirichlet.logpdf(np.ones(3) / 3, np.exp(x)),
+        "np.log(scale",
+    ),
     "scipy.optimize.nnls": (lambda x: scipy.optimize.nnls(np.eye(3), x)[0], "sd.custom_gradient"),
     "scipy.interpolate.CubicSpline.__init__": (
         lambda x: scipy.interpolate.CubicSpline(np.arange(3.0), x)(0.5),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array import creating
 from steepest.array.array import Array, value_type
 from steepest.ops.spec import Value
 
@@ -31,11 +32,12 @@ def memory_order(order: Any) -> Any:
 def as_array(value: Value) -> Value:
     """Take a value as NumPy's functions do: a Python number is an array of its dtype.
 
-    An Array is a new one over the same record: what is done to it here makes no view of the
-    user's, which may still be written into.
+    A list that holds traced values is the Array of them. An Array is a new one over the same
+    record: what is done to it here makes no view of the user's, which may still be written into.
     """
     if not isinstance(value, Array):
-        return np.asarray(value)
+        value = creating.joined(value)
+        return value if isinstance(value, Array) else np.asarray(value)
     if not isinstance(value._value, (np.ndarray, np.generic)) and value_type(value).weak:
         return value.astype(value.dtype)
     return Array(value._trace, value._value, value._node)

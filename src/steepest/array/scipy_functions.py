@@ -32,9 +32,25 @@ INSTEAD: dict[str, dict[str, str]] = {
         "solve_banded": _OF_BANDS,
         "solveh_banded": _OF_BANDS,
     },
+    "scipy.signal": {
+        "detrend": "x - np.polyval(np.polyfit(t, x, 1), t), with t = np.arange(len(x))",
+        "hilbert": "np.fft.ifft(np.fft.fft(x) * h), with h = np.r_[1, 2, 2, …, 0, 0, …], 1 for the"
+        " frequency 0, and for the highest one of an even number",
+        "periodogram": "np.abs(np.fft.rfft(x - np.mean(x))) ** 2, scaled",
+        "sosfilt": "scipy.signal.lfilter(*scipy.signal.sos2tf(sos), x)",
+    },
     "scipy.special": {
         "comb": "scipy.special.binom(n, k)",
         "factorial": "scipy.special.gamma(n + 1)",
+    },
+    "scipy.stats": {
+        "entropy": "np.sum(scipy.special.rel_entr(p / np.sum(p), q / np.sum(q))), and without q"
+        " np.sum(scipy.special.entr(p / np.sum(p)))",
+        "gmean": "np.exp(np.mean(np.log(x)))",
+        "kurtosis": "np.mean((x - np.mean(x)) ** 4) / np.var(x) ** 2 - 3",
+        "pearsonr": "np.corrcoef(x, y)[0, 1]",
+        "skew": "np.mean((x - np.mean(x)) ** 3) / np.var(x) ** 1.5",
+        "zscore": "(x - np.mean(x)) / np.std(x)",
     },
 }
 """By module and name; what is evaluated gives what SciPy's function gives."""

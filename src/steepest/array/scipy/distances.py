@@ -102,7 +102,11 @@ def _metric(metric: Any, settings: dict[str, Any], name: str) -> Callable[..., V
         metric = getattr(metric, "__name__", None) if _is_of_scipy(metric) else None
     known = _METRICS.get(_OTHER_NAMES.get(str(metric).lower(), str(metric).lower()))
     out = settings.pop("out", None)
-    settings = {key: value for key, value in settings.items() if value is not None}
+    settings = {
+        key: as_array(value) if isinstance(value, (list, tuple)) else value
+        for key, value in settings.items()
+        if value is not None
+    }
     weighted = "w" in settings and known is not _minkowski
     needed = {_seuclidean: "V", _mahalanobis: "VI"}.get(known) if known else None
     if known is None or out is not None or weighted or (needed and needed not in settings):

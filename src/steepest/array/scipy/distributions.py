@@ -276,6 +276,36 @@ def _normal_pdf(self: Any, *args: Value, **settings: Any) -> Value:
     return np.exp(_normal_logpdf(self, *args, **settings))
 
 
+class _FrozenNormal:
+    """A normal distribution of vectors whose mean or covariance matrix is traced."""
+
+    def __init__(
+        self,
+        distribution: Any,
+        mean: Value = None,
+        cov: Value = 1,
+        allow_singular: bool = False,
+        seed: Any = None,
+        **_settings: Any,
+    ) -> None:
+        self._distribution = distribution
+        self._parameters = (mean, cov, allow_singular)
+
+    def logpdf(self, x: Value) -> Value:
+        return self._distribution.logpdf(x, *self._parameters)
+
+    def pdf(self, x: Value) -> Value:
+        return self._distribution.pdf(x, *self._parameters)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise UnsupportedError(
+            f"scipy.stats.multivariate_normal(…).{name} of traced parameters is not differentiated",
+            instead="the parameters themselves, and logpdf and pdf",
+        )
+
+
 def _frozen_logpdf(self: Any, x: Value) -> Value:
     return _whitened_logpdf(x, self.mean, self.cov_object)
 
@@ -314,7 +344,11 @@ METHODS: dict[str, dict[str, dict[str, Callable[..., Any]]]] = {
         "rv_discrete": {
             name: _of_discrete(name) for name in ("pmf", "logpmf", "cdf", "logcdf", "sf", "logsf")
         },
-        "_multivariate.multivariate_normal_gen": {"logpdf": _normal_logpdf, "pdf": _normal_pdf},
+        "_multivariate.multivariate_normal_gen": {
+            "__call__": _FrozenNormal,
+            "logpdf": _normal_logpdf,
+            "pdf": _normal_pdf,
+        },
         "_multivariate.multivariate_normal_frozen": {
             "logpdf": _frozen_logpdf,
             "pdf": _frozen_pdf,

@@ -423,7 +423,7 @@ def gaussian_filter(
 
 
 def _entries(value: Value) -> Value:
-    return list(value) if np.ndim(value) else value
+    return list(value) if isinstance(value, (list, tuple)) or np.ndim(value) else value
 
 
 def uniform_filter1d(

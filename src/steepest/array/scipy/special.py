@@ -45,7 +45,8 @@ def logsumexp(
 ) -> Any:
     a = _floating(a)
     if b is not None:
-        b = _floating(b).astype(a.dtype) if value_type(b).weak else _floating(b)
+        is_weak = not isinstance(b, (list, tuple)) and value_type(b).weak
+        b = _floating(b).astype(a.dtype) if is_weak else _floating(b)
         a, b = np.broadcast_arrays(a, b)
     if a.dtype.kind == "c" or (b is not None and b.dtype.kind == "c"):
         raise UnsupportedError(
@@ -110,6 +111,7 @@ def polygamma(n: Any, x: Value) -> Value:
     from scipy.special import digamma, gamma, zeta
 
     n = np.asarray(plain_value(n, "the order of scipy.special.polygamma"))
+    x = as_array(x)
     general = (-1.0) ** (n + 1) * gamma(n + 1.0) * zeta(n + 1, x)
     return np.where(n == 0, digamma(x), general)
 
