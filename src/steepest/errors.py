@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import linecache
 import os
+import re
 import sys
 import sysconfig
+import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +33,7 @@ __all__ = [
     "TracedConversionError",
     "UnsupportedError",
     "WrongGradientError",
+    "refused_here",
     "user_line",
 ]
 
@@ -158,6 +161,17 @@ class NeedsValueError(TracedConversionError):
     """A function traced with shapes alone (``compile``, ``descend``) asked for a value."""
 
 
+class _RefusedHere(threading.local):
+    to_library: SteepestError | None = None
+
+
+refused_here = _RefusedHere()
+"""By thread: the last refusal of a conversion that a library asked for.
+
+Compiled code may lose it, as SciPy's root finders do, and complain of what follows instead.
+"""
+
+
 class RefusedWrites:
     """Context for the user's code: a write of a traced value into an ndarray gets its own error.
 
@@ -174,12 +188,15 @@ class RefusedWrites:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        refusal, refused_here.to_library = refused_here.to_library, None
         if kind is None or error is None or issubclass(kind, SteepestError):
             return
+        if refusal is not None and _is_of_scipy(traceback):
+            raise refusal from error
         if kind is SystemError:
-            refusal = _behind(error)
-            if refusal is not None:
-                raise refusal.with_traceback(traceback)
+            hidden = _behind(error)
+            if hidden is not None:
+                raise hidden.with_traceback(traceback)
             return
         if str(error) == _OF_MINPACK:
             raise TracedConversionError(
@@ -187,6 +204,15 @@ class RefusedWrites:
                 " traced value, whose gradient it would lose",
                 instead="sd.custom_gradient around the call, with the derivative of the solution"
                 " from the conditions that it fulfils",
+                line=_line_in(traceback),
+            ) from error
+        if kind is TypeError and _OF_MEMORY.search(str(error)):
+            raise TracedConversionError(
+                "a function of a compiled library takes ndarrays alone, and would lose the gradient"
+                f" of a traced value: {error}",
+                instead="a formula of NumPy's functions, or sd.custom_gradient around the call; for"
+                " scipy.sparse.linalg.splu(matrix).solve(x) and factorized(matrix)(x):"
+                " scipy.sparse.linalg.spsolve(matrix, x)",
                 line=_line_in(traceback),
             ) from error
         if kind is not ValueError:
@@ -217,6 +243,15 @@ def _behind(error: BaseException) -> SteepestError | None:
     return None
 
 
+def _is_of_scipy(traceback: TracebackType | None) -> bool:
+    """Whether an error was raised by SciPy, and not by the user's code."""
+    module = ""
+    while traceback is not None:
+        module = traceback.tb_frame.f_globals.get("__name__", "")
+        traceback = traceback.tb_next
+    return module.startswith("scipy.")
+
+
 def _line_in(traceback: TracebackType | None) -> SourceLine | None:
     """Find the innermost line of the user's code in a traceback."""
     line = None
@@ -230,6 +265,9 @@ def _line_in(traceback: TracebackType | None) -> SourceLine | None:
 
 _OF_MINPACK = "Result from function call is not a proper array of floats."
 """What MINPACK in SciPy says where a callback's result could not be converted."""
+
+_OF_MEMORY = re.compile(r"must be numpy\.ndarray, not Array\b|expected numpy\.ndarray, got Array\b")
+"""What Python's C interface and Cython say of an argument that must be memory."""
 
 _OF_FLAT = "Error setting single item of array."
 """What NumPy says of an error at ``out.flat[i] = x``."""

@@ -167,6 +167,26 @@ def test_callbacks_of_compiled_code() -> None:
     assert caught.value.line.filename == __file__
 
 
+def test_a_refusal_that_compiled_code_loses() -> None:
+    """With an error pending, Python looks up a name that it does not remember, and loses it."""
+    from scipy import optimize
+
+    def forgetful(y: Any, x: Any) -> Any:
+        sys._clear_type_cache()
+        return y**2 - x
+
+    for name in ("brentq", "brenth", "ridder", "bisect"):
+        root = getattr(optimize, name)
+        with pytest.raises(TracedConversionError) as caught:
+            sd.grad(lambda x, root=root: root(lambda y: forgetful(y, x), 0.1, 5.0))(1.3)
+        assert "sd.custom_gradient" in (caught.value.instead or "")
+        assert caught.value.line is not None
+        assert caught.value.line.filename == __file__
+    # What comes after it in plain NumPy is not taken for it.
+    with pytest.raises(ValueError, match="signs"):
+        sd.grad(lambda x: optimize.brentq(lambda y: y**2 + 1, 0.1, 5.0) * x)(1.3)
+
+
 def test_a_system_error_of_somebody_elses_stays() -> None:
     def failing(x: Any) -> Any:
         raise SystemError("of another kind")

@@ -125,6 +125,8 @@ def test_a_matrix_that_is_written_into_before_the_backward_pass() -> None:
         lambda m, x: sparse.csr_array(np.eye(4) * x).sum(),
         lambda m, x: sparse.linalg.spsolve(np.eye(4), x),
         lambda m, x: sparse.linalg.cg(m, x)[0],
+        lambda m, x: sparse.linalg.splu(m.tocsc()).solve(x),
+        lambda m, x: sparse.linalg.factorized(m.tocsc())(x),
     ],
 )
 def test_refusals(call: Callable[[Any, Any], Any]) -> None:

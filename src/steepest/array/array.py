@@ -22,6 +22,7 @@ from steepest.errors import (
     TracedConversionError,
     UnsupportedError,
     is_user_code,
+    refused_here,
 )
 from steepest.graph import ArrayType, type_of
 from steepest.ops import primitive, primitive_of_ufunc
@@ -556,11 +557,13 @@ class Array(Traced):
         if called is not None:
             module, name = called
             # With its value it may prove not to be differentiated.
-            raise (NeedsValueError if self._value is None else TracedConversionError)(
+            refusal = (NeedsValueError if self._value is None else TracedConversionError)(
                 f"{module}.{name} takes ndarrays alone, and would lose the gradient of a traced"
                 f" value of {value_type(self)}",
                 instead=scipy_functions.what_instead(module, name),
             )
+            refused_here.to_library = refusal
+            raise refusal
 
     def __float__(self) -> float:
         if not self._trace.active and self._value is not None:
@@ -631,8 +634,11 @@ class Array(Traced):
 
     def __getattr__(self, name: str) -> Any:
         if name in _SLOTS:
-            buffers.refresh(self)
-            return getattr(self, name)
+            # Compiled code that calls a function again after an error of its result, as SciPy's
+            # root finders do, has Python look here though nothing is missing.
+            if type(self._alias) is buffers.View:
+                buffers.refresh(self)
+            return object.__getattribute__(self, name)
         if not self._trace.active and not name.startswith("__"):
             return getattr(np.asarray(plain.plain_value(self, name)), name)
         if hasattr(np.ndarray, name) and not name.startswith("__"):
