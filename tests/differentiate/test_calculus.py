@@ -535,7 +535,7 @@ def test_custom_gradient_is_checked(function: Any, message: str) -> None:
         ),
         (lambda: sd.grad(lambda x: x, has_aux=True)(1.0), BadInputError, r"must return a pair"),
         (lambda: sd.grad(lambda x: x > 0)(1.0), NotDifferentiableError, "real scalar"),
-        (lambda: sd.grad(3.0), BadInputError, "takes a function, not float 3.0"),  # type: ignore[arg-type]
+        (lambda: sd.grad(3.0), BadInputError, r"^sd\.grad takes a function, not float 3.0"),  # type: ignore[arg-type]
         (lambda: sd.grad(cube)(np.ones(2), 5), TypeError, "positional"),
         (lambda: sd.vjp(np.sin, np.ones(2))[1](np.ones(3)), BadInputError, r"\(3,\).*\(2,\)"),
         (lambda: sd.vjp(np.sin, np.ones(2))[1]([1.0, 1.0]), BadInputError, "a tree like"),

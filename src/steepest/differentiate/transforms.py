@@ -167,12 +167,13 @@ class _Transform:
     """A function made from a function; it pickles when the function it is made from does."""
 
     __call__: Function
+    public_name: str
 
     def __init__(self, function: Function) -> None:
         if not callable(function):
             raise BadInputError(
-                f"{type(self).__name__} takes a function, not {_describe(function)}",
-                instead="sd.grad(f)(x): the function first, then its arguments",
+                f"sd.{self.public_name} takes a function, not {_describe(function)}",
+                instead=f"sd.{self.public_name}(f)(x): the function first, then its arguments",
             )
         self._function = function
         functools.update_wrapper(cast("Function", self), function, updated=())
@@ -199,6 +200,8 @@ def _selected(args: Sequence[Any], argnums: int | tuple[int, ...]) -> tuple[int,
 
 
 class _ValueAndGrad(_Transform):
+    public_name = "value_and_grad"
+
     def __init__(
         self,
         function: Function,
@@ -306,6 +309,8 @@ def _pulled_back(tape: Tape, result: Value, inputs: Sequence[Array]) -> list[Val
 
 
 class _Grad(_ValueAndGrad):
+    public_name = "grad"
+
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         value, gradient = super().__call__(*args, **keywords)
         return (gradient, value[1]) if self._has_aux else gradient
@@ -565,6 +570,8 @@ def _with_dtype(value: Value, dtype: np.dtype[Any]) -> Value:
 
 
 class _Jacobian(_Transform):
+    public_name = "jacobian"
+
     def __init__(self, function: Function, argnums: int) -> None:
         super().__init__(function)
         self._argnums = argnums
@@ -662,6 +669,8 @@ def hessian(f: Function, argnums: int = 0) -> Function:
 
 
 class _ElementwiseGrad(_Transform):
+    public_name = "elementwise_grad"
+
     def __init__(self, function: Function, argnums: int) -> None:
         super().__init__(function)
         self._argnums = argnums
