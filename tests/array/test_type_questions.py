@@ -33,6 +33,13 @@ QUESTIONS: dict[str, Callable[[Any], object]] = {
     "the class": lambda x: (x.__class__, x[0].__class__),
     "a scalar": lambda x: (np.isscalar(x), np.isscalar(x[0])),
     "something to iterate over": lambda x: isinstance(x, collections.abc.Iterable),
+    "an entry to iterate over": lambda x: isinstance(x[0], collections.abc.Iterable),
+    "a sum with a length": lambda x: isinstance(np.sum(x), collections.abc.Sized),
+    "Python's number as a container": lambda x: isinstance(x[0].item(), collections.abc.Collection),
+    "an array as a container": lambda x: isinstance(x, collections.abc.Collection),
+    "an array without axes, to iterate over": lambda x: isinstance(
+        x[:1].reshape(()), collections.abc.Iterable
+    ),
     "a sequence": lambda x: isinstance(x, collections.abc.Sequence),
     "a list or a function": lambda x: (isinstance(x, list), callable(x)),
     "a type": lambda x: isinstance(x, type),

@@ -258,7 +258,19 @@ def _value_refusal(value: Traced, asked: str) -> NeedsValueError:
     )
 
 
-class Array(Traced):
+class _ArrayClass(type):
+    """The class of Array, of which the classes of collections.abc see no methods.
+
+    They would take a traced number for something to iterate over. Without them, what
+    ``isinstance(x, Iterable)`` says is what it says of ``x.__class__``.
+    """
+
+    @property
+    def __mro__(cls) -> tuple[type, ...]:
+        return (object,)
+
+
+class Array(Traced, metaclass=_ArrayClass):
     """A value that belongs to a trace; users meet it as the argument of their function.
 
     Attributes

@@ -64,10 +64,12 @@ def generators(made: Made) -> dict[str, Any]:
         """The class of a class that has the instances of NumPy's."""
 
         def __instancecheck__(cls, instance: object) -> bool:
-            return isinstance(instance, of_old)
+            return isinstance(instance, of_old) if cls is old else super().__instancecheck__(instance)
 
         def __subclasscheck__(cls, subclass: type) -> bool:
-            return issubclass(subclass, of_old)
+            return issubclass(subclass, of_old) if cls is old else super().__subclasscheck__(subclass)
+
+    old: Any = Kind("RandomState", (of_old,), _methods(of_old, made))
 
     @functools.wraps(original)
     def default_rng(seed: Any = None) -> Any:
@@ -76,7 +78,4 @@ def generators(made: Made) -> dict[str, Any]:
         is_given = generator is seed or isinstance(seed, np.random.RandomState)
         return generator if is_given else following(generator.bit_generator)
 
-    return {
-        "default_rng": default_rng,
-        "RandomState": Kind("RandomState", (of_old,), _methods(of_old, made)),
-    }
+    return {"default_rng": default_rng, "RandomState": old}
