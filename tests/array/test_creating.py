@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import pickle
@@ -18,6 +19,7 @@ import pytest
 import steepest as sd
 from steepest.array import Array
 from steepest.array.creating import UserCode, _originals, untouched_numpy
+from steepest.array.lists import TAKING_LISTS
 from steepest.errors import TracedConversionError, UnsupportedError
 
 X = np.array([1.0, 2.0])
@@ -100,6 +102,72 @@ def test_a_module_is_the_same_to_those_who_ask() -> None:
         namespace: dict[str, Any] = {}
         exec("from numpy import *", namespace)
         assert namespace["zeros"] is np.zeros
+
+
+class _Reducing:
+    """Has NumPy's functions from before a function is traced, and asks for one of them."""
+
+    def __init__(self, reduce: Any = np.mean, make: Any = np.concatenate) -> None:
+        self.reduce = reduce
+        self.make = make
+
+    def is_mean(self) -> bool:
+        return self.reduce is np.mean
+
+    def makes(self) -> bool:
+        return np.concatenate is not self.make
+
+
+def _is_mean(reduce: Any = np.mean) -> bool:
+    return np.mean is reduce
+
+
+def test_functions_from_before_are_the_same() -> None:
+    reducing = _Reducing()
+    part = functools.partial(np.sum, axis=0)
+    answers: list[bool] = []
+
+    def function(x: Any) -> Any:
+        inner = _Reducing(np.mean)
+        answers.extend([reducing.is_mean(), _is_mean(), part.func is np.sum, not reducing.makes()])
+        answers.extend([inner.is_mean(), _is_mean(np.mean), not _Reducing(np.sum).is_mean()])
+        reduce = np.max
+        answers.extend([reduce is np.max, np.max is reduce, not _is_mean(reduce)])
+        return x**2
+
+    assert sd.grad(function)(1.0) == 2.0
+    function(1.0)
+    assert answers == [True] * 20
+
+
+@pytest.mark.parametrize("name", TAKING_LISTS)
+def test_functions_are_pickled_by_name(name: str) -> None:
+    function = getattr(np, name)
+    with UserCode():
+        kept = getattr(np, name)
+        assert pickle.loads(pickle.dumps(kept)).__name__ == kept.__name__
+        assert copy.deepcopy(kept).__name__ == kept.__name__
+    assert pickle.loads(pickle.dumps(kept)) is function
+
+
+def test_other_threads_have_functions_of_numpy() -> None:
+    function = np.sum
+    inside, done = threading.Event(), threading.Event()
+
+    def loss(x: Any) -> Any:
+        inside.set()
+        assert done.wait(10)
+        return x**2
+
+    thread = threading.Thread(target=lambda: sd.grad(loss)(1.0))
+    thread.start()
+    assert inside.wait(10)
+    try:
+        assert np.sum is function
+        assert pickle.loads(pickle.dumps(function)) is function
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_other_threads_get_ndarrays() -> None:

@@ -115,6 +115,11 @@ def test_generators_are_what_they_were() -> None:
         assert type(pickle.loads(pickle.dumps(rng))) is np.random.Generator
         assert copy.deepcopy(rng).random() == rng.random()
         assert type(pickle.loads(pickle.dumps(state))) is type(of_old)
+        own = type("Own", (np.random.RandomState,), {})
+        assert isinstance(own(0), own)
+        assert isinstance(own(0), np.random.RandomState)
+        assert not isinstance(state, own)
+        assert not issubclass(type(state), own)
         assert isinstance(rng.normal(), float)
         assert isinstance(state.normal(), float)
         return x

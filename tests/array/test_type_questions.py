@@ -40,6 +40,10 @@ QUESTIONS: dict[str, Callable[[Any], object]] = {
     "an array without axes, to iterate over": lambda x: isinstance(
         x[:1].reshape(()), collections.abc.Iterable
     ),
+    "an array, a key": lambda x: isinstance(x, collections.abc.Hashable),
+    "an entry, a key": lambda x: isinstance(x[0], collections.abc.Hashable),
+        [isinstance(each, collections.abc.Hashable) for each in (x, x[0])] == [0, 1]
+    ),
     "a sequence": lambda x: isinstance(x, collections.abc.Sequence),
     "a list or a function": lambda x: (isinstance(x, list), callable(x)),
     "a type": lambda x: isinstance(x, type),

@@ -258,6 +258,12 @@ def _value_refusal(value: Traced, asked: str) -> NeedsValueError:
     )
 
 
+class _WithoutMethods:
+    """What the classes of collections.abc see of an Array."""
+
+    __hash__ = None  # type: ignore[assignment]  # as ndarray's
+
+
 class _ArrayClass(type):
     """The class of Array, of which the classes of collections.abc see no methods.
 
@@ -267,7 +273,7 @@ class _ArrayClass(type):
 
     @property
     def __mro__(cls) -> tuple[type, ...]:
-        return (object,)
+        return _WithoutMethods, object
 
 
 class Array(Traced, metaclass=_ArrayClass):

@@ -19,13 +19,14 @@ import dis
 import functools
 import importlib
 import importlib.machinery
+import inspect
 import itertools
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import CodeType, FrameType, ModuleType, TracebackType
+from types import CodeType, FrameType, MemberDescriptorType, ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -186,7 +187,15 @@ def _attribute(names: dict[str, Any], name: str, original: Any, replacement: Any
         if value is replacement:
             # Who took it for NumPy's while a function was traced has put it back after that.
             names[name] = value = original
-        return replacement if value is original else value
+        if value is not original or not making.depth:
+            return value
+        frame = sys._getframe(1)
+        known = _compared.get(id(frame.f_code))
+        if known is None or known[0] is not frame.f_code:
+            known = _remember_compared(frame.f_code)
+        if known[1] and _is_compared_with(original, frame, known[1]):
+            return original
+        return replacement
 
     def put(_: ModuleType, value: Any) -> None:
         names[name] = original if value is replacement else value
@@ -195,6 +204,59 @@ def _attribute(names: dict[str, Any], name: str, original: Any, replacement: Any
         del names[name]
 
     return property(get, put, delete)
+
+
+# Functions that the user's code had before are NumPy's own, as the default of an argument. To ask
+# ``reduce is np.mean`` of one says what it says in plain NumPy.
+
+_Name = tuple[str, ...]
+"""A variable, and the attributes that lead on from it."""
+
+_compared: dict[int, tuple[CodeType, dict[int, _Name]]] = {}
+
+
+def _remember_compared(code: CodeType) -> tuple[CodeType, dict[int, _Name]]:
+    """Find the names in a code that an operand of ``is`` is compared with, by where it is got."""
+    places: dict[int, _Name] = {}
+    instructions = [each for each in dis.get_instructions(code) if each.opname != "CACHE"]
+    for end, each in enumerate(instructions):
+        if each.opname == "IS_OP":
+            middle, right = _name_before(instructions, end)
+            _, left = _name_before(instructions, middle)
+            if left and right:
+                places[instructions[middle - 1].offset] = right
+                places[instructions[end - 1].offset] = left
+    if len(_compared) >= _MOST_NAMES:
+        _compared.clear()
+    known = _compared[id(code)] = code, places
+    return known
+
+
+def _name_before(instructions: list[dis.Instruction], end: int) -> tuple[int, _Name]:
+    """Find the dotted name that is got last before an instruction, and where that begins."""
+    start = end - 1
+    while start >= 0 and instructions[start].opname in _ATTRIBUTES:
+        start -= 1
+    loads = instructions[max(start, 0) : end]
+    if not loads or not all(
+        each.opname.startswith("LOAD_") and isinstance(each.argval, str) for each in loads
+    ):
+        return start, ()
+    return start, tuple(each.argval for each in loads)
+
+
+def _is_compared_with(function: object, frame: FrameType, places: dict[int, _Name]) -> bool:
+    name = places.get(frame.f_lasti)
+    if name is None:
+        return False
+    variable, *attributes = name
+    value = frame.f_locals.get(variable, frame.f_globals.get(variable))
+    for each in attributes:
+        # Without what a property may do.
+        found = inspect.getattr_static(value, each, None)
+        is_slot = isinstance(found, MemberDescriptorType)
+        value = found.__get__(value) if is_slot else found
+    return value is function
 
 
 class _ReplacedNames:

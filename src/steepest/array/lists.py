@@ -9,6 +9,7 @@ writes as classes by equivalents.
 from __future__ import annotations
 
 import functools
+import importlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -137,7 +138,11 @@ class TakingLists:
         return repr(self._original)
 
     def __reduce__(self) -> Any:
-        return type(self), (self._original, self._join)
+        return _named, (self._original.__module__, self._original.__name__)
+
+
+def _named(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
 
 
 _WITHOUT_LISTS = frozenset((Array, np.ndarray, np.float64, bool, int, float, type(None)))

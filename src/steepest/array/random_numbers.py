@@ -64,10 +64,14 @@ def generators(made: Made) -> dict[str, Any]:
         """The class of a class that has the instances of NumPy's."""
 
         def __instancecheck__(cls, instance: object) -> bool:
-            return isinstance(instance, of_old) if cls is old else super().__instancecheck__(instance)
+            if cls is old:
+                return isinstance(instance, of_old)
+            return super().__instancecheck__(instance)
 
         def __subclasscheck__(cls, subclass: type) -> bool:
-            return issubclass(subclass, of_old) if cls is old else super().__subclasscheck__(subclass)
+            if cls is old:
+                return issubclass(subclass, of_old)
+            return super().__subclasscheck__(subclass)
 
     old: Any = Kind("RandomState", (of_old,), _methods(of_old, made))
 
