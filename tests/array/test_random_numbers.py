@@ -99,6 +99,23 @@ def test_draws_are_those_of_numpy(name: str) -> None:
         assert value.dtype == expected.dtype
 
 
+def test_numbers_are_drawn_into_an_array_of_the_function() -> None:
+    def function(x: Any) -> Any:
+        out = np.empty((2, 2))
+        rng = np.random.default_rng(0)
+        assert rng.standard_normal(out=out[0]) is not None
+        rng.random(2, out=out[1])
+        out[0, 0] *= x[0]
+        return np.sum(out * x)
+
+    x = np.array([2.0, 3.0])
+    value, gradient = sd.value_and_grad(function)(x)
+    assert value == function(x)
+    rng = np.random.default_rng(0)
+    (a, b), (c, d) = rng.standard_normal(2), rng.random(2)
+    np.testing.assert_allclose(gradient, [2 * a * x[0] + c, b + d], rtol=1e-14)
+
+
 def test_generators_are_what_they_were() -> None:
     of_old = np.random.RandomState(0)
     given = np.random.default_rng(0)

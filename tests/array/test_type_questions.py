@@ -42,7 +42,10 @@ QUESTIONS: dict[str, Callable[[Any], object]] = {
     ),
     "an array, a key": lambda x: isinstance(x, collections.abc.Hashable),
     "an entry, a key": lambda x: isinstance(x[0], collections.abc.Hashable),
-        [isinstance(each, collections.abc.Hashable) for each in (x, x[0])] == [0, 1]
+    "an entry, as an array": lambda x: isinstance(x[0][...], np.ndarray),
+    "a choice of entries": lambda x: isinstance(np.where(x[0] > 0, x[0], 0), np.ndarray),
+    "an array without axes, cast": lambda x: isinstance(
+        x[:1].reshape(()).astype(np.float32), np.ndarray
     ),
     "a sequence": lambda x: isinstance(x, collections.abc.Sequence),
     "a list or a function": lambda x: (isinstance(x, list), callable(x)),

@@ -698,7 +698,8 @@ class Array(Traced, metaclass=_ArrayClass):
         if self._trace.active:
             plain.check_keeps_numbers(target)
         name = "cast" if target.kind in "fc" else "convert"
-        return bind(primitive(name), (self,), {"dtype": target})
+        result = bind(primitive(name), (self,), {"dtype": target})
+        return buffers.known_as_ndarray(result) if self._is_ndarray() else result
 
     def copy(self, order: str = "C") -> Value:
         """Copy: in-place operations on the result leave this array alone."""

@@ -33,6 +33,7 @@ __all__ = [
     "duck",
     "is_contiguous",
     "is_unknown",
+    "known_as_ndarray",
     "linked",
     "location",
     "making",
@@ -584,8 +585,13 @@ def as_ndarray(x: Array) -> Array:
         x = x.astype(value_type(x).dtype)
         if not isinstance(x, Array):
             return duck(np.asarray(x))
-    result: Array = _lifted(x)
-    if not result.shape and is_unknown(result):
+    result: Array = known_as_ndarray(_lifted(x))
+    return result
+
+
+def known_as_ndarray(result: Value) -> Value:
+    """Remember of a new value without axes that it is an array, where it is not known itself."""
+    if type(result) is Array and not result.shape and result._alias is None and is_unknown(result):
         result._alias = Memory(contiguous=True)
     return result
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from steepest.array.arguments import NO_VALUE, as_array
 from steepest.array.array import NO_STATIC, Array, value_type
-from steepest.array.buffers import as_ndarray, view
+from steepest.array.buffers import as_ndarray, known_as_ndarray, view
 from steepest.array.ufuncs import apply_primitive
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
@@ -24,7 +24,8 @@ _OPERANDS = (Array, np.generic, int, float, complex)
 def where(condition: Value, x: Value = NO_VALUE, y: Value = NO_VALUE, /) -> Value:
     if x is NO_VALUE:
         return np.nonzero(condition)
-    return bind(_where, (_operand(condition), _operand(x), _operand(y)), NO_STATIC)
+    operands = _operand(condition), _operand(x), _operand(y)
+    return known_as_ndarray(bind(_where, operands, NO_STATIC))
 
 
 def _operand(value: Value) -> Value:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from steepest.array.array import Array, value_type
-from steepest.array.buffers import linked
+from steepest.array.buffers import known_as_ndarray, linked
 from steepest.array.plain import plain_value
 from steepest.ops import primitive
 from steepest.ops.index import INDEX
@@ -75,7 +75,9 @@ def _basic(x: Value, key: tuple[Any, ...]) -> Value:
         return result
     if len(key) == len(x.shape) and all(type(item) is int for item in key):
         return result
-    return linked(result, x, ("slice", static))
+    result = linked(result, x, ("slice", static))
+    # Of a number too.
+    return known_as_ndarray(result) if Ellipsis in key else result
 
 
 _PLAIN = frozenset((int, type(None)))

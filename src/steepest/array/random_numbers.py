@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array.array import Array, value_type
 from steepest.ops.spec import Value
 
 __all__ = ["NAMES", "generators"]
@@ -35,6 +36,12 @@ def _following(base: type, name: str, made: Made) -> Callable[..., Value]:
 
     @functools.wraps(original)
     def method(*args: Any, **settings: Any) -> Value:
+        out = settings.get("out")
+        if isinstance(out, Array):
+            # Generators write into memory.
+            settings["out"] = np.empty(value_type(out).shape, value_type(out).dtype)
+            out[...] = original(*args, **settings)
+            return out
         return made(original(*args, **settings), sys._getframe(1), name)
 
     return method
