@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib
 import inspect
 import pickle
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest import mock
@@ -138,6 +140,48 @@ def test_functions_from_before_are_the_same() -> None:
     assert sd.grad(function)(1.0) == 2.0
     function(1.0)
     assert answers == [True] * 20
+
+
+IMPORTED = """
+import numpy as np
+from numpy import mean, zeros
+
+FUNCTIONS = {"mean": np.mean}
+CONSTANT = np.ones(2)
+
+class Reducing:
+    reduce = staticmethod(np.mean)
+
+def loss(x, reduce=np.mean):
+    entries = zeros(2)
+    entries[:] = x
+    same = (mean, FUNCTIONS["mean"], Reducing.reduce, reduce)
+    return sum(each is np.mean or each == np.mean for each in same) * mean([x[0], x[1]])
+"""
+
+
+def test_what_is_imported_meanwhile_keeps_functions_of_numpy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imported_meanwhile.py").write_text(IMPORTED)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def loss(x: Any) -> Any:
+        return importlib.import_module("imported_meanwhile").loss(x)
+
+    first = sd.grad(loss)(X)
+    module: Any = sys.modules.pop("imported_meanwhile")
+    try:
+        assert np.array_equal(first, [2.0, 2.0])
+        assert module.mean is module.FUNCTIONS["mean"] is module.Reducing.reduce is np.mean
+        assert module.zeros is np.zeros
+        assert module.loss.__defaults__[0] is np.mean
+        assert type(module.CONSTANT) is np.ndarray
+        sys.modules["imported_meanwhile"] = module
+        assert np.array_equal(sd.grad(loss)(X), [2.0, 2.0])
+        assert loss(X) == 6.0
+    finally:
+        sys.modules.pop("imported_meanwhile", None)
 
 
 @pytest.mark.parametrize("name", TAKING_LISTS)

@@ -129,6 +129,7 @@ def _restore() -> None:
             module.restore()
         for names in _namespaces.now.values():
             names.restore()
+        _namespaces.restore_new()
         _Vectorize._vectorize_call = _original_vectorize_call
 
 
@@ -195,6 +196,8 @@ def _attribute(names: dict[str, Any], name: str, original: Any, replacement: Any
             known = _remember_compared(frame.f_code)
         if known[1] and _is_compared_with(original, frame, known[1]):
             return original
+        if not frame.f_code.co_flags & inspect.CO_OPTIMIZED and _is_for_good(frame):
+            return original
         return replacement
 
     def put(_: ModuleType, value: Any) -> None:
@@ -259,6 +262,15 @@ def _is_compared_with(function: object, frame: FrameType, places: dict[int, _Nam
     return value is function
 
 
+def _is_for_good(frame: FrameType) -> bool:
+    """Whether it is a module that asks while it is imported, and that may keep what it gets.
+
+    What it has by name is replaced until the last trace ends, as it is with other modules.
+    """
+    is_imported = getattr(frame.f_globals.get("__spec__"), "_initializing", False)
+    return is_imported and dis.opname[frame.f_code.co_code[frame.f_lasti]] != "IMPORT_FROM"
+
+
 class _ReplacedNames:
     """The names of a module of the user's that stand for functions of NumPy's.
 
@@ -317,6 +329,19 @@ class _Namespaces:
             for name in ("__main__", *self.now):
                 self._look(name, sys.modules.get(name))
         return self.now.values()
+
+    def restore_new(self) -> None:
+        """Put NumPy's functions where modules that were imported meanwhile have replacements."""
+        if len(sys.modules) == self._modules:
+            return
+        for name, module in list(sys.modules.items()):
+            if name in self._seen or not isinstance(module, ModuleType):
+                continue
+            names = object.__getattribute__(module, "__dict__")
+            for key, value in list(names.items()):
+                original = _originals_by_id.get(id(value))
+                if original is not None:
+                    names[key] = original
 
     def _look(self, name: str, module: object) -> None:
         try:
@@ -769,6 +794,11 @@ _stand_ins_by_id = {
     for name, each in module.replacements.items()
 }
 """By the identity of what is replaced, which NumPy keeps alive."""
+_originals_by_id = {
+    id(each): module.originals[name]
+    for module in _MODULES
+    for name, each in module.replacements.items()
+}
 _namespaces = _Namespaces()
 _of_scipy = scipy_names.Found()
 _original_vectorize_call = _Vectorize._vectorize_call
