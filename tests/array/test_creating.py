@@ -142,6 +142,18 @@ def test_functions_from_before_are_the_same() -> None:
     assert answers == [True] * 20
 
 
+def test_an_expression_that_may_be_a_function_from_before_is_refused() -> None:
+    functions = {"mean": np.mean}
+
+    def function(x: Any) -> Any:
+        assert np.mean is not None
+        assert functions["mean"] == np.mean
+        return x if functions["mean"] is np.mean else 2 * x
+
+    with pytest.raises(UnsupportedError, match="in a variable before"):
+        sd.grad(function)(1.0)
+
+
 IMPORTED = """
 import numpy as np
 from numpy import mean, zeros

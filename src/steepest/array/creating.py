@@ -59,7 +59,7 @@ from steepest.array.scipy import names as scipy_names
 from steepest.array.vectorized import apply_along_axis, vectorize_call
 from steepest.array.windows import as_strided
 from steepest.array.writing import FlatIterator
-from steepest.errors import RefusedWrites
+from steepest.errors import RefusedWrites, UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Traced, Value, bind, is_ndarray
 
@@ -213,7 +213,7 @@ def _attribute(names: dict[str, Any], name: str, original: Any, replacement: Any
 # ``reduce is np.mean`` of one says what it says in plain NumPy.
 
 _Name = tuple[str, ...]
-"""A variable, and the attributes that lead on from it."""
+"""A variable, and the attributes that lead on from it; empty for other expressions."""
 
 _compared: dict[int, tuple[CodeType, dict[int, _Name]]] = {}
 
@@ -226,9 +226,10 @@ def _remember_compared(code: CodeType) -> tuple[CodeType, dict[int, _Name]]:
         if each.opname == "IS_OP":
             middle, right = _name_before(instructions, end)
             _, left = _name_before(instructions, middle)
+            if right and (left or instructions[middle - 1].opname != "LOAD_CONST"):
+                places[instructions[end - 1].offset] = left
             if left and right:
                 places[instructions[middle - 1].offset] = right
-                places[instructions[end - 1].offset] = left
     if len(_compared) >= _MOST_NAMES:
         _compared.clear()
     known = _compared[id(code)] = code, places
@@ -252,6 +253,14 @@ def _is_compared_with(function: object, frame: FrameType, places: dict[int, _Nam
     name = places.get(frame.f_lasti)
     if name is None:
         return False
+    if not name:
+        if _is_library(frame.f_globals):
+            return False
+        raise UnsupportedError(
+            f"whether an expression `is` NumPy's function {getattr(function, '__name__', function)}"
+            " cannot be told while another stands for it",
+            instead="the expression in a variable before: f = functions[name]; f is np.mean",
+        )
     variable, *attributes = name
     value = frame.f_locals.get(variable, frame.f_globals.get(variable))
     for each in attributes:
