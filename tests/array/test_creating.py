@@ -117,7 +117,7 @@ class _Reducing:
         return self.reduce is np.mean
 
     def makes(self) -> bool:
-        return np.concatenate is not self.make
+        return np.concatenate is not self.make or np.concatenate != self.make
 
 
 def _is_mean(reduce: Any = np.mean) -> bool:

@@ -215,18 +215,21 @@ def _attribute(names: dict[str, Any], name: str, original: Any, replacement: Any
 _Name = tuple[str, ...]
 """A variable, and the attributes that lead on from it; empty for other expressions."""
 
+_EQUALITIES = (("COMPARE_OP", "=="), ("COMPARE_OP", "!="))
+
 _compared: dict[int, tuple[CodeType, dict[int, _Name]]] = {}
 
 
 def _remember_compared(code: CodeType) -> tuple[CodeType, dict[int, _Name]]:
-    """Find the names in a code that an operand of ``is`` is compared with, by where it is got."""
+    """Find the names in a code that operands of comparisons are compared with, by their place."""
     places: dict[int, _Name] = {}
     instructions = [each for each in dis.get_instructions(code) if each.opname != "CACHE"]
     for end, each in enumerate(instructions):
-        if each.opname == "IS_OP":
+        if each.opname == "IS_OP" or (each.opname, each.argval) in _EQUALITIES:
             middle, right = _name_before(instructions, end)
             _, left = _name_before(instructions, middle)
-            if right and (left or instructions[middle - 1].opname != "LOAD_CONST"):
+            is_none = instructions[middle - 1].opname == "LOAD_CONST"
+            if right and (left or (each.opname == "IS_OP" and not is_none)):
                 places[instructions[end - 1].offset] = left
             if left and right:
                 places[instructions[middle - 1].offset] = right
