@@ -191,14 +191,9 @@ def _attribute(names: dict[str, Any], name: str, original: Any, replacement: Any
         if value is not original or not making.depth:
             return value
         frame = sys._getframe(1)
-        known = _compared.get(id(frame.f_code))
-        if known is None or known[0] is not frame.f_code:
-            known = _remember_compared(frame.f_code)
-        if known[1] and _is_compared_with(original, frame, known[1]):
-            return original
-        if not frame.f_code.co_flags & inspect.CO_OPTIMIZED and _is_for_good(frame):
-            return original
-        return replacement
+        if id(frame.f_code) in _ordinary or not _asks_for_original(original, frame):
+            return replacement
+        return original
 
     def put(_: ModuleType, value: Any) -> None:
         names[name] = original if value is replacement else value
@@ -217,7 +212,25 @@ _Name = tuple[str, ...]
 
 _EQUALITIES = (("COMPARE_OP", "=="), ("COMPARE_OP", "!="))
 
+_ordinary: dict[int, CodeType] = {}
+"""By identity: code that compares no functions, and is that of a function."""
+
 _compared: dict[int, tuple[CodeType, dict[int, _Name]]] = {}
+
+
+def _asks_for_original(original: object, frame: FrameType) -> bool:
+    code = frame.f_code
+    known = _compared.get(id(code))
+    places = _remember_compared(code)[1] if known is None else known[1]
+    if code.co_flags & inspect.CO_OPTIMIZED:
+        if not places:
+            if len(_ordinary) >= _MOST_NAMES:
+                _ordinary.clear()
+            _ordinary[id(code)] = code
+            return False
+    elif _is_for_good(frame):
+        return True
+    return _is_compared_with(original, frame, places)
 
 
 def _remember_compared(code: CodeType) -> tuple[CodeType, dict[int, _Name]]:
