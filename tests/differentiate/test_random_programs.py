@@ -494,7 +494,8 @@ def check_derivatives(program: Program) -> None:
     second, errors = gradient_by_differences(slope, raised, FIRST_STEP)
     product = sd.hvp(lambda x: exact_loss(*x), tuple(raised), direction)
     for one, two, error in zip(product, second, errors, strict=True):
-        assert_within(one, two, error, rounding=1e-14)
+        # Differences of slopes estimate their own error to within a few per cent of it.
+        assert_within(one, two, 1.1 * error, rounding=1e-14)
 
     value, pushed = sd.jvp(function, raised, direction)
     _, pullback = sd.vjp(function, *raised)
