@@ -131,11 +131,12 @@ def _of_continuous(name: str) -> Callable[..., Value]:
         else:
             inside = (low < seen) & (seen < high)
             beyond = seen >= high if name.endswith("cdf") else seen <= low
-        finish: Callable[[Value], Value] = lambda value: value  # noqa: E731
-        if name == "pdf":
-            finish = lambda value: value / scale  # noqa: E731
-        elif name == "logpdf":
-            finish = lambda value: value - np.log(scale)  # noqa: E731
+
+        def finish(value: Value) -> Value:
+            if name == "pdf":
+                return value / scale
+            return value - np.log(scale) if name == "logpdf" else value
+
         inner = _inner_point(low, high)
         return _pieces(self, name, x, shapes, finish, valid, inside, beyond, inner)
 
@@ -156,10 +157,10 @@ def _of_discrete(name: str) -> Callable[..., Value]:
         else:
             inside = (seen >= low) & (seen < high)
             beyond = seen >= high if name.endswith("cdf") else seen < low
-        within = not name.startswith("log")
-        finish: Callable[[Value], Value] = lambda value: (  # noqa: E731
-            np.clip(value, 0, 1) if within else value
-        )
+
+        def finish(value: Value) -> Value:
+            return value if name.startswith("log") else np.clip(value, 0, 1)
+
         inner = np.floor(_inner_point(low, high))
         return _pieces(self, name, k, shapes, finish, valid, inside, beyond, inner)
 
