@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import steepest as sd
-from steepest.compiling import MOST_RECORDINGS
+from steepest.compiling import MOST_RECORDINGS, Compiled, Translation
 from steepest.compiling import compile as compiled
 from steepest.errors import (
     NeedsValueError,
@@ -716,3 +716,24 @@ def test_recordings_are_dropped_when_there_are_too_many() -> None:
         assert run(2.0, n) == 2.0 * n
     assert len(run._entries) == MOST_RECORDINGS
     assert run(2.0, 0) == 0.0
+
+
+def test_a_translation_with_a_number_that_is_now_made_from_an_array_is_not_taken():
+    offset = np.ones(3)
+
+    class Model:
+        scale: float | None = 1.0
+
+        def score(self, x):
+            scale = float(np.mean(offset)) if self.scale is None else self.scale
+            return x @ offset * scale
+
+    translations: dict[Any, Translation] = {}
+    x, model = np.arange(3.0), Model()
+    assert Compiled(model.score, "interpret", translations)(x) == 3
+    assert len(translations) == 1
+    model.scale = None
+    again = Compiled(model.score, "interpret", translations)
+    assert again(x) == 3
+    offset[:] = 2
+    assert again(x) == 12

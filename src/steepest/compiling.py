@@ -6,8 +6,8 @@ import functools
 import random
 import threading
 import warnings
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from types import MethodType
 from typing import Any
 
@@ -30,7 +30,7 @@ from steepest.ops.spec import Traced, Value, is_ndarray, released
 from steepest.shadow import ShadowTrace, compare_with_plain_run
 from steepest.tree import Structure, Tree, flatten, unflatten
 
-__all__ = ["Compiled", "Entry", "compile", "is_dynamic", "record"]
+__all__ = ["Compiled", "Entry", "Translation", "compile", "is_dynamic", "record"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,36 +187,126 @@ _NOT_COMPILED: Any = object()
 
 MOST_RECORDINGS = 256
 """Signatures that one function is kept compiled for; the oldest goes first."""
+MOST_TRANSLATIONS = 8
+"""Signatures that translations are kept of, for what is recorded again; the oldest goes first."""
+MOST_BYTES_KEPT = 2**20
+"""No translation is kept longer than its function that would keep larger arrays with it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What a signature was compiled to.
+class Translation:
+    """A recording, and what it was made into.
 
     Attributes
     ----------
-    guards : Guards
     recording : Recording
     run : callable
     by_reference : frozenset of int
         The ids of the ndarrays whose contents the recording reads at each call.
+    contents : tuple of int
+        The fingerprints of the recording's other ndarrays, as they were when it was made.
+    loops : dict
+        Code that goes from one run to the next, by all that it depends on.
     """
 
-    guards: Guards
     recording: Recording
     run: Run
     by_reference: frozenset[int]
+    contents: tuple[int, ...]
+    loops: dict[Hashable, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, recording: Recording, run: Run, by_reference: frozenset[int]) -> Translation:
+        """Keep what a recording was made into."""
+        return cls(recording, run, by_reference, _contents(recording, by_reference))
+
+    def is_of(self, recording: Recording) -> bool:
+        """Whether another recording is the same, of the same lines."""
+        return (
+            same_recording(recording, self.recording)
+            and _read_by_reference(recording, self.recording) == self.by_reference
+            and _contents(recording, self.by_reference) == self.contents
+            and all(
+                a.line == b.line
+                for a, b in zip(recording.graph.nodes, self.recording.graph.nodes, strict=True)
+            )
+        )
+
+
+def _contents(recording: Recording, by_reference: frozenset[int]) -> tuple[int, ...]:
+    values = (
+        node.operation.value
+        for node in recording.graph.nodes
+        if isinstance(node.operation, Constant)
+    )
+    return tuple(
+        fingerprint(each) for each in values if is_ndarray(each) and id(each) not in by_reference
+    )
+
+
+_keeping = threading.Lock()
+
+
+def _keep(
+    translations: MutableMapping[Hashable, Translation],
+    signature: Hashable,
+    translation: Translation,
+) -> None:
+    constants = [
+        node.operation.value
+        for node in translation.recording.graph.nodes
+        if isinstance(node.operation, Constant)
+    ]
+    if sum(each.nbytes for each in constants if is_ndarray(each)) > MOST_BYTES_KEPT:
+        return
+    with _keeping:
+        translations.pop(signature, None)
+        translations[signature] = translation
+        if len(translations) > MOST_TRANSLATIONS:
+            del translations[next(iter(translations))]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a signature was compiled to, as long as its guards hold."""
+
+    guards: Guards
+    translation: Translation
+
+    @property
+    def recording(self) -> Recording:
+        """The recording that was compiled."""
+        return self.translation.recording
+
+    @property
+    def is_current(self) -> bool:
+        """Whether all that the function read besides its arguments is as it was."""
+        return self.guards.hold(self.translation.by_reference)
 
 
 class Compiled:
     """A function that is traced once for each signature and then run by an engine.
 
     See `compile`.
+
+    Parameters
+    ----------
+    function : callable
+    engine : str
+    translations : mutable mapping, optional
+        Of signatures, from functions before that may have done the same. One that a recording
+        proves to be the same is taken; what is made is put there.
     """
 
-    def __init__(self, function: Callable[..., Any], engine: str = "native") -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        engine: str = "native",
+        translations: MutableMapping[Hashable, Translation] | None = None,
+    ) -> None:
         self._function = function
         self._engine = engine
+        self._translations = {} if translations is None else translations
         # None where the function must run each time.
         self._entries: dict[Hashable, Entry | None] = {}
         # Of calls with arrays and numbers alone, which are found without looking into containers.
@@ -229,9 +319,9 @@ class Compiled:
         key = _plain_key(args) if not keywords else None
         if key is not None:
             known = self._plain.get(key)
-            if known is not None and known.guards.hold(known.by_reference):
+            if known is not None and known.is_current:
                 inputs = [base_array(each) if type(each) is np.ndarray else each for each in args]
-                return known.recording.result(known.run(inputs), inputs)
+                return known.recording.result(known.translation.run(inputs), inputs)
         leaves, structure = flatten((args, keywords))
         try:
             entry = self._entry(leaves, structure)
@@ -251,7 +341,7 @@ class Compiled:
             if entry.recording.has_own_derivatives:
                 return self._function(*args, **keywords)
             return entry.recording.result(replay(entry.recording.graph, inputs), inputs)
-        return entry.recording.result(entry.run(inputs), inputs)
+        return entry.recording.result(entry.translation.run(inputs), inputs)
 
     def entry(self, *args: Any, **keywords: Any) -> Entry | None:
         """Find what a call with these arguments runs, and compile it before if needed.
@@ -275,9 +365,9 @@ class Compiled:
             ),
         )
         entry = self._entries.get(signature, _NOT_COMPILED)
-        if entry is _NOT_COMPILED or not (entry is None or entry.guards.hold(entry.by_reference)):
+        if entry is _NOT_COMPILED or not (entry is None or entry.is_current):
             with self._lock:
-                entry = self._compile(leaves, structure)
+                entry = self._compile(leaves, structure, signature)
                 self._entries[signature] = entry
                 if len(self._entries) > MOST_RECORDINGS:
                     del self._entries[next(iter(self._entries))]
@@ -318,15 +408,20 @@ class Compiled:
             function that it comes from. With ``engine="interpret"``, the recorded operations.
         """
         entry = self.entry(*args, **keywords)
-        return "Python, traced at each call" if entry is None else str(entry.run)
+        return "Python, traced at each call" if entry is None else str(entry.translation.run)
 
-    def _compile(self, leaves: list[Any], structure: Structure) -> Entry | None:
+    def _compile(
+        self, leaves: list[Any], structure: Structure, signature: Hashable
+    ) -> Entry | None:
         values = [_plain_example(leaf) for leaf in leaves]
         args, keywords = unflatten(structure, values)
+        known = self._translations.get(signature)
         try:
             first = record(self._function, args, keywords)
             # After the first run, in which a function may fill a cache.
             guards = Guards(self._function, [leaf for leaf in values if not is_dynamic(leaf)])
+            if known is not None and known.is_of(first):
+                return Entry(guards, known)
             second = record(self._function, args, keywords)
             repeats = same_recording(first, second) and guards.hold() and guards.none_drawn()
         except (_RandomStateChangedError, CapturedArrayChangedError):
@@ -347,7 +442,9 @@ class Compiled:
         if not any(isinstance(leaf, Traced) for leaf in leaves):
             # By the reference engine: rounding apart, it does what NumPy does.
             self._shadow_run(first, Interpreter(first.graph), args, keywords)
-        return Entry(guards, first, run, by_reference)
+        translation = Translation.of(first, run, by_reference)
+        _keep(self._translations, signature, translation)
+        return Entry(guards, translation)
 
     def _shadow_run(
         self, recording: Recording, run: Run, args: Any, keywords: dict[str, Any]

@@ -72,7 +72,8 @@ class NativeSteps:
             if source.is_shuffled:
                 sizes = source.batch_sizes[: len(steps)]
         carried = [np.asarray(self._leaves[place]) for place in self._places]
-        self._loop = NativeLoop(steps, carried, data, sizes, rows, is_timed=is_timed)
+        codes = entries[0].translation.loops
+        self._loop = NativeLoop(steps, carried, data, sizes, rows, codes, is_timed=is_timed)
         self._loop.put(carried, taken)
         # The weights and the state when they were last looked at; a run that fails begins there
         # anew.
@@ -106,7 +107,7 @@ class NativeSteps:
         assert loss is not None
         return StepGraph(
             graph,
-            entry.by_reference,
+            entry.translation.by_reference,
             tuple(carried),
             frozenset({*finite, loss}),
             tuple(range(first, first + batches)),
@@ -130,7 +131,7 @@ class NativeSteps:
     @property
     def is_current(self) -> bool:
         """Whether what the loss captures is still what was compiled."""
-        return all(entry.guards.hold(entry.by_reference) for entry in self._entries)
+        return all(entry.is_current for entry in self._entries)
 
     def read_data_again(self) -> None:
         """Read data of which there is a copy, after code of the user's has run."""

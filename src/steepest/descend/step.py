@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from functools import partial
+from types import CodeType, MethodType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from steepest.array import value_type
-from steepest.compiling import Compiled, is_dynamic
-from steepest.compiling import compile as compile_function
+from steepest.compiling import Compiled, Translation, is_dynamic
 from steepest.descend.data import ArrayData, NoData
 from steepest.descend.optimizers import Optimizer
 from steepest.descend.textbook import uphill
@@ -71,6 +74,28 @@ def _checked(weights: Tree, updated: Tree) -> Tree:
     return unflatten(structure, new_leaves)
 
 
+_TRANSLATIONS: WeakKeyDictionary[CodeType, dict[str, dict[Hashable, Translation]]] = (
+    WeakKeyDictionary()
+)
+
+
+def _translations_of(loss_fn: Callable[..., Any], engine: str) -> dict[Hashable, Translation]:
+    """Find what the steps of runs before were made into.
+
+    They are kept by the loss's code, for as long as there is such code: a function that is
+    defined anew at each run, or a method, is found again. A recording tells if they are the same.
+    """
+    function = inspect.unwrap(loss_fn)
+    while isinstance(function, partial):
+        function = function.func
+    if isinstance(function, MethodType):
+        function = function.__func__
+    code = getattr(function, "__code__", getattr(type(function).__call__, "__code__", None))
+    if code is None:
+        return {}
+    return _TRANSLATIONS.setdefault(code, {}).setdefault(engine, {})
+
+
 class Stepper:
     """Runs steps on an engine, and in plain Python where a step cannot be compiled."""
 
@@ -78,8 +103,8 @@ class Stepper:
         self, loss_fn: Callable[..., Any], optimizer: Optimizer, has_data: bool, engine: str
     ) -> None:
         self._plain = Step(loss_fn, optimizer, has_data)
-        self._run: Callable[..., tuple[Tree, Tree, Any]] = compile_function(
-            self._plain, engine=engine
+        self._run: Callable[..., tuple[Tree, Tree, Any]] = Compiled(
+            self._plain, engine, _translations_of(loss_fn, engine)
         )
         self.engine = engine
         self.notes: list[str] = []
@@ -100,7 +125,7 @@ class Stepper:
 
     def __str__(self) -> str:
         compiled = self._run.latest if isinstance(self._run, Compiled) else None
-        return "Python, traced at each step" if compiled is None else str(compiled.run)
+        return "Python, traced at each step" if compiled is None else str(compiled.translation.run)
 
     def natively(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, MutableMapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +33,80 @@ from steepest.engines.native.program import (
 )
 from steepest.engines.native.simplify import simplify
 from steepest.engines.native.steps import StepGraph, StepKind
+from steepest.engines.native.threads import number_of_threads
 
 if TYPE_CHECKING:
     from steepest.engines.native.assembly import Module
 
-__all__ = ["NativeLoop", "StepGraph"]
+__all__ = ["LoopCode", "NativeLoop", "StepGraph"]
+
+MOST_CODES = 8
+"""Loops over the same step that are kept: for other numbers of rows, of threads."""
 
 _RUN = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 6, *[ctypes.c_int64] * 2)
+
+
+class LoopCode:
+    """A loop over steps of training as machine code, without the arrays that it works on.
+
+    Parameters
+    ----------
+    steps, batch_sizes, rows_per_epoch, is_timed
+        See `NativeLoop`.
+    widths : sequence of int
+        Bytes of a row of each of the data.
+    careful : bool
+        Whether to compute with care for NaN in products with zeros.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[StepGraph],
+        batch_sizes: Sequence[int],
+        rows_per_epoch: int,
+        widths: Sequence[int],
+        *,
+        careful: bool,
+        is_timed: bool,
+    ) -> None:
+        processor = host_processor()
+        self.kinds: list[StepKind] = []
+        self.size = 0
+        callbacks: list[tuple[Program, Callback]] = []
+        for number, step in enumerate(steps):
+            graph = simplify(rewrite_formulas(step.graph), step.changing)
+            program = fuse(graph, step.changing, careful=careful)
+            self.size = max(self.size, lay_out(program))
+            homes = written_in_place(program, step.carried)
+            rows = batch_sizes[number] if batch_sizes else 0
+            self.kinds.append(
+                StepKind(f"step{number}", step, program, homes, rows, len(callbacks))
+            )
+            callbacks += [(program, each) for each in callbacks_of(program)]
+        self.programs = [kind.program for kind in self.kinds]
+        self.callbacks = Callbacks(callbacks)
+        self.helpers = Helpers(self.programs, processor, 0)
+        threads = self.helpers.threads_of_code()
+        self._loaded, self.alone = compiled(
+            "\n".join(
+                [
+                    f"loop over {[*widths]}, {rows_per_epoch}, {threads=}, {is_timed=}",
+                    *map(str, self.kinds),
+                ]
+            ),
+            partial(
+                _written,
+                self.kinds,
+                widths,
+                rows_per_epoch,
+                processor,
+                threads=threads,
+                is_timed=is_timed,
+            ),
+            {CALLBACK: self.callbacks.address},
+            processor,
+        )
+        self.run = _RUN(self._loaded.address("train"))
 
 
 class NativeLoop:
@@ -57,6 +124,8 @@ class NativeLoop:
         Rows of each kind of batch; none where all rows are taken in order.
     rows_per_epoch : int
         How many places of the order make an epoch.
+    codes : mutable mapping, optional
+        `LoopCode` of loops before, by all that it depends on; this one's is put there.
     is_timed : bool
         Whether to find out where the time goes; see `profile`.
     """
@@ -68,10 +137,12 @@ class NativeLoop:
         data: Sequence[NDArray[Any]],
         batch_sizes: Sequence[int],
         rows_per_epoch: int,
+        codes: MutableMapping[Hashable, LoopCode] | None = None,
         *,
         is_timed: bool = False,
     ) -> None:
         self._is_timed = is_timed
+        self._codes = {} if codes is None else codes
         self._seconds = 0.0
         self._steps = steps
         self._batch_sizes = batch_sizes
@@ -86,50 +157,34 @@ class NativeLoop:
         self._prepare(careful=False)
 
     def _prepare(self, careful: bool) -> None:
-        """Compile the loop."""
-        processor = host_processor()
-        self._kept: list[NDArray[Any]] = []
-        self._tables: list[NDArray[np.uintp]] = []
-        self._counters: list[NDArray[np.int64]] = []
-        kinds = []
-        callbacks: list[tuple[Program, Callback]] = []
-        size = 0
-        for number, step in enumerate(self._steps):
-            graph = simplify(rewrite_formulas(step.graph), step.changing)
-            program = fuse(graph, step.changing, careful=careful)
-            size = max(size, lay_out(program))
-            homes = written_in_place(program, step.carried)
-            rows = self._batch_sizes[number] if self._batch_sizes else 0
-            kind = StepKind(f"step{number}", step, program, homes, rows, len(callbacks))
-            kinds.append(kind)
-            callbacks += [(program, each) for each in callbacks_of(program)]
-            self._tables.append(self._table(kind))
-        self._programs = [kind.program for kind in kinds]
+        """Find the loop's code, or compile it, and give it what it reads and writes."""
         widths = [array.nbytes // len(array) for array in self._data]
-        self._callbacks = Callbacks(callbacks)
-        self._helpers = Helpers(self._programs, processor, 0)
-        threads, is_timed = self._helpers.threads_of_code(), self._is_timed
-        self._loaded, self._alone = compiled(
-            "\n".join(
-                [
-                    f"loop over {widths}, {self._rows_per_epoch}, {threads=}, {is_timed=}",
-                    *map(str, kinds),
-                ]
-            ),
-            partial(
-                _written,
-                kinds,
-                widths,
-                self._rows_per_epoch,
-                processor,
-                threads=threads,
-                is_timed=is_timed,
-            ),
-            {CALLBACK: self._callbacks.address},
-            processor,
+        on = (
+            tuple(self._steps),
+            tuple(self._batch_sizes),
+            self._rows_per_epoch,
+            tuple(widths),
+            careful,
+            self._is_timed,
+            number_of_threads(),
         )
-        self._run = _RUN(self._loaded.address("train"))
-        self._arena = aligned_empty(size)
+        code = self._codes.get(on)
+        if code is None:
+            if len(self._codes) >= MOST_CODES:
+                self._codes.clear()
+            code = self._codes[on] = LoopCode(
+                self._steps,
+                self._batch_sizes,
+                self._rows_per_epoch,
+                widths,
+                careful=careful,
+                is_timed=self._is_timed,
+            )
+        self._code = code
+        self._kept: list[NDArray[Any]] = []
+        self._counters: list[NDArray[np.int64]] = []
+        self._tables = [self._table(kind) for kind in code.kinds]
+        self._arena = aligned_empty(code.size)
         self._addresses = np.array(
             [each.ctypes.data for each in (*self._tables, *self._data)], np.uintp
         )
@@ -184,13 +239,13 @@ class NativeLoop:
         self._counts[2:] = taken, 0
 
     def __str__(self) -> str:
-        return outline(self._programs[0])
+        return outline(self._code.programs[0])
 
     def profile(self) -> Profile:
         """Say where the time of the steps so far went."""
-        processor, threads = host_processor(), self._helpers.threads()
+        processor, threads = host_processor(), self._code.helpers.threads()
         return make_profile(
-            self._programs, self._counters, self.taken, self._seconds, processor, threads
+            self._code.programs, self._counters, self.taken, self._seconds, processor, threads
         )
 
     def be_careful(self) -> None:
@@ -223,16 +278,17 @@ class NativeLoop:
         int
             0 when all steps were taken, else `Flags` that say why the one after the last was not.
         """
-        threads = self._helpers.threads()
+        code = self._code
+        threads = code.helpers.threads()
         for table in self._tables:
-            table[-3:-1] = self._helpers.addresses(threads)
+            table[-3:-1] = code.helpers.addresses(threads)
         began = time.perf_counter()
         with (
-            self._alone(),
-            self._helpers.helping(threads),
-            self._callbacks.errors() as errors,
+            code.alone(),
+            code.helpers.helping(threads),
+            code.callbacks.errors() as errors,
         ):
-            flags: int = self._run(
+            flags: int = code.run(
                 self._arena.ctypes.data,
                 self._addresses.ctypes.data,
                 None if order is None else order.ctypes.data,
