@@ -100,6 +100,7 @@ def test_steepest_takes_the_threads_it_is_told() -> None:
 
 
 @has_affinities
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX's, where it was imported before
 def test_measuring_processes_are_on_their_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

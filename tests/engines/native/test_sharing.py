@@ -198,7 +198,8 @@ def _in_a_child(queue: Any) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+# Python warns of forks where there are threads, and JAX where it was imported before.
+@pytest.mark.filterwarnings("ignore:.*fork")
 def test_a_forked_process_has_threads_of_its_own(number_of_threads: Any) -> None:
     number_of_threads(2)
     expected = trained((784, 128, 10), 256, 3, "f4")
