@@ -1085,7 +1085,7 @@ class _KernelEmitter:
             return 0
         sizes = set()
         for statement in nest.statements:
-            if isinstance(statement, Scatter):
+            if isinstance(statement, Scatter) and not self._is_apart(nest, statement):
                 return 0
             loads = [each.buffer for each in loads_of(statement) if each.strides[-1]]
             sizes |= {
@@ -1097,6 +1097,12 @@ class _KernelEmitter:
             longest = (nest.extents[-1] - 1).bit_length()
             return min(lanes, 1 << longest)
         return min(lanes, 1 << (longest - 1))
+
+    def _is_apart(self, nest: Nest, statement: Scatter) -> bool:
+        """Whether what the last loop of a nest scatters comes to lie in order, and all apart."""
+        return self._goes_along_rows(statement) and all(
+            other is statement or other.buffer is not statement.buffer for other in nest.statements
+        )
 
     def _unrolled(self, nest: Nest, vectors: int) -> int:
         """How many vectors are taken at a time, so that nothing waits for sums and jumps."""
@@ -1116,24 +1122,29 @@ class _KernelEmitter:
                 self._check_finite(value, context)
             self._write(value, statement, context)
         elif isinstance(statement, Scatter):
-            value = self._value(statement.value, context)
-            place = self._place(statement, context, statement.parts)
-            element = memory_element(statement.buffer.dtype)
-            pointer = self._function.offset(self._pointer(statement.buffer), element, place)
-            dtype = statement.buffer.dtype
-            total = value
-            if statement.adds:
-                before = from_memory(
-                    self._function, self._function.load(Type(element), pointer), dtype
-                )
-                total = (
-                    self._function.binary("or", before, value)
-                    if dtype.kind == "b"
-                    else self._function.add(before, value)
-                )
-            self._function.store(to_memory(self._function, total, dtype), pointer)
+            self._scatter(statement, context)
         else:
             self._accumulate(statement, context, part)
+
+    def _scatter(self, statement: Scatter, context: _Context) -> None:
+        """Add to entries, or write them, at a place that is computed."""
+        function, buffer = self._function, statement.buffer
+        total = self._value(statement.value, context)
+        pointer = self._selected(statement, context)
+        if statement.adds:
+            before = self._read(pointer, buffer, context)
+            total = (
+                function.binary("or", before, total)
+                if buffer.dtype.kind == "b"
+                else function.add(before, total)
+            )
+        if self._is_looked_at(buffer):
+            self._check_finite(total, context)
+        total = to_memory(function, total, buffer.dtype)
+        if context.mask is not None:
+            function.masked_store(total, pointer, context.mask)
+        else:
+            function.store(total, pointer)
 
     def _open(self, nest: Nest, statement: Reduce) -> None:
         """Set the accumulators of a reduction to what changes nothing."""
@@ -1278,10 +1289,7 @@ class _KernelEmitter:
             value = self._value(expression.value, context)
             here = function.compare("eq", position, index)
             return function.select(here, value, function.zero(value.type))
-        element = memory_element(expression.buffer.dtype)
-        place = self._place(expression, context, expression.parts)
-        pointer = function.offset(self._pointer(expression.buffer), element, place)
-        return self._read(pointer, expression.buffer, context)
+        return self._read(self._selected(expression, context), expression.buffer, context)
 
     def _called(self, node: Node, args: Sequence[Value]) -> Value:
         """Call an operation, whose instructions are many, as a function."""
@@ -1395,6 +1403,20 @@ class _KernelEmitter:
                 place = function.constant(index.type, place)
             place = function.binary("add", place, term)
         return place
+
+    def _selected(self, at: Gathered | Scatter, context: _Context) -> Value:
+        """Compute where the entries of all lanes lie in order, or, of those that do not, each."""
+        if context.lanes and self._goes_along_rows(at):
+            if context.single is None:
+                context.single = _Context(context.indices, 0)
+            context = context.single
+        place = self._place(at, context, at.parts)
+        element = memory_element(at.buffer.dtype)
+        return self._function.offset(self._pointer(at.buffer), element, place)
+
+    def _goes_along_rows(self, at: Gathered | Scatter) -> bool:
+        """Whether the last loop goes in order through what indices select."""
+        return at.strides[-1] == 1 and not any(self._varies(index) for index, _, _ in at.parts)
 
     def _index(self, expression: Expression, length: int, context: _Context) -> Value:
         """Compute an index that is within an axis; report one that is not, and read entry 0."""

@@ -166,7 +166,7 @@ class _LoopEmitter:
             function.give(flags)
         for before, after in step.carried:
             old, new = program.inputs[before], program.outputs[after]
-            if after >= 0 and new not in kind.homes:
+            if after >= 0 and new is not old and new not in kind.homes:
                 source, target = (
                     function.load(POINTER, function.offset(table, "ptr", places[each]))
                     for each in (new, old)

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -89,7 +90,13 @@ _ASSEMBLES = frozenset({"add_at", "concatenate", "gather", "pad", "scatter_add",
 _MODERATE = {"divide": 4, "sqrt": 5, "reciprocal": 4, "gather": 3, "scatter_add": 3}
 
 
-def fuse(graph: Graph, changing: Collection[int] = (), *, careful: bool = False) -> Program:
+def fuse(
+    graph: Graph,
+    changing: Collection[int] = (),
+    *,
+    careful: bool = False,
+    replaced: Mapping[int, int] = MappingProxyType({}),
+) -> Program:
     """Make loop nests of a graph.
 
     Parameters
@@ -101,8 +108,11 @@ def fuse(graph: Graph, changing: Collection[int] = (), *, careful: bool = False)
     careful : bool
         Compute each product in which a zero factor makes a zero term with care, instead of
         looking for NaN in the results.
+    replaced : mapping from int to int
+        From the positions of inputs that may be written to, to those of the outputs that take
+        their place: which then may lie in their memory.
     """
-    return _Fuser(graph, changing, careful).program()
+    return _Fuser(graph, changing, careful, replaced).program()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +125,15 @@ class _Written:
 
 
 class _Fuser:
-    def __init__(self, graph: Graph, changing: Collection[int], careful: bool) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        changing: Collection[int],
+        careful: bool,
+        replaced: Mapping[int, int],
+    ) -> None:
         self._graph = graph
+        self._replaced = replaced
         self._changing = changing
         self._careful = careful
         self._buffers: list[Buffer] = []
@@ -147,6 +164,8 @@ class _Fuser:
             kind = _array_type(node)
             buffer = self._buffer(kind.dtype, kind.size, Origin.INPUT, position)
             self._storage[node] = _contiguous(buffer, kind.shape)
+            if position in self._replaced:
+                self._owners[buffer] = node
             inputs.append(buffer)
         for node in self._graph.nodes:
             self._visit(node)
@@ -324,6 +343,11 @@ class _Fuser:
         kind = _array_type(node)
         storage = self.storage_of(node)
         if storage.buffer.origin is Origin.OUTPUT and storage.buffer.position == position:
+            return storage.buffer
+        if (
+            self._is_replaced(storage.buffer)
+            and self._replaced[storage.buffer.position] == position
+        ):
             return storage.buffer
         buffer = self._buffer(kind.dtype, kind.size, Origin.OUTPUT, position)
         if register_element(kind.dtype) is None:
@@ -790,7 +814,7 @@ class _Fuser:
             if adds:
                 value = self._sum(node, own, value)
             statement = Store(buffer, offset, strides, value, replaces=True)
-        self._put(extents, statement, updates=True)
+        self._put(extents, statement, updates=True, whole=False)
         self._storage[node] = storage
         self._owners[buffer] = node
 
@@ -843,7 +867,9 @@ class _Fuser:
             return None
         buffer = storage.buffer
         owner = self._owners.get(buffer)
-        if owner is None or buffer.origin is not Origin.ARENA or buffer.size != _array_type(x).size:
+        if owner is None or buffer.size != _array_type(x).size:
+            return None
+        if buffer.origin is not Origin.ARENA and not self._is_replaced(buffer):
             return None
         if owner in self._outputs:
             return None
@@ -869,6 +895,9 @@ class _Fuser:
         for each in passing:
             self._expressions.pop(each, None)
         return storage
+
+    def _is_replaced(self, buffer: Buffer) -> bool:
+        return buffer.origin is Origin.INPUT and buffer.position in self._replaced
 
     def _lies_in(self, node: Node, buffer: Buffer) -> bool:
         """Whether reading a value that reads a buffer still reads that."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steepest.engines.native.calling import CALLBACK, callbacks_of, table_of
+from steepest.engines.native.few_rows import update_few_rows
 from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
 from steepest.engines.native.in_place import written_in_place
@@ -74,14 +75,13 @@ class LoopCode:
         self.size = 0
         callbacks: list[tuple[Program, Callback]] = []
         for number, step in enumerate(steps):
-            graph = simplify(rewrite_formulas(step.graph), step.changing)
-            program = fuse(graph, step.changing, careful=careful)
+            simplified = simplify(rewrite_formulas(step.graph), step.changing)
+            graph, replaced = update_few_rows(simplified, step)
+            program = fuse(graph, step.changing, careful=careful, replaced=replaced)
             self.size = max(self.size, lay_out(program))
             homes = written_in_place(program, step.carried)
             rows = batch_sizes[number] if batch_sizes else 0
-            self.kinds.append(
-                StepKind(f"step{number}", step, program, homes, rows, len(callbacks))
-            )
+            self.kinds.append(StepKind(f"step{number}", step, program, homes, rows, len(callbacks)))
             callbacks += [(program, each) for each in callbacks_of(program)]
         self.programs = [kind.program for kind in self.kinds]
         self.callbacks = Callbacks(callbacks)

@@ -17,7 +17,15 @@ from steepest.engines.native.assembly import INT64, Module, Type, Value
 from steepest.engines.native.layout import buffers_read, buffers_written
 from steepest.engines.native.listing import described
 from steepest.engines.native.loading import Loaded
-from steepest.engines.native.nests import Apply, Item, Kernel, MatrixProduct, Program, all_parts
+from steepest.engines.native.nests import (
+    Apply,
+    Item,
+    Kernel,
+    MatrixProduct,
+    Program,
+    all_parts,
+    loads_of,
+)
 from steepest.engines.native.processor import Processor
 from steepest.errors import SourceLine
 
@@ -187,7 +195,18 @@ def _operations(item: Item) -> float:
 
 
 def _bytes(item: Item) -> float:
-    return float(sum(each.bytes for each in {*buffers_read(item), *buffers_written(item)}))
+    """Count the bytes that are read and written, each once."""
+    if not isinstance(item, Kernel):
+        return float(sum(each.bytes for each in {*buffers_read(item), *buffers_written(item)}))
+    touched = {each: each.bytes for each in item.zeroed}
+    for nest in item.nests:
+        entries = math.prod(nest.extents)
+        for statement in nest.statements:
+            for buffer in {statement.buffer, *(load.buffer for load in loads_of(statement))}:
+                # Indices may select but a few of a buffer's entries.
+                more = touched.get(buffer, 0) + entries * buffer.dtype.itemsize
+                touched[buffer] = min(more, buffer.bytes)
+    return float(sum(touched.values()))
 
 
 def _element(item: Item) -> str:

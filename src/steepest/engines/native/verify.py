@@ -6,8 +6,9 @@ touch. This takes time and memory in proportion to the loops, and is meant for t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,11 @@ _LATER = np.iinfo(np.int64).max
 _Places = NDArray[np.int64]
 
 
-def verify(program: Program, size: int | None = None) -> None:
+def verify(
+    program: Program,
+    size: int | None = None,
+    replaced: Mapping[int, int] = MappingProxyType({}),
+) -> None:
     """Check what every fused program promises.
 
     Parameters
@@ -53,6 +58,8 @@ def verify(program: Program, size: int | None = None) -> None:
     program : Program
     size : int, optional
         Of the arena in bytes, for a program that is laid out.
+    replaced : mapping from int to int
+        The inputs that may be written to, and the outputs that may lie there; see `fuse`.
 
     Raises
     ------
@@ -61,8 +68,8 @@ def verify(program: Program, size: int | None = None) -> None:
         strides do not fit the loops, dtypes do not fit an operation, or two buffers that are
         needed at the same time share memory.
     """
-    checker = _Checker(program)
-    for number, item in enumerate(program.items):
+    checker = _Checker(program, replaced)
+    for number, item in enumerate(program.items, 1):
         checker.check(number, item)
     checker.check_outputs()
     if size is not None:
@@ -70,13 +77,17 @@ def verify(program: Program, size: int | None = None) -> None:
 
 
 class _Checker:
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, replaced: Mapping[int, int]) -> None:
         self._program = program
+        self._replaced = replaced
         self._written = {
             each: _Written(each.size)
             for each in program.buffers
             if each.origin in (Origin.ARENA, Origin.OUTPUT)
         }
+        for position in replaced:
+            buffer = program.inputs[position]
+            self._written[buffer] = _Written(buffer.size, 0)  # by no item
         self.lives: dict[Buffer, tuple[int, int]] = {}
         self._number = 0
 
@@ -92,8 +103,12 @@ class _Checker:
     def check_outputs(self) -> None:
         self._number += 1
         for position, buffer in enumerate(self._program.outputs):
-            _require(buffer.origin is Origin.OUTPUT, "an output is not in its own memory")
-            _require(buffer.position == position, "an output is in the memory of another")
+            of_input = buffer.origin is Origin.INPUT and buffer.position in self._replaced
+            _require(
+                of_input or buffer.origin is Origin.OUTPUT, "an output is not in its own memory"
+            )
+            owner = self._replaced[buffer.position] if of_input else buffer.position
+            _require(owner == position, "an output is in the memory of another")
             self._read(buffer, np.arange(buffer.size))
 
     # Items.
@@ -268,8 +283,8 @@ class _Checker:
 class _Written:
     """When each entry of a buffer was last written: item, nest and row of the outer loop."""
 
-    def __init__(self, size: int) -> None:
-        self.item = np.full(size, -1, np.int64)
+    def __init__(self, size: int, item: int = -1) -> None:
+        self.item = np.full(size, item, np.int64)
         self.nest = np.full(size, -1, np.int64)
         self.row = np.full(size, -1, np.int64)
         self.entry: object = None
