@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import word_vectors
 from benchmarks.cores import Cores, add_arguments, chosen_cores, restart_on
 from benchmarks.descent_peers import PARTICIPANTS, Participant, Runner, Steepest
 from benchmarks.descent_work import Weights, Work, make_data, steepest_loss, works
@@ -196,6 +197,20 @@ class Suite:
         labels = {"steepest": gradients["steepest"].label}
         return Row(mixture.name, step_times(candidates, pace), labels)
 
+    def words_row(self, work: word_vectors.WordVectors, pace: Pace) -> Row:
+        """Make the row of word vectors."""
+        names = [name for name in self._participants if name in word_vectors.PARTICIPANTS]
+        makers = {name: word_vectors.PARTICIPANTS[name] for name in names}
+        checked = {name: make(work.of_one_batch(), self._engine) for name, make in makers.items()}
+        for each in checked.values():
+            each.run(STEPS_CHECKED)
+            for name, ours in checked["steepest"].weights.items():
+                np.testing.assert_allclose(each.weights[name], ours, rtol=1e-4, atol=1e-5)
+        runners = {name: make(work, self._engine) for name, make in makers.items()}
+        labels = {"steepest": runners["steepest"].label}
+        candidates: dict[str, Steps] = dict(runners)
+        return Row(work.name, step_times(candidates, pace, work.steps_per_epoch), labels)
+
 
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0][:120]}"
@@ -360,6 +375,10 @@ def _measure(arguments: argparse.Namespace, cores: Cores) -> None:
         if re.search(arguments.only, work.name):
             report(work.name)
             rows.append(suite.row(work, pace))
+    for vectors in word_vectors.rows():
+        if re.search(arguments.only, vectors.name):
+            report(vectors.name)
+            rows.append(suite.words_row(vectors, pace))
     for mixture in mixtures():
         if re.search(arguments.only, mixture.name):
             report(mixture.name)
