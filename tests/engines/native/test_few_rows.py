@@ -229,11 +229,11 @@ def test_a_profile_counts_the_rows_that_are_read() -> None:
 def test_the_bits_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     loss = loss_of(lambda table, rows: np.tanh(np.mean(table[rows], axis=1)))
     rng = np.random.default_rng(0)
-    weights = {"table": rng.normal(size=(20_000, 300)), "w": rng.normal(size=300)}
-    data = (rng.integers(0, 20_000, (2000, 8)), rng.normal(size=2000))
+    weights = {"table": rng.normal(size=(3000, 100)), "w": rng.normal(size=100)}
+    data = (rng.integers(0, 3000, (400, 3)), rng.normal(size=400))
     results = []
     for number in (1, 2, 3, 7):
         monkeypatch.setenv(threads.VARIABLE, str(number))
-        result = sd.descend(loss, weights, data, step_size=0.01, batch_size=500, epochs=2)
+        result = sd.descend(loss, weights, data, step_size=0.01, batch_size=200, epochs=2)
         results.append([leaf.tobytes() for leaf in flatten(result.weights)[0]])
     assert all(each == results[0] for each in results[1:])

@@ -22,6 +22,8 @@ from steepest.engines.native.products import Product, cut
 from steepest.engines.native.program import Native
 from steepest.errors import BadInputError
 
+_TASK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
+_SHARE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 3, ctypes.c_int64)
 NUMBERS = (1, 2, 3, 7)
 RANDOM_GRAPHS = 40
 VERY_MANY = 200
@@ -212,10 +214,64 @@ def test_a_forked_process_has_threads_of_its_own(number_of_threads: Any) -> None
     assert child.exitcode == 0
 
 
-# -- handing out ---------------------------------------------------------------------------------
+# -- pieces in any order -------------------------------------------------------------------------
 
-_TASK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
-_SHARE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 3, ctypes.c_int64)
+
+@pytest.fixture
+def order_of_pieces(monkeypatch: pytest.MonkeyPatch, number_of_threads: Any) -> Any:
+    """Have the pieces of code that is cut for several threads run one by one, in an order."""
+    number_of_threads(7)
+    functions = []
+
+    def choose(order: Any) -> None:
+        def share(pool: int, task: int, arguments: int, count: int) -> int:
+            flags = 0
+            for number in order(range(count)):
+                flags |= _TASK(task)(arguments, number)
+            return flags
+
+        functions.append(_SHARE(share))
+        address = ctypes.cast(functions[-1], ctypes.c_void_p).value
+        monkeypatch.setattr(program.Helpers, "addresses", lambda self, threads: (address, 1))
+
+    return choose
+
+
+def check_order(function: Any, inputs: Any, order_of_pieces: Any) -> None:
+    try:
+        recording = recorded(function, inputs)
+        results = []
+        for order in (list, reversed):
+            order_of_pieces(order)
+            results.append(bits(Native(recording.graph)(recording.inputs)))
+    except (ZeroDivisionError, IndexError):
+        return
+    assert results[0] == results[1]
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("seed", range(10))
+def test_random_graphs_piece_by_piece(seed: int, order_of_pieces: Any) -> None:
+    drawn = random_program(seed, special=bool(seed % 2))
+    function = drawn.gradient if drawn.differentiable else drawn
+    check_order(function, drawn.inputs, order_of_pieces)
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("reduce", [np.sum, np.prod, np.max, np.any])
+@pytest.mark.parametrize("axis", [0, 1, 2, (0, 1), (1, 2), (0, 2)])
+def test_reductions_piece_by_piece(reduce: Any, axis: Any, order_of_pieces: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(200, 3, 20)) / 5 + 1
+
+    def function(x: Any) -> Any:
+        return reduce(np.exp(x) > 3, axis=axis) if reduce is np.any else reduce(np.exp(x), axis)
+
+    check_order(function, (x,), order_of_pieces)
+    if reduce is not np.any:
+        check_order(sd.grad(lambda x: np.sum(np.sin(function(x)))), (x,), order_of_pieces)
+
+
+# -- handing out ---------------------------------------------------------------------------------
 
 
 @pytest.fixture

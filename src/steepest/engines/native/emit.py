@@ -347,9 +347,12 @@ class _ProgramEmitter:
         flags = [self._share(self._module.shared(task), arguments, pieces.count)]
         for nest in kernel.nests:
             for statement in nest.statements:
+                if not isinstance(statement, Reduce):
+                    continue
                 if statement.buffer in summed:
-                    assert isinstance(statement, Reduce)
-                    flags += self._combine(statement, offsets[statement.buffer], pieces.count)
+                    self._combine(statement, offsets[statement.buffer], pieces.count)
+                if statement.buffer in summed or _is_added_up_by_row(statement):
+                    flags += self._look_at_sums(statement)
         return flags
 
     def _scratch(self) -> Value:
@@ -364,12 +367,16 @@ class _ProgramEmitter:
         handing = function.offset(function.parameters[1], "ptr", len(self._table))
         return emit_share(function, handing, task, arguments, count)
 
-    def _combine(self, statement: Reduce, offset: int, count: int) -> Iterator[Value]:
-        """Combine partial results in order, and look at what comes out."""
+    def _combine(self, statement: Reduce, offset: int, count: int) -> None:
+        """Combine partial results in order."""
         function, buffer = self._function, statement.buffer
         name = self._module.shared(partial(_combine_function, self._module, statement, count))
         start = function.offset(self._scratch(), "i8", offset)
         function.do(f"call void @{name}({start}, {self._pointer(buffer)})")
+
+    def _look_at_sums(self, statement: Reduce) -> Iterator[Value]:
+        """Look for NaN, and for what is not finite, in what pieces have added up."""
+        buffer = statement.buffer
         if buffer.dtype.char in "fd":
             if statement.zero_safe:
                 yield self._scan(buffer, "uno", Flags.NAN)
@@ -816,7 +823,7 @@ class _KernelEmitter:
                 kind = Type(_element(statement.buffer.dtype), self._lanes(nest))
                 identity = self._function.constant(kind, _identity(statement))
                 self._rows[statement] = self._function.allocate(kind, initial=identity)
-            elif _is_in_memory(statement):
+            elif _is_in_memory(statement) and statement.reduced[0]:
                 self._fill(statement.buffer, _identity(statement))
 
     def _end(self) -> None:
@@ -864,28 +871,54 @@ class _KernelEmitter:
         row = self._function.load(Type(_element(statement.buffer.dtype), lanes), place)
         self._write(row, statement, _Context([0, 0], lanes, _first_lanes(lanes, nest.extents[-1])))
 
-    def _fill(self, buffer: Buffer, number: float) -> None:
-        """Write a number into a whole buffer."""
+    def _fill(
+        self, buffer: Buffer, number: float, start: Value | int = 0, size: int | None = None
+    ) -> None:
+        """Write a number into a buffer, or a part of it."""
         function = self._function
+        size = buffer.size if size is None else size
         element = memory_element(buffer.dtype)
-        pointer = self._pointer(buffer)
+        pointer = function.offset(self._pointer(buffer), element, start)
         if not number:
             self._module.declare(
                 "llvm.memset.p0.i64", "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
             )
-            function.do(
-                f"call void @llvm.memset.p0.i64({pointer}, i8 0, i64 {buffer.bytes}, i1 false)"
-            )
+            count = size * buffer.dtype.itemsize
+            function.do(f"call void @llvm.memset.p0.i64({pointer}, i8 0, i64 {count}, i1 false)")
             return
-        with function.loop(buffer.size) as index:
+        with function.loop(size) as index:
             value = function.constant(Type(element), number)
             function.store(value, function.offset(pointer, element, index))
+
+    def _fill_rows(self, nest: Nest, statement: Reduce, start: Value | int, count: int) -> None:
+        """Write what changes nothing to the rows that a part of the outer loop adds up.
+
+        Other parts may be under way, in other threads.
+        """
+        extents = [count, *nest.extents[1:]]
+        kept = [loop for loop, reduced in enumerate(statement.reduced) if not reduced]
+
+        def fill(indices: dict[int, Value | int]) -> None:
+            rest = kept[len(indices) :]
+            if not rest or (len(rest) == 1 and indices and statement.strides[rest[0]] == 1):
+                each = [indices.get(loop, 0) for loop in range(len(extents))]
+                place = _affine(self._function, self._start(statement), statement.strides, each)
+                size = extents[rest[0]] if rest else 1
+                self._fill(statement.buffer, _identity(statement), place, size)
+                return
+            first = 0 if indices else start
+            end = self._plus(first, extents[rest[0]])
+            with self._function.loop(end, start=first, is_run=True) as index:
+                fill({**indices, rest[0]: index})
+
+        if 0 not in extents:
+            fill({})
 
     def _look_at_memory(self, statement: Reduce) -> Iterator[Value]:
         """Look for NaN, and for what is not finite, in sums that lie in memory."""
         buffer = statement.buffer
-        if buffer.dtype.char not in "fd" or buffer in self._partial:
-            return
+        if self._piece is not None or buffer.dtype.char not in "fd":
+            return  # what pieces have added up is looked at when all are done
         wanted = []
         if statement.zero_safe:
             wanted.append(("uno", Flags.NAN))
@@ -900,6 +933,9 @@ class _KernelEmitter:
     # Loops.
 
     def _nest(self, nest: Nest, start: Value | int, count: int) -> None:
+        for statement in nest.statements:
+            if isinstance(statement, Reduce) and _is_added_up_by_row(statement):
+                self._fill_rows(nest, statement, start, count)
         if _sums_columns(nest) and count > 1:
             self._column_sums(nest, start, count)
             return
@@ -1802,6 +1838,11 @@ def _is_in_memory(statement: Reduce) -> bool:
     """Whether a reduction adds to its result in memory."""
     span = _span(statement)
     return span == len(statement.reduced) or any(statement.reduced[:span])
+
+
+def _is_added_up_by_row(statement: Reduce) -> bool:
+    """Whether a reduction adds to its result in memory, by each setting of the outer loop apart."""
+    return bool(statement.reduced) and not statement.reduced[0] and _is_in_memory(statement)
 
 
 def _identity(statement: Reduce) -> float:
