@@ -107,8 +107,8 @@ class _Plan(NamedTuple):
         Entries of a vector.
     rows, columns : int
         Size of a tile; its columns are vectors in the broadcast form.
-    packed, left_packed : bool
-        Whether the right and the left matrix are copied.
+    packed : bool
+        Whether the right matrix is copied.
     unrolled : bool
         Whether there are no loops.
     """
@@ -120,7 +120,6 @@ class _Plan(NamedTuple):
     rows: int
     columns: int
     packed: bool
-    left_packed: bool
     unrolled: bool
 
 
@@ -129,8 +128,15 @@ class _Plan(NamedTuple):
 _BLOCK = 256
 # Bytes of the copy of a part of the right matrix, on the stack and in the second-level cache.
 _SCRATCH = 256 * 1024
-# Bytes that stay in the first-level cache.
+# Bytes that stay in the first-level cache, and how many lines at multiples of a page from each
+# other it holds.
 _FIRST_CACHE = 32 * 1024
+_PAGE = 4096
+_WAYS = 8
+# How much longer a tile of more such rows takes.
+_COLLIDING = 1.06
+# How much of the time to read from the second-level cache the processor does not compute meanwhile.
+_WAITING = 1 / 8
 # Multiply-adds of vectors up to which a product is straight-line code.
 _STRAIGHT = 128
 # Steps of a tile times its accumulators up to which the steps are straight-line code.
@@ -221,7 +227,7 @@ def cut(
     width = plan.columns * (plan.lanes if plan.form == "broadcast" else 1)
     choices = []
     for name, extent, tile, copied in (
-        (names[1], columns, width, plan.left_packed),
+        (names[1], columns, width, False),
         (names[0], rows, plan.rows, plan.packed),
     ):
         tiles = -(-extent // tile)
@@ -391,7 +397,7 @@ def _copy_cycles(problem: _Problem, lanes: int, contiguous: int, across: int) ->
     if contiguous == 1:
         return 2 * entries / lanes
     if across == 1:
-        return 6 * entries / lanes
+        return 4 * entries / lanes
     return 2.0 * entries
 
 
@@ -400,13 +406,12 @@ def _reading_cycles(problem: _Problem, bits: int, rows: int, packed: bool) -> fl
     size = problem.inner * problem.columns * bits // 8
     if size <= _FIRST_CACHE:
         return 0.0
-    # Bytes a cycle from the second-level cache, and from beyond it or with jumps; about half the
-    # time passes while the processor computes.
+    # Bytes a cycle from the second-level cache, and from beyond it or with jumps.
     far = size / 10
     passes = -(-problem.rows // rows)
     if packed:
-        return far + passes * size / 32 / 2
-    return passes * (size / 48 if size <= _SCRATCH else far) / 2
+        return far + passes * size / 32 * _WAITING
+    return passes * (size / 48 * _WAITING if size <= _SCRATCH else far / 2)
 
 
 @lru_cache(maxsize=1024)
@@ -475,11 +480,9 @@ def _broadcast_plans(
     vectors = -(-problem.columns // lanes)
     copy = _copy_cycles(problem, lanes, problem.right[1], problem.right[0]) if packed else 0.0
     unrolled = not packed and problem.rows * vectors * problem.inner <= _STRAIGHT
-    left_packed = _conflicts(problem, bits) and vectors >= 16
-    if left_packed:
-        copy += 8 * problem.rows * problem.inner / lanes
     # A result whose columns are not contiguous is transposed on its way to memory.
-    finish = 1.5 if problem.result[1] == 1 else 8.0
+    is_transposed = problem.result[1] != 1
+    far_apart = 10 if _collide(problem.result[1], bits) else 1
     plans = []
     for columns in range(1, min(vectors, 6) + 1):
         for rows in range(1, problem.rows + 1):
@@ -487,29 +490,21 @@ def _broadcast_plans(
             if rows * columns + columns + (columns > 1) > _registers(processor) - 1:
                 break
             down, along = _tiles(problem.rows, rows), _tiles(vectors, columns)
+            finish = far_apart * max(8.0, 112 / rows) if is_transposed else 1.5
             computing = _computing_cycles(problem.inner, down, along, finish)
+            if rows > _WAYS and _collide(problem.left[0], bits):
+                computing *= _COLLIDING
             reading = _reading_cycles(problem, bits, rows, packed)
             cycles = copy + computing + reading
             plans.append(
-                _Plan(
-                    cycles,
-                    "broadcast",
-                    transposed,
-                    lanes,
-                    rows,
-                    columns,
-                    packed,
-                    left_packed,
-                    unrolled,
-                )
+                _Plan(cycles, "broadcast", transposed, lanes, rows, columns, packed, unrolled)
             )
     return plans
 
 
-def _conflicts(problem: _Problem, bits: int) -> bool:
-    """Whether the left matrix's steps all fall on a few places of the first-level cache."""
-    stride = problem.left[1] * bits // 8
-    return stride % 1024 == 0 and problem.inner > 64
+def _collide(stride: int, bits: int) -> bool:
+    """Whether entries so far from each other fall on one place of the first-level cache."""
+    return stride * bits // 8 % _PAGE == 0
 
 
 def _dot_plans(
@@ -530,11 +525,11 @@ def _dot_plans(
                 break
             down, along = _tiles(problem.rows, rows), _tiles(problem.columns, columns)
             computing = _computing_cycles(vectors, down, along, 3.0)
+            if rows > _WAYS and _collide(problem.left[0], bits):
+                computing *= _COLLIDING
             reading = _reading_cycles(problem, bits, rows, packed)
             cycles = copy + computing + reading
-            plans.append(
-                _Plan(cycles, "dot", transposed, lanes, rows, columns, packed, False, unrolled)
-            )
+            plans.append(_Plan(cycles, "dot", transposed, lanes, rows, columns, packed, unrolled))
     return plans
 
 
@@ -637,7 +632,7 @@ class _Emitter:
         self._vector = Type(element, plan.lanes)
         self._block = block
         self._tiles: dict[int, Value] = {}
-        self._scratch = self._left_scratch = Value("null", POINTER)
+        self._scratch = Value("null", POINTER)
 
     def emit(self, left: Value, right: Value, result: Value) -> None:
         """Write the body: the inner index block by block, each added to the result."""
@@ -645,9 +640,6 @@ class _Emitter:
         work = self._dot_block if self._plan.form == "dot" else self._broadcast_block
         if self._plan.packed:
             self._scratch = self._f.allocate(Type(self._element), self._scratch_entries())
-        if self._plan.left_packed:
-            entries = self._block * _padded(self._plan.rows, self._lanes)
-            self._left_scratch = self._f.allocate(Type(self._element), entries)
 
         def block(start: _Index, length: int, first: Value | bool) -> None:
             work(
@@ -754,19 +746,10 @@ class _Emitter:
         def row_of_tiles(row: _Index, rows: int) -> None:
             left_start = self._address(left, (row, problem.left[0]))
             result_row = self._address(result, (row, problem.result[0]))
-            left_strides = problem.left
-            if self._plan.left_packed:
-                left_strides = 1, _padded(rows, self._lanes)
-                extents = length, rows
-                self._copy(
-                    left_start, problem.left[::-1], left_strides[1], extents, self._left_scratch
-                )
-                left_start = self._left_scratch
 
             def tile(panel: _Index, columns: int, stride: int) -> None:
                 self._broadcast_tile(
                     left_start,
-                    left_strides,
                     source(panel),
                     stride,
                     self._address(result_row, (panel, width * problem.result[1])),
@@ -785,7 +768,6 @@ class _Emitter:
     def _broadcast_tile(
         self,
         left: Value,
-        left_strides: tuple[int, int],
         right: Value,
         right_stride: int,
         result: Value,
@@ -806,7 +788,9 @@ class _Emitter:
             ]
             new: _Sums = []
             for row in range(rows):
-                scalar = f.load(self._vector.scalar, self._address(left, (row, left_strides[0])))
+                scalar = f.load(
+                    self._vector.scalar, self._address(left, (row, self._problem.left[0]))
+                )
                 factor = f.splat(scalar, lanes)
                 for entry, total in zip(
                     entries, sums[row * len(parts) : (row + 1) * len(parts)], strict=True
@@ -814,7 +798,7 @@ class _Emitter:
                     new.append(self._multiply_add(factor, entry, total))
             return new
 
-        strides = left_strides[1], right_stride
+        strides = self._problem.left[1], right_stride
         sums = self._accumulate(length, left, right, strides, rows * len(parts), step)
         if self._problem.result[1] == 1:
             places = [(row, start) for row in range(rows) for start, _ in parts]
@@ -1415,19 +1399,27 @@ def _transposer(module: Module, kind: Type, has_masks: bool) -> str:
                     old = f.select(add, f.load(kind, place), keep)
                     f.store(f.add(vector, old), place)
 
+    def transpose_square() -> None:
+        """Take all at once: each line of the source is read once, wherever its rows lie."""
+        zero = _integer(0)
+        vectors = [
+            f.load(kind, address(source, _integer(number), source_stride, zero))
+            for number in range(lanes)
+        ]
+        for number, vector in enumerate(transposed(f, vectors)):
+            place = address(target, _integer(number), target_stride, zero)
+            f.store(f.add(vector, f.select(add, f.load(kind, place), keep)), place)
+
+    full = _integer(lanes)
+    is_full = f.binary("and", f.compare("eq", rows, full), f.compare("eq", columns, full))
+    with f.when(is_full, returns=True):
+        transpose_square()
+        f.give()
     if has_masks:
         transpose(columns)
         f.give()
         return name
-    full = _integer(lanes)
-    is_full = f.binary("and", f.compare("eq", rows, full), f.compare("eq", columns, full))
-    with f.when(is_full):
-        transpose(full)
-    with (
-        f.when(f.binary("xor", is_full, Value("true", BOOL))),
-        f.loop(rows) as row,
-        f.loop(columns) as column,
-    ):
+    with f.loop(rows) as row, f.loop(columns) as column:
         entry = f.load(kind.scalar, address(source, row, source_stride, column))
         place = address(target, column, target_stride, row)
         old = f.select(add, f.load(kind.scalar, place), f.constant(kind.scalar, -0.0))
