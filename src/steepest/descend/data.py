@@ -110,12 +110,25 @@ class ArrayData:
         left = self.rows_per_epoch % self.batch_size
         return [self.batch_size, left] if left else [self.batch_size]
 
-    def order(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Draw the rows of an epoch: a permutation, or rows drawn with replacement."""
+    def order(
+        self,
+        rng: np.random.Generator,
+        permutation: Callable[[np.random.Generator, int], NDArray[np.int64]] | None = None,
+    ) -> NDArray[np.int64]:
+        """Draw the rows of an epoch: a permutation, or rows drawn with replacement.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        permutation : callable, optional
+            What draws as ``rng.permutation`` would.
+        """
         if self._replacement:
             return np.concatenate(
                 [rng.integers(self._length, size=self._batch_size) for _ in range(self._batches)]
             )
+        if permutation is not None:
+            return permutation(rng, self._length)
         return rng.permutation(self._length)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Tree]:

@@ -374,6 +374,7 @@ class _Run:
     ) -> StopReason:
         """Take steps, many at a time; come back to Python when there is something to do there."""
         from steepest.descend.native_steps import MOST_ROWS_AHEAD, StepSizes, is_step_size
+        from steepest.engines.native.permutation import permutation
 
         source, length = self._source, self._source.steps_per_epoch or 0
         self._native = native
@@ -389,7 +390,8 @@ class _Run:
                 if native.place == drawn:
                     most = max(MOST_ROWS_AHEAD // source.rows_per_epoch, 1)
                     ahead = min(-(-count // length), most) if self.may_draw_ahead else 1
-                    native.draw(np.concatenate([source.order(self._rng) for _ in range(ahead)]))
+                    orders = [source.order(self._rng, permutation) for _ in range(ahead)]
+                    native.draw(np.concatenate(orders))
                     drawn = ahead * length
                 count = min(count, drawn - native.place)
             sizes = schedule.ahead(taken, count)
