@@ -54,6 +54,7 @@ from steepest.engines.native.nests import (
     loads_of,
     parts_of,
 )
+from steepest.engines.native.noticing import noticed
 from steepest.engines.native.operations import (
     emit_operation,
     emit_unchecked_scale,
@@ -208,6 +209,7 @@ class _ProgramEmitter:
         self._kernel_attributes = "noinline" if len(program.items) > MOST_INLINED else ""
         self._is_long = _statements_without_loops(program) > MOST_WRITTEN_OUT
         self._private = _private(program)
+        self._noticed = noticed(program, finite)
         self._shared = frozenset((*self._homes, *self._homes.values()))
 
     def emit(
@@ -487,7 +489,7 @@ class _ProgramEmitter:
     def _looked_at(self, item: MatrixProduct) -> list[Value]:
         """Look for NaN, and for what is not finite, in a product."""
         flags = []
-        if item.zero_safe:
+        if item.zero_safe and item.result not in self._noticed:
             found = self._scan(item.result, "uno", Flags.NAN)
             if self._program.careful:
                 self._with_care(item, found)
