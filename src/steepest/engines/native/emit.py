@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ from steepest.engines.native.assembly import (
     Type,
     Value,
 )
+from steepest.engines.native.batch_in_place import listed_axis
 from steepest.engines.native.calling import CALLBACK, Flags, table_of
 from steepest.engines.native.coalesce import with_few_loops
 from steepest.engines.native.fuse import is_expensive
@@ -116,6 +117,8 @@ def emit_program(
     homes: dict[Buffer, Buffer] | None = None,
     first_callback: int = 0,
     moving: Collection[Buffer] = (),
+    in_place: Collection[Buffer] = (),
+    rows: int = 0,
     padded: Collection[Buffer] = (),
     linkage: str = "",
     threads: int = 1,
@@ -138,6 +141,11 @@ def emit_program(
         The number that NumPy is called with for the first of `callbacks_of`; others follow.
     moving : collection of Buffer
         Inputs whose addresses in the table change while the module's functions run.
+    in_place : collection of Buffer
+        Inputs that are some rows of what lies at their addresses in the table. The address of
+        these rows' numbers is the fourth behind the buffers'.
+    rows : int
+        How many these are.
     padded : collection of Buffer
         What lies outside the arena and is followed, as all in it is, by room up to the next
         multiple of `ALIGNMENT` bytes, in which anything may be written.
@@ -156,6 +164,8 @@ def emit_program(
         homes or {},
         frozenset(finite),
         frozenset(moving),
+        frozenset(in_place),
+        rows,
         frozenset(padded),
         first_callback,
         threads,
@@ -192,6 +202,8 @@ class _ProgramEmitter:
         homes: dict[Buffer, Buffer],
         finite: frozenset[Buffer],
         moving: frozenset[Buffer],
+        in_place: frozenset[Buffer],
+        rows: int,
         padded: frozenset[Buffer],
         first_callback: int,
         threads: int,
@@ -203,6 +215,7 @@ class _ProgramEmitter:
         self._processor = processor
         self._homes = homes
         self._finite, self._moving, self._padded = finite, moving, padded
+        self._in_place, self._rows = in_place, rows
         self._next_callback = first_callback
         self._threads = threads
         self._table = table_of(program)
@@ -389,7 +402,8 @@ class _ProgramEmitter:
 
     def _product(self, item: MatrixProduct) -> list[Value]:
         pieces = None
-        if choose(product_of(item), self._processor) == "blas":
+        product = product_of(item)
+        if choose(product, self._processor) == "blas":
             # Its bits depend on the cut.
             pieces = pieces_of_product(item, self._processor, MOST_PRODUCT_PIECES)
         elif self._threads > 1:
@@ -398,19 +412,30 @@ class _ProgramEmitter:
         pointers = [
             self._pointer(each) for each in (item.left.buffer, item.right.buffer, item.result)
         ]
+        if item.left.buffer in self._in_place:
+            product = replace(product, listed=listed_axis(item, self._rows))
+            slot = self._function.offset(self._function.parameters[1], "ptr", len(self._table) + 3)
+            pointers.append(self._function.load(POINTER, slot))
         if pieces is None:
-            self._multiply(self._function, item, product_of(item), pointers, item.batch)
+            self._multiply(self._function, item, product, pointers, item.batch)
         else:
 
             def task(name: str) -> Function:
                 task = Function(self._module, name, INT64, TASK_PARAMETERS, "internal", "noinline")
                 table, number = task.parameters
-                given = [task.load(POINTER, task.offset(table, "ptr", i)) for i in range(3)]
+                given = [
+                    task.load(POINTER, task.offset(table, "ptr", place))
+                    for place in range(len(pointers))
+                ]
                 cut = pieces.pieces
                 is_last = task.compare("eq", number, Value(str(cut.count - 1), INT64))
                 with task.when(is_last, returns=True):
-                    self._piece_of_product(task, item, pieces.axis, given, cut.last, number, cut)
-                self._piece_of_product(task, item, pieces.axis, given, cut.size, number, cut)
+                    self._piece_of_product(
+                        task, item, product, pieces.axis, given, cut.last, number, cut
+                    )
+                self._piece_of_product(
+                    task, item, product, pieces.axis, given, cut.size, number, cut
+                )
                 return task
 
             self._share(self._module.shared(task), pointers, pieces.pieces.count)
@@ -420,6 +445,7 @@ class _ProgramEmitter:
         self,
         task: Function,
         item: MatrixProduct,
+        product: Product,
         axis: str,
         pointers: Sequence[Value],
         size: int,
@@ -427,7 +453,6 @@ class _ProgramEmitter:
         cut: Pieces,
     ) -> None:
         """Multiply a piece and return."""
-        product = product_of(item)
         first = task.multiply(number, Value(str(cut.size), INT64))
         dims = len(item.batch)
         if axis == "stack":
@@ -444,13 +469,19 @@ class _ProgramEmitter:
                 if axis == "rows"
                 else (0, item.right.strides[dims + 1], 1)
             )
+            if axis == product.listed:
+                steps = (0, *steps[1:])
             product, batch = piece_of(product, axis, size), item.batch
         width = memory_element(item.result.dtype)
         moved = [
             task.offset(pointer, width, task.multiply(first, Value(str(step), INT64)))
             if step
             else pointer
-            for pointer, step in zip(pointers, steps, strict=True)
+            for pointer, step in zip(pointers, steps, strict=False)
+        ]
+        moved += [
+            task.offset(numbers, "i64", first) if axis == product.listed else numbers
+            for numbers in pointers[len(steps) :]
         ]
         self._multiply(task, item, product, moved, batch)
         task.give(task.zero(INT64))
@@ -465,7 +496,8 @@ class _ProgramEmitter:
     ) -> None:
         """Multiply each pair of a stack of matrices."""
         name = product_function(self._module.finished, product, self._processor, linkage="")
-        self._module.declare(name, f"declare void @{name}(ptr, ptr, ptr)")
+        kinds = ", ".join(["ptr"] * len(pointers))
+        self._module.declare(name, f"declare void @{name}({kinds})")
         width = memory_element(item.result.dtype)
         dims = len(item.batch)
         with ExitStack() as stack:
@@ -482,8 +514,9 @@ class _ProgramEmitter:
             ]
             arguments = [
                 function.offset(pointer, width, place)
-                for pointer, place in zip(pointers, places, strict=True)
+                for pointer, place in zip(pointers, places, strict=False)
             ]
+            arguments += pointers[len(places) :]
             function.do(f"call void @{name}({', '.join(map(str, arguments))})")
 
     def _looked_at(self, item: MatrixProduct) -> list[Value]:

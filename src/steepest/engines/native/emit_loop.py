@@ -59,6 +59,8 @@ def emit_loop(
             homes=kind.homes,
             first_callback=kind.first_callback,
             moving=[program.inputs[position] for position in step.batch] if kind.rows == 1 else [],
+            in_place=kind.in_place,
+            rows=kind.rows,
             padded=[*(program.inputs[before] for before, _ in step.carried), *program.outputs],
             linkage="internal",
             threads=threads,
@@ -195,6 +197,9 @@ class _LoopEmitter:
         rows = function.offset(order, "i64", start)
         for number, (position, width) in enumerate(zip(kind.step.batch, self._widths, strict=True)):
             buffer = kind.program.inputs[position]
+            if buffer in kind.in_place:
+                function.store(rows, function.offset(table, "ptr", len(places) + 3))
+                continue
             slot = function.offset(table, "ptr", places[buffer])
             base = function.load(
                 POINTER, function.offset(function.parameters[1], "ptr", len(self._kinds) + number)

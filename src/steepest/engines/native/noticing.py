@@ -65,7 +65,7 @@ def noticed(program: Program, finite: Collection[Buffer]) -> frozenset[Buffer]:
                 target = _target(statement, buffer, extents, finite)
                 if target is True:
                     return True
-                if target is not None and target not in seen:
+                if isinstance(target, Buffer) and target not in seen:
                     seen.add(target)
                     pending.append(target)
         return False
@@ -102,7 +102,7 @@ def _target(
                     return None
                 if statement.zero_safe:
                     return True
-            return statement.buffer in finite or statement.buffer
+            return True if statement.buffer in finite else statement.buffer
         for user in users.get(id(expression), ()):
             if isinstance(user, Apply) and id(user) not in seen:
                 seen.add(id(user))

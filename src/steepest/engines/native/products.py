@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from steepest.engines.native.assembly import (
     BOOL,
@@ -33,7 +33,9 @@ from steepest.engines.native.assembly import (
 from steepest.engines.native.processor import Processor
 
 __all__ = [
+    "Axis",
     "Product",
+    "can_list",
     "choose",
     "cut",
     "product_cycles",
@@ -41,6 +43,9 @@ __all__ = [
     "shuffled",
     "transposed",
 ]
+
+
+Axis: TypeAlias = Literal["rows", "inner"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,9 @@ class Product:
         From row to row of the result, whose columns are contiguous.
     whole : Product or None
         What this is a piece of: it is computed in the same way, bit by bit.
+    listed : str or None
+        Along which axis the left matrix is made of slices of a larger one, whose numbers are in a
+        list, a fourth argument of the function, instead of being 0, 1, 2, ….
     """
 
     rows: int
@@ -71,6 +79,7 @@ class Product:
     right_strides: tuple[int, int]
     result_stride: int
     whole: Product | None = None
+    listed: Axis | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,7 @@ class _Problem:
     left: tuple[int, int]  # (row, inner)
     right: tuple[int, int]  # (inner, column)
     result: tuple[int, int]  # (row, column)
+    listed: Axis | None = None
 
     @property
     def transposed(self) -> _Problem:
@@ -133,6 +143,8 @@ _SCRATCH = 256 * 1024
 _FIRST_CACHE = 32 * 1024
 _PAGE = 4096
 _WAYS = 8
+# Rows of the next tile that are asked for ahead in each panel, where they may lie anywhere.
+_MOST_AHEAD = 4
 # How much longer a tile of more such rows takes.
 _COLLIDING = 1.06
 # How much of the time to read from the second-level cache the processor does not compute meanwhile.
@@ -175,7 +187,8 @@ def product_function(
     -------
     str
         The name of a function ``void (ptr left, ptr right, ptr result)`` that overwrites
-        the result, which must not overlap the others. When `choose` says "blas", it calls
+        the result, which must not overlap the others; with a list, of 64-bit integers, its
+        address comes last. When `choose` says "blas", it calls
         one of `blas.symbols`, whose address the loader must supply.
     """
     product = _normalised(product)
@@ -244,6 +257,18 @@ def cut(
     return name, size
 
 
+def can_list(product: Product, processor: Processor) -> bool:
+    """Whether a product that has no list may have one: in the same way, as fast, bit by bit."""
+    if choose(product, processor) == "blas":
+        return False
+    problem = _problem(_normalised(product))
+    plan = _plan(problem, product.element, processor)
+    if plan.form == "dot" or plan.transposed or _parts(problem, product.element, processor):
+        return False
+    panels = -(-product.columns // (plan.columns * plan.lanes))
+    return panels * _MOST_AHEAD >= plan.rows
+
+
 def product_cycles(product: Product, processor: Processor) -> float:
     """Estimate the cycles that a product takes."""
     if not (product.rows and product.columns and product.inner):
@@ -272,6 +297,8 @@ def _name(product: Product) -> str:
     shape = f"{product.rows}x{product.inner}x{product.columns}"
     strides = (*product.left_strides, *product.right_strides, product.result_stride)
     name = f"product_{product.element}_{shape}_" + "_".join(map(str, strides))
+    if product.listed is not None:
+        name = f"{name}_listed_{product.listed}"
     if product.whole is None:
         return name
     whole = product.whole
@@ -542,10 +569,11 @@ _Piece = tuple[Value, Value, int]  # a vector, its address, and how many of its 
 
 def _emit(module: Module, name: str, product: Product, processor: Processor, linkage: str) -> None:
     problem = _problem(product)
+    numbers = [] if product.listed is None else [("ptr noalias readonly", "numbers")]
     function = module.function(
         name,
         None,
-        _PARAMETERS,
+        [*_PARAMETERS, *numbers],
         linkage=linkage,
         attributes="noinline",
     )
@@ -582,13 +610,13 @@ def _emit_way(
     pointers: Sequence[Value],
 ) -> None:
     """Write a product in the way that takes the least cycles for all that it is a piece of."""
-    left, right, result = pointers
-    plan = _plan(whole, element, processor)
+    left, right, result, *numbers = pointers
+    plan = _plan(replace(whole, listed=None), element, processor)
     if plan.transposed:
         problem, whole = problem.transposed, whole.transposed
         left, right = right, left
     block = _block_length(whole, plan, element)
-    emitter = _Emitter(function, problem, plan, block, element, processor.has_masks)
+    emitter = _Emitter(function, problem, plan, block, element, processor.has_masks, *numbers)
     emitter.emit(left, right, result)
 
 
@@ -600,6 +628,7 @@ def _problem(product: Product) -> _Problem:
         product.left_strides,
         product.right_strides,
         (product.result_stride, 1),
+        product.listed,
     )
 
 
@@ -622,7 +651,9 @@ class _Emitter:
         block: int,
         element: str,
         has_masks: bool,
+        numbers: Value | None = None,
     ) -> None:
+        self._numbers = numbers
         self._f = function
         self._problem = problem
         self._plan = plan
@@ -641,9 +672,16 @@ class _Emitter:
         if self._plan.packed:
             self._scratch = self._f.allocate(Type(self._element), self._scratch_entries())
 
+        numbers = self._numbers
+
         def block(start: _Index, length: int, first: Value | bool) -> None:
+            if numbers is not None and problem.listed == "inner":
+                self._numbers = self._f.offset(numbers, "i64", start)
+                at_left = left
+            else:
+                at_left = self._address(left, (start, problem.left[1]))
             work(
-                self._address(left, (start, problem.left[1])),
+                at_left,
                 self._address(right, (start, problem.right[0])),
                 result,
                 length,
@@ -744,12 +782,30 @@ class _Emitter:
             strides = problem.right[0], problem.right[0]
 
         def row_of_tiles(row: _Index, rows: int) -> None:
-            left_start = self._address(left, (row, problem.left[0]))
             result_row = self._address(result, (row, problem.result[0]))
+            places: list[_Index]
+            if problem.listed == "rows":
+                first_number, *others = (self._number(row, each) for each in range(rows))
+                left_start = self._slice(left, first_number)
+                places = [0, *(self._apart(each, first_number) for each in others)]
+            else:
+                left_start = self._address(left, (row, problem.left[0]))
+                places = [each * problem.left[0] for each in range(rows)]
 
             def tile(panel: _Index, columns: int, stride: int) -> None:
+                ahead: list[_Index] = []
+                if problem.listed == "rows":
+                    share = min(-(-rows // -(-problem.columns // width)), _MOST_AHEAD)
+                    start = self._f.multiply(_value(panel), _integer(share))
+                    later = self._f.add(self._f.add(_value(row), _integer(rows)), start)
+                    ahead = [
+                        self._apart(self._number(later, each), first_number)
+                        for each in range(share)
+                    ]
                 self._broadcast_tile(
                     left_start,
+                    places,
+                    ahead,
                     source(panel),
                     stride,
                     self._address(result_row, (panel, width * problem.result[1])),
@@ -768,6 +824,8 @@ class _Emitter:
     def _broadcast_tile(
         self,
         left: Value,
+        places: Sequence[_Index],
+        ahead: Sequence[_Index],
         right: Value,
         right_stride: int,
         result: Value,
@@ -776,7 +834,16 @@ class _Emitter:
         rows: int,
         columns: int,
     ) -> None:
-        f, lanes = self._f, self._lanes
+        """Write a tile.
+
+        Parameters
+        ----------
+        places : sequence of int or Value
+            Of the rows of the left matrix, in entries from the first.
+        ahead : sequence of int or Value
+            Of rows that are read after these.
+        """
+        f, lanes, matrix = self._f, self._lanes, left
         parts = [
             (start, min(lanes, columns - start)) for start in range(0, columns, lanes)
         ]  # of a row of the tile
@@ -786,11 +853,15 @@ class _Emitter:
                 self._load(self._address(right, (1, start)), lanes if self._plan.packed else active)
                 for start, active in parts
             ]
+            at = left
+            if self._problem.listed == "inner":
+                at = self._slice(matrix, f.load(INT64, left))
+                self._prefetch(self._address(at, (1, 2 * rows * self._problem.left[0])))
+            for place in ahead:
+                self._prefetch(self._address(at, (place, 1)))
             new: _Sums = []
             for row in range(rows):
-                scalar = f.load(
-                    self._vector.scalar, self._address(left, (row, self._problem.left[0]))
-                )
+                scalar = f.load(self._vector.scalar, self._address(at, (places[row], 1)))
                 factor = f.splat(scalar, lanes)
                 for entry, total in zip(
                     entries, sums[row * len(parts) : (row + 1) * len(parts)], strict=True
@@ -798,10 +869,14 @@ class _Emitter:
                     new.append(self._multiply_add(factor, entry, total))
             return new
 
-        strides = self._problem.left[1], right_stride
-        sums = self._accumulate(length, left, right, strides, rows * len(parts), step)
+        stride, start = self._problem.left[1], left
+        if self._problem.listed == "inner":
+            assert self._numbers is not None
+            stride, start = 64 // _BITS[self._element], self._numbers
+        strides = stride, right_stride
+        sums = self._accumulate(length, start, right, strides, rows * len(parts), step)
         if self._problem.result[1] == 1:
-            places = [(row, start) for row in range(rows) for start, _ in parts]
+            corners = [(row, start) for row in range(rows) for start, _ in parts]
             self._finish(
                 [
                     (
@@ -810,13 +885,40 @@ class _Emitter:
                         active,
                     )
                     for (row, start), total, (_, active) in zip(
-                        places, sums, parts * rows, strict=True
+                        corners, sums, parts * rows, strict=True
                     )
                 ],
                 first,
             )
         else:
             self._finish_transposed(sums, result, rows, columns, first)
+
+    # A list of slices of the left matrix.
+
+    def _number(self, start: _Index, index: int) -> Value:
+        """Read the number of a row from the list, or that of the last one."""
+        assert self._numbers is not None
+        place = self._f.add(_value(start), _integer(index))
+        last = _integer(self._problem.rows - 1)
+        place = self._f.intrinsic("llvm.smin", place, last)
+        return self._f.load(INT64, self._f.offset(self._numbers, "i64", place))
+
+    def _slice(self, left: Value, number: Value) -> Value:
+        """Find where the slice of a number begins."""
+        stride = self._problem.left[self._problem.listed == "inner"]
+        return self._address(left, (number, stride))
+
+    def _apart(self, number: Value, first: Value) -> Value:
+        """Count the entries from one row to another."""
+        stride = _integer(self._problem.left[0])
+        return self._f.multiply(self._f.subtract(number, first), stride)
+
+    def _prefetch(self, pointer: Value) -> None:
+        """Have a line brought from memory; nothing happens where there is none."""
+        self._f.module.declare(
+            "llvm.prefetch.p0", "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
+        )
+        self._f.do(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 3, i32 1)")
 
     def _finish_transposed(
         self, sums: Sequence[Value], result: Value, rows: int, columns: int, first: Value | bool
@@ -1281,6 +1383,10 @@ class _Emitter:
 
 def _integer(value: int) -> Value:
     return Value(str(value), INT64)
+
+
+def _value(index: _Index) -> Value:
+    return index if isinstance(index, Value) else _integer(index)
 
 
 def shuffled(f: Function, x: Value, y: Value | None, entries: Sequence[int]) -> Value:

@@ -51,6 +51,8 @@ class StepKind:
     ----------
     rows : int
         Rows of the batch; 0 where it is all rows, in order.
+    in_place : frozenset of Buffer
+        The arrays of the batch that are read where the data lie.
     first_callback : int
     """
 
@@ -59,12 +61,15 @@ class StepKind:
     program: Program
     homes: dict[Buffer, Buffer]
     rows: int
+    in_place: frozenset[Buffer]
     first_callback: int
 
     def __str__(self) -> str:
         step = self.step
         homes = [(new.position, old.position) for new, old in self.homes.items()]
+        in_place = sorted(each.position for each in self.in_place)
         parts = (
+            in_place,
             step.carried,
             sorted(step.finite),
             step.batch,
