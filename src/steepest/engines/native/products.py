@@ -138,6 +138,8 @@ class _Plan(NamedTuple):
 _BLOCK = 256
 # Bytes of the copy of a part of the right matrix, on the stack and in the second-level cache.
 _SCRATCH = 256 * 1024
+# Bytes that stay in the second-level cache, beside others.
+_SECOND_CACHE = 512 * 1024
 # Bytes that stay in the first-level cache, and how many lines at multiples of a page from each
 # other it holds.
 _FIRST_CACHE = 32 * 1024
@@ -407,9 +409,10 @@ def _computing_cycles(
             loads = rows + columns
             step = max(rows * columns, loads) / 2 + loads / 16
             cycles += many * several * (steps * step + finish * rows * columns + 4)
-    # Code takes time to compile: of plans that are nearly as fast, the shortest.
+    # Code takes time to compile: of plans that are nearly as fast, the shortest. Where a product
+    # takes long, that matters little.
     code = sum(rows for _, rows in down) * sum(columns for _, columns in along)
-    return cycles * (1 + code / 1000)
+    return cycles + code * min(cycles, 200_000) / 1000
 
 
 def _copy_cycles(problem: _Problem, lanes: int, contiguous: int, across: int) -> float:
@@ -438,7 +441,7 @@ def _reading_cycles(problem: _Problem, bits: int, rows: int, packed: bool) -> fl
     passes = -(-problem.rows // rows)
     if packed:
         return far + passes * size / 32 * _WAITING
-    return passes * (size / 48 * _WAITING if size <= _SCRATCH else far / 2)
+    return passes * (size / 48 * _WAITING if size <= _SECOND_CACHE else far / 2)
 
 
 @lru_cache(maxsize=1024)
@@ -509,7 +512,7 @@ def _broadcast_plans(
     unrolled = not packed and problem.rows * vectors * problem.inner <= _STRAIGHT
     # A result whose columns are not contiguous is transposed on its way to memory.
     is_transposed = problem.result[1] != 1
-    far_apart = 10 if _collide(problem.result[1], bits) else 1
+    far_apart = 7 if _collide(problem.result[1], bits) else 1
     plans = []
     for columns in range(1, min(vectors, 6) + 1):
         for rows in range(1, problem.rows + 1):
@@ -517,7 +520,7 @@ def _broadcast_plans(
             if rows * columns + columns + (columns > 1) > _registers(processor) - 1:
                 break
             down, along = _tiles(problem.rows, rows), _tiles(vectors, columns)
-            finish = far_apart * max(8.0, 112 / rows) if is_transposed else 1.5
+            finish = far_apart * max(12.0, 168 / rows) if is_transposed else 1.5
             computing = _computing_cycles(problem.inner, down, along, finish)
             if rows > _WAYS and _collide(problem.left[0], bits):
                 computing *= _COLLIDING
