@@ -90,9 +90,9 @@ def test_a_product_with_a_list(target: Processor, element: str, axis: Axis) -> N
         np.testing.assert_allclose(results[1], left @ other, rtol=1e-3, atol=1e-3)
 
 
-def test_a_piece_of_a_product_with_a_list() -> None:
+@pytest.mark.parametrize("size", [84, 1])
+def test_a_piece_of_a_product_with_a_list(size: int) -> None:
     product = product_of((256, 784, 128), "rows", "float")
-    size = 84
     whole = replace(product, listed="rows")
     piece = replace(whole, rows=size, whole=whole)
     (all_of_it, _), (one, _) = compiled([whole, piece], HOST)
@@ -103,7 +103,7 @@ def test_a_piece_of_a_product_with_a_list() -> None:
     arguments = data.ctypes.data, other.ctypes.data
     all_of_it(*arguments, expected.ctypes.data, numbers.ctypes.data)
     one(*arguments, result.ctypes.data, numbers.ctypes.data + 8 * size)
-    np.testing.assert_allclose(result, expected[size : 2 * size], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(result, expected[size : 2 * size], rtol=1e-3, atol=1e-3)
 
 
 def train(

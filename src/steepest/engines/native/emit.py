@@ -477,7 +477,7 @@ class _ProgramEmitter:
             task.offset(pointer, width, task.multiply(first, Value(str(step), INT64)))
             if step
             else pointer
-            for pointer, step in zip(pointers, steps, strict=False)
+            for pointer, step in zip(pointers[: len(steps)], steps, strict=True)
         ]
         moved += [
             task.offset(numbers, "i64", first) if axis == product.listed else numbers
@@ -514,7 +514,7 @@ class _ProgramEmitter:
             ]
             arguments = [
                 function.offset(pointer, width, place)
-                for pointer, place in zip(pointers, places, strict=False)
+                for pointer, place in zip(pointers[: len(places)], places, strict=True)
             ]
             arguments += pointers[len(places) :]
             function.do(f"call void @{name}({', '.join(map(str, arguments))})")

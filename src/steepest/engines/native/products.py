@@ -145,10 +145,10 @@ _SECOND_CACHE = 512 * 1024
 _FIRST_CACHE = 32 * 1024
 _PAGE = 4096
 _WAYS = 8
-# Rows of the next tile that are asked for ahead in each panel, where they may lie anywhere.
-_MOST_AHEAD = 4
 # How much longer a tile of more such rows takes.
 _COLLIDING = 1.06
+# Rows of the next tile that are asked for ahead in each panel, where they may lie anywhere.
+_MOST_AHEAD = 4
 # How much of the time to read from the second-level cache the processor does not compute meanwhile.
 _WAITING = 1 / 8
 # Multiply-adds of vectors up to which a product is straight-line code.
@@ -284,8 +284,8 @@ def _normalised(product: Product) -> Product:
     return replace(
         product,
         left_strides=(
-            product.left_strides[0] if rows > 1 else 1,
-            product.left_strides[1] if inner > 1 else 1,
+            product.left_strides[0] if rows > 1 or product.listed == "rows" else 1,
+            product.left_strides[1] if inner > 1 or product.listed == "inner" else 1,
         ),
         right_strides=(
             product.right_strides[0] if inner > 1 else 1,
