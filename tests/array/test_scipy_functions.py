@@ -69,54 +69,35 @@ def test_functions_of_other_modules() -> None:
 
 
 X = np.array([0.3, 1.2, 0.4, 2.5, 0.9])
-Y = np.sin(X)
 SOS = scipy.signal.butter(2, 0.3, output="sos")
 FORMULAS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "detrend": (
         lambda x: scipy.signal.detrend(x),
         lambda x: x - np.polyval(np.polyfit(np.arange(5), x, 1), np.arange(5)),
     ),
-    "entropy": (
-        lambda x: scipy.stats.entropy(x, Y),
-        lambda x: np.sum(scipy.special.rel_entr(x / np.sum(x), Y / np.sum(Y))),
-    ),
-    "gmean": (lambda x: scipy.stats.gmean(x), lambda x: np.exp(np.mean(np.log(x)))),
     "hilbert": (
         lambda x: scipy.signal.hilbert(x),
         lambda x: np.fft.ifft(np.fft.fft(x) * np.r_[1, 2, 2, 0, 0]),
-    ),
-    "kurtosis": (
-        lambda x: scipy.stats.kurtosis(x),
-        lambda x: np.mean((x - np.mean(x)) ** 4) / np.var(x) ** 2 - 3,
-    ),
-    "pearsonr": (
-        lambda x: scipy.stats.pearsonr(x, Y).statistic,
-        lambda x: np.corrcoef(x, Y)[0, 1],
     ),
     "periodogram": (
         lambda x: scipy.signal.periodogram(x)[1] * [5, 2.5, 2.5],
         lambda x: np.abs(np.fft.rfft(x - np.mean(x))) ** 2,
     ),
-    "skew": (
-        lambda x: scipy.stats.skew(x),
-        lambda x: np.mean((x - np.mean(x)) ** 3) / np.var(x) ** 1.5,
-    ),
     "sosfilt": (
         lambda x: scipy.signal.sosfilt(SOS, x),
         lambda x: scipy.signal.lfilter(*scipy.signal.sos2tf(SOS), x),
     ),
-    "zscore": (lambda x: scipy.stats.zscore(x), lambda x: (x - np.mean(x)) / np.std(x)),
 }
 
 
 def test_every_formula_is_tried() -> None:
-    assert FORMULAS.keys() == INSTEAD["scipy.signal"].keys() | INSTEAD["scipy.stats"].keys()
+    assert FORMULAS.keys() == INSTEAD["scipy.signal"].keys()
 
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_the_formula_that_a_refusal_names(name: str) -> None:
     refused, formula = FORMULAS[name]
-    with pytest.raises(TracedConversionError, match=rf"scipy\.(signal|stats)\.{name} takes"):
+    with pytest.raises(TracedConversionError, match=rf"scipy\.signal\.{name} takes"):
         sd.vjp(refused, X)
     actual, _ = sd.vjp(formula, X)
     np.testing.assert_allclose(actual, refused(X), rtol=1e-9, atol=1e-9)
@@ -134,8 +115,8 @@ def test_callbacks_of_scipy_are_the_users() -> None:
 
 
 NAMED: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "scipy.stats.dirichlet_gen.logpdf": (
-        lambda x: scipy.stats.dirichlet.logpdf(np.ones(3) / 3, np.exp(x)),
+    "scipy.stats.matrix_normal_gen.logpdf": (
+        lambda x: scipy.stats.matrix_normal.logpdf(np.outer(x, x), np.zeros((3, 3))),
         "np.log(scale",
     ),
     "scipy.optimize.nnls": (lambda x: scipy.optimize.nnls(np.eye(3), x)[0], "sd.custom_gradient"),

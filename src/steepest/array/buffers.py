@@ -63,9 +63,12 @@ class _Making(threading.local):
     ----------
     depth : int
         How many functions that are differentiated or recorded run in this thread.
+    followed : tuple of str
+        How the names of the modules of libraries begin whose code is taken for the user's.
     """
 
     depth = 0
+    followed: tuple[str, ...] = ()
 
 
 making = _Making()

@@ -63,7 +63,7 @@ from steepest.errors import RefusedWrites, UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Traced, Value, bind, is_ndarray
 
-__all__ = ["UserCode", "joined", "untouched_numpy"]
+__all__ = ["UserCode", "following", "joined", "untouched_numpy"]
 
 _stack = primitive("stack")
 
@@ -407,6 +407,28 @@ def _is_library(module: dict[str, Any]) -> bool:
     return known
 
 
+def _is_followed(frame: FrameType) -> bool:
+    """Whether code is the user's, or some of SciPy's that is run on Arrays."""
+    name = frame.f_globals.get("__name__") or ""
+    return name.startswith(making.followed) or not _is_library(frame.f_globals)
+
+
+@contextmanager
+def following(*modules: str) -> Iterator[None]:
+    """Take code of SciPy's for the user's: what it makes with NumPy are Arrays.
+
+    Parameters
+    ----------
+    *modules : str
+        How the names of the modules begin that have it.
+    """
+    before, making.followed = making.followed, modules
+    try:
+        yield
+    finally:
+        making.followed = before
+
+
 _known: dict[str, bool] = {}
 _INSTALLED = ("site-packages", "dist-packages")
 
@@ -425,7 +447,7 @@ def _replacement(original: Any, make: Callable[..., Value]) -> Callable[..., Val
     def replacement(*args: Any, **settings: Any) -> Value:
         if making.depth:
             caller = sys._getframe(1)
-            if not _is_library(_asking(caller).f_globals) and _calls(caller, replacement):
+            if _is_followed(_asking(caller)) and _calls(caller, replacement):
                 return make(*args, **settings)
         return original(*args, **settings)
 
@@ -442,7 +464,7 @@ def _replacement_of_new(original: Any) -> Callable[..., Value]:
         # Of Arrays it has made an Array already, whoever calls.
         if type(result) is not Array and making.depth:
             caller = sys._getframe(1)
-            if not _is_library(_asking(caller).f_globals) and _calls(caller, replacement):
+            if _is_followed(_asking(caller)) and _calls(caller, replacement):
                 return _owned(result)
         return result
 

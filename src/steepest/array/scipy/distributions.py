@@ -8,12 +8,15 @@ into an ndarray) is done here with ``np.where``, so that it can be recorded too.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import comb
 from typing import Any
 
 import numpy as np
 
 from steepest.array.arguments import as_array
+from steepest.array.creating import following
 from steepest.array.plain import is_known, plain_value
+from steepest.array.scipy.frozen import frozen
 from steepest.errors import NeedsValueError, TracedConversionError, UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Value, bind
@@ -60,7 +63,8 @@ _BY_FORMULA = (
 
 def _formula(distribution: Any, name: str, x: Value, shapes: tuple[Value, ...]) -> Value:
     """Apply one of a distribution's formulas; that of a density by its logarithm, if need be."""
-    try:
+
+    def evaluate() -> Value:
         try:
             return getattr(distribution, f"_{name}")(x, *shapes)
         except UnsupportedError:
@@ -68,6 +72,15 @@ def _formula(distribution: Any, name: str, x: Value, shapes: tuple[Value, ...]) 
             if name not in ("pdf", "pmf"):
                 raise
             return np.exp(getattr(distribution, f"_log{name}")(x, *shapes))
+
+    return _evaluated(distribution, name, evaluate)
+
+
+def _evaluated(distribution: Any, name: str, evaluate: Callable[[], Any]) -> Any:
+    """Evaluate a formula; what it cannot do is an error that names the distribution."""
+    try:
+        with following("scipy.stats.", "scipy._lib._util"):
+            return evaluate()
     except (UnsupportedError, TracedConversionError) as error:
         kind = NeedsValueError if isinstance(error, NeedsValueError) else UnsupportedError
         raise kind(
@@ -191,6 +204,126 @@ def _quantile(name: str) -> Callable[..., Value]:
     return function
 
 
+# Moments
+
+
+def _parameters_of(
+    self: Any, args: tuple[Value, ...], kwds: dict[str, Value]
+) -> tuple[tuple[Value, ...], Value, Value, Value]:
+    """Take shape parameters, place and scale, and say whether they are valid."""
+    shapes, loc, scale = self._parse_args(*args, **kwds)
+    loc, scale, *rest = (as_array(each) for each in (loc, scale, *shapes))
+    # The formulas are NumPy's, in double precision where a number was given.
+    shapes = tuple(rest)
+    place, size = _plain_or_traced((loc, scale))
+    valid = _arguments(self, shapes)[0] & (size > 0) & ~np.isnan(place)
+    return shapes, loc, scale, valid
+
+
+def _where_valid(self: Any, valid: Value, value: Value) -> Value:
+    shape = np.broadcast_shapes(np.shape(valid), np.shape(value))
+    if not _holds(valid):
+        value = np.where(valid, value, self.badvalue)
+    value = as_array(value).astype(np.float64)
+    return _result(value if value.shape == shape else np.broadcast_to(value, shape))
+
+
+def _moments_of(self: Any, shapes: tuple[Value, ...], moments: str) -> dict[str, Value]:
+    """Evaluate mean, variance, skewness and kurtosis of the standard form, as far as asked for."""
+    given = {"moments": moments} if self._stats_has_moments else {}
+    known: list[Value] = list(self._stats(*shapes, **given))
+    mean, variance, skewness, kurtosis = known
+    if mean is None:
+        mean = self._munp(1, *shapes)
+    if variance is None and moments != "m":
+        variance = self._munp(2, *shapes) - mean * mean
+    third: Value = None
+    if "s" in moments or "k" in moments:
+        if skewness is None:
+            third = (-mean * mean - 3 * variance) * mean + self._munp(3, *shapes)
+            skewness = third / variance**1.5
+        else:
+            third = skewness * variance**1.5
+    if "k" in moments and kurtosis is None:
+        powers = (-(mean**2) - 6 * variance) * mean - 4 * third
+        kurtosis = (powers * mean + self._munp(4, *shapes)) / variance**2.0 - 3.0
+    return {"m": mean, "v": variance, "s": skewness, "k": kurtosis}
+
+
+def _stats(self: Any, *args: Value, moments: str = "mv", **kwds: Value) -> Any:
+    if len(args) > self.numargs + 2:
+        args, moments = args[:-1], args[-1]
+    shapes, loc, scale, valid = _parameters_of(self, args, kwds)
+    with np.errstate(all="ignore"):
+        standard = _evaluated(self, "stats", lambda: _moments_of(self, shapes, moments))
+        scaled: dict[str, Callable[[Value], Value]] = {
+            "m": lambda mean: mean * scale + loc,
+            "v": lambda variance: variance * scale * scale,
+            "s": lambda skewness: skewness + 0 * scale,
+            "k": lambda kurtosis: kurtosis + 0 * scale,
+        }
+        results = tuple(
+            _where_valid(self, valid, scaled[each](standard[each]))
+            for each in "mvsk"
+            if each in moments
+        )
+    return results[0] if len(results) == 1 else results
+
+
+def _entropy(self: Any, *args: Value, **kwds: Value) -> Value:
+    shapes, _, scale, valid = _parameters_of(self, args, kwds)
+    with np.errstate(all="ignore"):
+        standard = _evaluated(self, "entropy", lambda: _standard_entropy(self, shapes))
+        return _where_valid(self, valid, standard + np.log(scale))
+
+
+def _standard_entropy(self: Any, shapes: tuple[Value, ...]) -> Value:
+    """Evaluate a formula that may be one of numbers alone, with conditions on them."""
+    try:
+        return self._entropy(*shapes)
+    except ValueError:
+        shapes = tuple(np.broadcast_arrays(*shapes))
+        outer = np.shape(shapes[0]) if shapes else ()
+        if not outer:
+            raise
+        entries = [self._entropy(*(each[at] for each in shapes)) for at in np.ndindex(outer)]
+        return np.reshape(np.stack(entries), outer)
+
+
+def _moment(self: Any, order: int, *args: Value, **kwds: Value) -> Value:
+    shapes, loc, scale, valid = _parameters_of(self, args, kwds)
+    order = int(order)
+    if order < 0:
+        raise ValueError("Moment must be positive.")
+
+    def evaluate() -> Value:
+        # E[(loc + scale z)^n], by the moments of z.
+        total: Value = loc**order
+        for k in range(1, order + 1):
+            factor = float(comb(order, k)) * scale**k
+            total = total + factor * loc ** (order - k) * _raw_moment(self, k, shapes)
+        return total
+
+    with np.errstate(all="ignore"):
+        return _where_valid(self, valid, _evaluated(self, "moment", evaluate))
+
+
+def _raw_moment(self: Any, order: int, shapes: tuple[Value, ...]) -> Value:
+    if order > 4:
+        return self._munp(order, *shapes)
+    of = _moments_of(self, shapes, "mvsk"[:order])
+    mean, variance = of["m"], of["v"]
+    if order == 1:
+        return mean
+    if order == 2:
+        return variance + mean * mean
+    third = of["s"] * variance**1.5
+    if order == 3:
+        return third + 3 * mean * variance + mean**3
+    fourth = (of["k"] + 3.0) * variance**2
+    return fourth + 4 * mean * third + 6 * mean * mean * variance + mean**4
+
+
 # The normal distribution of vectors
 
 
@@ -277,34 +410,14 @@ def _normal_pdf(self: Any, *args: Value, **settings: Any) -> Value:
     return np.exp(_normal_logpdf(self, *args, **settings))
 
 
-class _FrozenNormal:
-    """A normal distribution of vectors whose mean or covariance matrix is traced."""
-
-    def __init__(
-        self,
-        distribution: Any,
-        mean: Value = None,
-        cov: Value = 1,
-        allow_singular: bool = False,
-        seed: Any = None,
-        **_settings: Any,
-    ) -> None:
-        self._distribution = distribution
-        self._parameters = (mean, cov, allow_singular)
-
-    def logpdf(self, x: Value) -> Value:
-        return self._distribution.logpdf(x, *self._parameters)
-
-    def pdf(self, x: Value) -> Value:
-        return self._distribution.pdf(x, *self._parameters)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise UnsupportedError(
-            f"scipy.stats.multivariate_normal(…).{name} of traced parameters is not differentiated",
-            instead="the parameters themselves, and logpdf and pdf",
-        )
+def _normal_entropy(self: Any, mean: Value = None, cov: Value = 1) -> Value:
+    cov = as_array(1.0 if cov is None else cov)
+    size = 1 if mean is None else np.size(mean)
+    if cov.ndim < 2:
+        cov = cov * np.eye(size if cov.ndim == 0 else len(cov))
+    _check_definite(cov, allow_singular=False)
+    _, logarithm = np.linalg.slogdet(2 * np.pi * np.e * cov)
+    return 0.5 * logarithm
 
 
 def _frozen_logpdf(self: Any, x: Value) -> Value:
@@ -342,11 +455,17 @@ METHODS: dict[str, dict[str, dict[str, Callable[..., Any]]]] = {
     "scipy.stats": {
         "rv_continuous": {name: _of_continuous(name) for name in _DENSITIES}
         | {name: _quantile(name) for name in ("ppf", "isf")},
+        "_distn_infrastructure.rv_generic": {
+            "entropy": _entropy,
+            "moment": _moment,
+            "stats": _stats,
+        },
         "rv_discrete": {
             name: _of_discrete(name) for name in ("pmf", "logpmf", "cdf", "logcdf", "sf", "logsf")
         },
         "_multivariate.multivariate_normal_gen": {
-            "__call__": _FrozenNormal,
+            "__call__": frozen("mean cov allow_singular", "logpdf pdf entropy"),
+            "entropy": _normal_entropy,
             "logpdf": _normal_logpdf,
             "pdf": _normal_pdf,
         },

@@ -29,20 +29,20 @@ from steepest.array.plain import apply_plainly, is_traced
 
 __all__ = ["Found", "has"]
 
-MODULES: dict[str, str] = {
-    "scipy._lib.array_api_extra": "distributions",
-    "scipy.fft": "fourier",
-    "scipy.integrate": "integrate",
-    "scipy.linalg": "linalg",
-    "scipy.ndimage": "filters",
-    "scipy.signal": "filters",
-    "scipy.sparse": "sparse",
-    "scipy.sparse.linalg": "sparse",
-    "scipy.spatial.distance": "distances",
-    "scipy.special": "special",
-    "scipy.stats": "distributions",
+MODULES: dict[str, tuple[str, ...]] = {
+    "scipy._lib.array_api_extra": ("distributions",),
+    "scipy.fft": ("fourier",),
+    "scipy.integrate": ("integrate",),
+    "scipy.linalg": ("linalg",),
+    "scipy.ndimage": ("filters",),
+    "scipy.signal": ("filters",),
+    "scipy.sparse": ("sparse",),
+    "scipy.sparse.linalg": ("sparse",),
+    "scipy.spatial.distance": ("distances",),
+    "scipy.special": ("special",),
+    "scipy.stats": ("distributions", "multivariate", "sample_statistics"),
 }
-"""By the names of SciPy's modules: the file here that has their functions.
+"""By the names of SciPy's modules: the files here that have their functions.
 
 Such a file has tables by the names of SciPy's modules: `FUNCTIONS`, in which by its name each
 function stands for SciPy's, and `METHODS`, the same by the names of classes.
@@ -68,21 +68,31 @@ class Found:
             module = sys.modules[name]
             if getattr(getattr(module, "__spec__", None), "_initializing", False):
                 continue
-            here = importlib.import_module(f"steepest.array.scipy.{self._missing.pop(name)}")
-            functions = _install_functions(module, getattr(here, "FUNCTIONS", {}).get(name, {}))
+            del self._missing[name]
+            functions = _install_functions(module, _functions(name))
             stand_ins.update((id(each.__wrapped__), each) for each in functions)
-            for path, methods in getattr(here, "METHODS", {}).get(name, {}).items():
-                _install_methods(module, path, methods)
+            for file in MODULES[name]:
+                for path, methods in _tables(file, "METHODS").get(name, {}).items():
+                    _install_methods(module, path, methods)
         return stand_ins
+
+
+def _tables(file: str, table: str) -> dict[str, dict[str, Any]]:
+    here = importlib.import_module(f"steepest.array.scipy.{file}")
+    return getattr(here, table, {})
+
+
+def _functions(module: str) -> dict[str, Callable[..., Any]]:
+    """Find all that stands for functions of one of SciPy's modules."""
+    functions: dict[str, Callable[..., Any]] = {}
+    for file in MODULES.get(module, ()):
+        functions.update(_tables(file, "FUNCTIONS").get(module, {}))
+    return functions
 
 
 def has(module: str, name: str) -> bool:
     """Whether there is something that stands for a function of SciPy's."""
-    file = MODULES.get(module)
-    if file is None:
-        return False
-    here = importlib.import_module(f"steepest.array.scipy.{file}")
-    return name in getattr(here, "FUNCTIONS", {}).get(module, {})
+    return name in _functions(module)
 
 
 class StandIn:
@@ -102,7 +112,7 @@ class StandIn:
         self._original = original
         self._on_arrays = on_arrays
         # For libraries that read names, signatures and documentation.
-        functools.update_wrapper(self, original)
+        functools.update_wrapper(self, original, updated=())
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Call SciPy's function, or what computes it on Arrays."""
@@ -114,6 +124,17 @@ class StandIn:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
+
+    def __instancecheck__(self, instance: object) -> bool:
+        return isinstance(instance, self._instances())
+
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[Any, ...]:
+        return (self._original,)
+
+    def _instances(self) -> Any:
+        """List the classes that are meant by one of SciPy's."""
+        on_arrays = self._on_arrays
+        return (self._original, on_arrays) if isinstance(on_arrays, type) else self._original
 
     def __eq__(self, other: object) -> bool:
         return self._original is (other._original if isinstance(other, StandIn) else other)
