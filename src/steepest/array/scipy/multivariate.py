@@ -119,7 +119,7 @@ def _multinomial_logpmf(self: Any, x: Value, n: Value, p: Value) -> Value:
     off = np.abs(1 - np.sum(p, axis=-1)) > tolerance
     if _holds_anywhere(off):
         raise UnsupportedError(
-            "scipy.stats.multinomial of probabilities that do not add up to 1 is not differentiated:"
+            "scipy.stats.multinomial is not differentiated where probabilities do not add up to 1:"
             " SciPy would replace the last of them",
             instead="p / np.sum(p, axis=-1, keepdims=True)",
         )

@@ -333,10 +333,7 @@ def _ratio_of_moments(x: Value, order: int) -> tuple[Value, Value]:
     centre = np.mean(x, axis=-1)
     deviation = _deviations(x)
     variance = _power_mean(deviation, 2)
-    seen = [
-        plain_value(each, "variance") if is_known(each) else each for each in (variance, centre)
-    ]
-    zero = seen[0] <= (np.finfo(x.dtype).eps * seen[1]) ** 2
+    zero = variance <= (np.finfo(x.dtype).eps * centre) ** 2
     safe = np.where(zero, np.ones((), x.dtype), variance) if _may_be(zero) else variance
     power = safe**1.5 if order == 3 else safe * safe
     return _power_mean(deviation, order) / power, zero
@@ -810,7 +807,7 @@ def yeojohnson(x: Value, lmbda: Value | None = None) -> Value:
     if lmbda is None:
         raise UnsupportedError(
             "scipy.stats.yeojohnson without lmbda= is not differentiated: it searches for the best",
-            instead="scipy.stats.yeojohnson(x, lmbda), and yeojohnson_llf(lmbda, x) to be maximised",
+            instead="scipy.stats.yeojohnson(x, lmbda), and yeojohnson_llf(lmbda, x), maximised",
         )
     x = as_array(x)
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
