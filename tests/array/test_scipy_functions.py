@@ -68,41 +68,6 @@ def test_functions_of_other_modules() -> None:
         assert function.__name__ in caught.value.message
 
 
-X = np.array([0.3, 1.2, 0.4, 2.5, 0.9])
-SOS = scipy.signal.butter(2, 0.3, output="sos")
-FORMULAS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    "detrend": (
-        lambda x: scipy.signal.detrend(x),
-        lambda x: x - np.polyval(np.polyfit(np.arange(5), x, 1), np.arange(5)),
-    ),
-    "hilbert": (
-        lambda x: scipy.signal.hilbert(x),
-        lambda x: np.fft.ifft(np.fft.fft(x) * np.r_[1, 2, 2, 0, 0]),
-    ),
-    "periodogram": (
-        lambda x: scipy.signal.periodogram(x)[1] * [5, 2.5, 2.5],
-        lambda x: np.abs(np.fft.rfft(x - np.mean(x))) ** 2,
-    ),
-    "sosfilt": (
-        lambda x: scipy.signal.sosfilt(SOS, x),
-        lambda x: scipy.signal.lfilter(*scipy.signal.sos2tf(SOS), x),
-    ),
-}
-
-
-def test_every_formula_is_tried() -> None:
-    assert FORMULAS.keys() == INSTEAD["scipy.signal"].keys()
-
-
-@pytest.mark.parametrize("name", FORMULAS)
-def test_the_formula_that_a_refusal_names(name: str) -> None:
-    refused, formula = FORMULAS[name]
-    with pytest.raises(TracedConversionError, match=rf"scipy\.signal\.{name} takes"):
-        sd.vjp(refused, X)
-    actual, _ = sd.vjp(formula, X)
-    np.testing.assert_allclose(actual, refused(X), rtol=1e-9, atol=1e-9)
-
-
 def test_callbacks_of_scipy_are_the_users() -> None:
     """A user's function that SciPy calls is asked itself, and not SciPy."""
     from scipy.optimize import approx_fprime

@@ -27,7 +27,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType, MemberDescriptorType, ModuleType, TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -413,8 +413,7 @@ def _is_followed(frame: FrameType) -> bool:
     return name.startswith(making.followed) or not _is_library(frame.f_globals)
 
 
-@contextmanager
-def following(*modules: str) -> Iterator[None]:
+class following:  # noqa: N801  # a context, as `contextlib.suppress` is
     """Take code of SciPy's for the user's: what it makes with NumPy are Arrays.
 
     Parameters
@@ -422,11 +421,55 @@ def following(*modules: str) -> Iterator[None]:
     *modules : str
         How the names of the modules begin that have it.
     """
-    before, making.followed = making.followed, modules
-    try:
-        yield
-    finally:
-        making.followed = before
+
+    _lock = threading.RLock()
+    _users: ClassVar[dict[str, int]] = {}
+    _found: ClassVar[dict[str, tuple[int, list[_ReplacedNames]]]] = {}
+
+    def __init__(self, *modules: str) -> None:
+        self._modules = modules
+
+    def __enter__(self) -> None:
+        self._before = making.followed
+        if not making.depth:
+            return
+        with self._lock:
+            for each in self._modules:
+                self._users[each] = self._users.get(each, 0) + 1
+                if self._users[each] == 1:
+                    for names in self._names(each):
+                        names.replace()
+        making.followed = (*self._before, *self._modules)
+
+    def __exit__(self, *_error: object) -> None:
+        if making.followed == self._before:
+            return
+        making.followed = self._before
+        with self._lock:
+            for each in self._modules:
+                self._users[each] -= 1
+                if not self._users[each]:
+                    for names in self._found[each][1]:
+                        names.restore()
+
+    def _names(self, beginning: str) -> list[_ReplacedNames]:
+        """Find the names in its modules that stand for functions of NumPy's and SciPy's."""
+        count, names = self._found.get(beginning, (0, []))
+        if count != len(sys.modules):
+            names = []
+            for name, module in list(sys.modules.items()):
+                if name.startswith(beginning) and isinstance(module, ModuleType):
+                    found = vars(module)
+                    # Classes are compared and inherited from there.
+                    replacements = {
+                        key: _stand_ins_by_id[id(value)]
+                        for key, value in list(found.items())
+                        if id(value) in _stand_ins_by_id and not isinstance(value, type)
+                    }
+                    if replacements:
+                        names.append(_ReplacedNames(found, replacements))
+            self._found[beginning] = len(sys.modules), names
+        return names
 
 
 _known: dict[str, bool] = {}
@@ -574,6 +617,8 @@ def _array(
         object = object.copy()  # noqa: A001
     elif isinstance(object, np.poly1d):
         object = object.coeffs  # noqa: A001
+    if isinstance(copy, np._CopyMode):
+        copy = {0: None, 1: True, 2: False}[{"IF_NEEDED": 0, "ALWAYS": 1}.get(copy.name, 2)]
     if copy is False:
         _refuse_copy(object, dtype)
     if isinstance(object, Array):

@@ -32,13 +32,6 @@ INSTEAD: dict[str, dict[str, str]] = {
         "solve_banded": _OF_BANDS,
         "solveh_banded": _OF_BANDS,
     },
-    "scipy.signal": {
-        "detrend": "x - np.polyval(np.polyfit(t, x, 1), t), with t = np.arange(len(x))",
-        "hilbert": "np.fft.ifft(np.fft.fft(x) * h), with h = np.r_[1, 2, 2, …, 0, 0, …], 1 for the"
-        " frequency 0, and for the highest one of an even number",
-        "periodogram": "np.abs(np.fft.rfft(x - np.mean(x))) ** 2, scaled",
-        "sosfilt": "scipy.signal.lfilter(*scipy.signal.sos2tf(sos), x)",
-    },
     "scipy.special": {
         "comb": "scipy.special.binom(n, k)",
         "factorial": "scipy.special.gamma(n + 1)",

@@ -76,11 +76,24 @@ def _formula(distribution: Any, name: str, x: Value, shapes: tuple[Value, ...]) 
     return _evaluated(distribution, name, evaluate)
 
 
+_FORMULAS = (
+    "scipy.stats._continuous_distns",
+    "scipy.stats._discrete_distns",
+    "scipy.stats._distn_infrastructure",
+    "scipy._lib._util",
+)
+"""The modules that have them, and what these call."""
+
+
 def _evaluated(distribution: Any, name: str, evaluate: Callable[[], Any]) -> Any:
     """Evaluate a formula; what it cannot do is an error that names the distribution."""
     try:
-        with following("scipy.stats.", "scipy._lib._util"):
+        try:
             return evaluate()
+        except (UnsupportedError, TracedConversionError):
+            # It takes a while to follow code of SciPy's, and most formulas can do without.
+            with following(*_FORMULAS):
+                return evaluate()
     except (UnsupportedError, TracedConversionError) as error:
         kind = NeedsValueError if isinstance(error, NeedsValueError) else UnsupportedError
         raise kind(

@@ -14,11 +14,10 @@ from steepest.array.arguments import as_array
 from steepest.array.array import Array
 from steepest.array.plain import plain_value
 from steepest.errors import UnsupportedError
-from steepest.ops import primitive
 from steepest.ops.matrices import conjugate
-from steepest.ops.spec import Value, bind
+from steepest.ops.spec import Value
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["FUNCTIONS", "convolved_along", "rank_filter"]
 
 _FEW = 128
 """Up to so many weights an array is shifted for each of them; more are a product of matrices."""
@@ -180,6 +179,22 @@ def _fast_length(length: int) -> int:
         length += 1
 
 
+_BOUNDARIES = {
+    **dict.fromkeys(("fill", "pad"), "constant"),
+    **dict.fromkeys(("wrap", "circular"), "wrap"),
+    **dict.fromkeys(("symm", "symmetric"), "symmetric"),
+}
+
+
+def convolved_along(x: Value, weights: Value) -> Value:
+    """Convolve fully along the last axis with a vector."""
+    if x.shape[-1] * weights.size > _DIRECT:
+        stretched = np.reshape(weights, (1,) * (x.ndim - 1) + (-1,))
+        return _multiplied(x, stretched, (x.ndim - 1,))
+    edge = np.zeros((*x.shape[:-1], weights.size - 1), x.dtype)
+    return _correlated(np.concatenate([edge, x, edge], axis=-1), np.flip(weights))
+
+
 def _of_two_axes(name: str) -> Callable[..., Value]:
     def function(
         in1: Value, in2: Value, mode: str = "full", boundary: str = "fill", fillvalue: Value = 0
@@ -189,42 +204,29 @@ def _of_two_axes(name: str) -> Callable[..., Value]:
             raise ValueError(f"{name} inputs must both be 2-D arrays")
         _check_mode(mode)
         turned = in2 if name == "convolve2d" else conjugate(np.flip(in2))
-        filled = boundary in ("fill", "pad") and np.ndim(fillvalue) == 0
-        if mode == "valid" or (filled and plain_value(fillvalue, "fillvalue") == 0):
+        how: Any = _BOUNDARIES.get(boundary)
+        if how is None:
+            raise ValueError(
+                "Acceptable boundary flags are 'fill', 'circular' (or 'wrap'), and 'symmetric' (or"
+                " 'symm')."
+            )
+        if mode == "valid":
             return _direct(in1, turned, mode)
-        raise UnsupportedError(
-            f"scipy.signal.{name} with boundary={boundary!r} and fillvalue={fillvalue!r} is not"
-            " differentiated",
-            instead="np.pad, and mode='valid'",
-        )
+        widths = [(k - 1, k - 1) for k in in2.shape]
+        if how == "constant":
+            padded = np.pad(in1 - fillvalue, widths) + fillvalue
+        else:
+            padded = np.pad(in1, widths, mode=how)
+        full = _correlated(padded, np.flip(turned))
+        if mode == "full":
+            return full
+        # Of an even number of weights, the one in the middle is the other one when turned.
+        before = [(k - 1) // 2 if turned is in2 else k // 2 for k in in2.shape]
+        key = [slice(b, b + n) for b, n in zip(before, in1.shape, strict=True)]
+        return full[tuple(key)]
 
     function.__name__ = name
     return function
-
-
-# Recursive filters
-
-
-def lfilter(b: Value, a: Value, x: Value, axis: int = -1, zi: Value | None = None) -> Value:
-    b, a, x = np.atleast_1d(as_array(b)), np.atleast_1d(as_array(a)), as_array(x)
-    if zi is not None:
-        raise UnsupportedError(
-            "scipy.signal.lfilter with zi= is not differentiated",
-            instead="lfilter of the signal with the samples before it, np.concatenate([before, x])",
-        )
-    if b.ndim != 1 or a.ndim != 1 or not b.size or not a.size:
-        raise ValueError("the coefficients b and a must be vectors that are not empty")
-    dtype = np.result_type(b.dtype, a.dtype, x.dtype)
-    if dtype.kind not in "fc":
-        dtype = np.dtype(np.float64)
-    b, a, x = (each.astype(dtype) for each in (b, a, x))
-    x = np.moveaxis(x, axis, -1)
-    length = x.shape[-1]
-    padded = np.concatenate([np.zeros((*x.shape[:-1], b.size - 1), dtype), x], axis=-1)
-    moved = _correlated(padded, np.flip(b / a[0]))[..., :length]
-    if a.size > 1:
-        moved = bind(primitive("recursive_filter"), (a / a[0], moved), {})
-    return np.moveaxis(moved, -1, axis)
 
 
 # Filters of scipy.ndimage
@@ -501,6 +503,131 @@ def laplace(
     return sum(parts[1:], parts[0])
 
 
+# Filters by order
+
+
+def _neighbourhoods(
+    value: Value,
+    size: Any,
+    footprint: Any,
+    output: Any,
+    mode: Any,
+    cval: float,
+    origin: Any,
+    axes: Any,
+) -> tuple[Value, Any]:
+    """List the entries around each entry along a last axis, of which those are kept that count."""
+    x = as_array(value)
+    if isinstance(output, (np.ndarray, Array)):
+        raise UnsupportedError(
+            "a filter of scipy.ndimage with an array for output= is not differentiated",
+            instead="out = the result",
+        )
+    along = _axes(axes, x.ndim)
+    if footprint is None:
+        if size is None:
+            raise RuntimeError("no footprint or filter size provided")
+        kept = np.ones([int(n) for n in _each(size, len(along))], bool)
+    else:
+        kept = np.asarray(plain_value(footprint, "footprint"), bool)
+    if kept.ndim != len(along):
+        raise RuntimeError("footprint array has incorrect shape.")
+    settings = zip(
+        along, kept.shape, _each(mode, len(along)), _each(origin, len(along)), strict=True
+    )
+    padded = x
+    for axis, length, how, place in settings:
+        if not -(length // 2) <= place <= (length - 1) // 2:
+            raise ValueError("invalid origin")
+        before = length // 2 + place
+        padded = _extended(padded, axis, before, length - 1 - before, how, cval)
+    windows = sliding_window_view(padded, kept.shape, along)
+    flat = np.reshape(windows, (*windows.shape[: x.ndim], kept.size))
+    return flat[..., np.flatnonzero(kept)], x.dtype if output is None else np.dtype(output)
+
+
+def rank_filter(
+    input: Value,  # noqa: A002  # SciPy's name
+    rank: int,
+    size: Any = None,
+    footprint: Any = None,
+    output: Any = None,
+    mode: Any = "reflect",
+    cval: float = 0.0,
+    origin: Any = 0,
+    *,
+    axes: Any = None,
+) -> Value:
+    """Take the entry of some rank among those around each, as ``scipy.ndimage`` does."""
+    near, dtype = _neighbourhoods(input, size, footprint, output, mode, cval, origin, axes)
+    count = near.shape[-1]
+    rank = rank + count if rank < 0 else rank
+    if not 0 <= rank < count:
+        raise RuntimeError("rank not within filter footprint size")
+    return np.sort(near, axis=-1)[..., rank].astype(dtype)
+
+
+def _ranked(rank_of: Callable[[int], int]) -> Callable[..., Value]:
+    def function(
+        input: Value,  # noqa: A002  # SciPy's name
+        size: Any = None,
+        footprint: Any = None,
+        output: Any = None,
+        mode: Any = "reflect",
+        cval: float = 0.0,
+        origin: Any = 0,
+        *,
+        axes: Any = None,
+    ) -> Value:
+        near, dtype = _neighbourhoods(input, size, footprint, output, mode, cval, origin, axes)
+        rank = rank_of(near.shape[-1])
+        if rank == 0:
+            return np.min(near, axis=-1).astype(dtype)
+        if rank == near.shape[-1] - 1:
+            return np.max(near, axis=-1).astype(dtype)
+        return np.sort(near, axis=-1)[..., rank].astype(dtype)
+
+    return function
+
+
+def percentile_filter(
+    input: Value,  # noqa: A002  # SciPy's name
+    percentile: float,
+    size: Any = None,
+    footprint: Any = None,
+    output: Any = None,
+    mode: Any = "reflect",
+    cval: float = 0.0,
+    origin: Any = 0,
+    *,
+    axes: Any = None,
+) -> Value:
+    if not -100 <= percentile <= 100:
+        raise RuntimeError("invalid percentile")
+    share = percentile + 100.0 if percentile < 0.0 else float(percentile)
+    settings = (size, footprint, output, mode, cval, origin)
+    last = share == 100.0
+    return _ranked(lambda n: n - 1 if last else int(n * share / 100.0))(input, *settings, axes=axes)
+
+
+def _along_one_axis(filtered: Callable[..., Value]) -> Callable[..., Value]:
+    def function(
+        input: Value,  # noqa: A002  # SciPy's name
+        size: int,
+        axis: int = -1,
+        output: Any = None,
+        mode: str = "reflect",
+        cval: float = 0.0,
+        origin: int = 0,
+    ) -> Value:
+        settings: Any = (size, None, output, mode, cval, origin)
+        return filtered(input, *settings, axes=(axis,))
+
+    return function
+
+
+_maximum, _minimum = _ranked(lambda n: n - 1), _ranked(lambda n: 0)
+
 FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
     "scipy.signal": {
         "convolve": convolve,
@@ -508,7 +635,6 @@ FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
         "correlate": correlate,
         "correlate2d": _of_two_axes("correlate2d"),
         "fftconvolve": fftconvolve,
-        "lfilter": lfilter,
         "oaconvolve": fftconvolve,
     },
     "scipy.ndimage": {
@@ -519,7 +645,14 @@ FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
         "gaussian_filter": gaussian_filter,
         "gaussian_filter1d": gaussian_filter1d,
         "laplace": laplace,
+        "maximum_filter": _maximum,
+        "maximum_filter1d": _along_one_axis(_maximum),
+        "median_filter": _ranked(lambda n: n // 2),
+        "minimum_filter": _minimum,
+        "minimum_filter1d": _along_one_axis(_minimum),
+        "percentile_filter": percentile_filter,
         "prewitt": _edges("prewitt", [1.0, 1, 1]),
+        "rank_filter": rank_filter,
         "sobel": _edges("sobel", [1.0, 2, 1]),
         "uniform_filter": uniform_filter,
         "uniform_filter1d": uniform_filter1d,

@@ -30,12 +30,15 @@ from steepest.array.plain import apply_plainly, is_traced
 __all__ = ["Found", "has"]
 
 MODULES: dict[str, tuple[str, ...]] = {
+    "scipy._lib.array_api_compat.common._helpers": ("array_api",),
+    "scipy._lib.array_api_compat.numpy.linalg": ("array_api",),
     "scipy._lib.array_api_extra": ("distributions",),
     "scipy.fft": ("fourier",),
     "scipy.integrate": ("integrate",),
     "scipy.linalg": ("linalg",),
     "scipy.ndimage": ("filters",),
-    "scipy.signal": ("filters",),
+    "scipy.signal": ("filters", "signals"),
+    "scipy.signal.windows": ("signals",),
     "scipy.sparse": ("sparse",),
     "scipy.sparse.linalg": ("sparse",),
     "scipy.spatial.distance": ("distances",),
@@ -111,6 +114,8 @@ class StandIn:
     def __init__(self, original: Callable[..., Any], on_arrays: Callable[..., Any]) -> None:
         self._original = original
         self._on_arrays = on_arrays
+        # What SciPy's own code calls: also of Arrays in which nothing is differentiated.
+        self._of_all = str(getattr(original, "__module__", "")).startswith("scipy._lib.")
         # For libraries that read names, signatures and documentation.
         functools.update_wrapper(self, original, updated=())
 
@@ -118,7 +123,7 @@ class StandIn:
         """Call SciPy's function, or what computes it on Arrays."""
         if not making.depth or not _holds_array((args, settings)):
             return self._original(*args, **settings)
-        if is_traced((args, settings)):
+        if self._of_all or is_traced((args, settings)):
             return self._on_arrays(*args, **settings)
         return apply_plainly(self._original, args, settings)
 
