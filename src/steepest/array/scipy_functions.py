@@ -21,16 +21,17 @@ _BY_EIGENVECTORS = (
     " np.linalg.eig(a) and (v * f(w)) @ np.linalg.inv(v) for another, with np.cos or what is"
     " wanted for f, where no eigenvalues are equal"
 )
-_OF_BANDS = "scipy.linalg.solve(a, b), of a as the sum of np.diag(band, k)"
 
 INSTEAD: dict[str, dict[str, str]] = {
     "scipy.linalg": {
-        **dict.fromkeys(
-            ("cosm", "coshm", "fractional_matrix_power", "funm", "sinhm", "sinm", "tanhm", "tanm"),
-            _BY_EIGENVECTORS,
-        ),
-        "solve_banded": _OF_BANDS,
-        "solveh_banded": _OF_BANDS,
+        "cholesky_banded": "scipy.linalg.cholesky of the matrix, or solveh_banded",
+        "cho_solve_banded": "scipy.linalg.solveh_banded(ab, b)",
+        "eig_banded": "scipy.linalg.eigh(a), of a as the sum of np.diag(band, k)",
+        "eigvals_banded": "scipy.linalg.eigvalsh(a), of a as the sum of np.diag(band, k)",
+        "funm": _BY_EIGENVECTORS,
+        "ldl": "scipy.linalg.cholesky(a) of a positive definite matrix, or scipy.linalg.lu(a)",
+        "rq": "scipy.linalg.qr of the transposed matrix with its rows turned round",
+        "schur": "scipy.linalg.eigh(a) of a symmetric matrix, scipy.linalg.eig(a) of another",
     },
     "scipy.special": {
         "comb": "scipy.special.binom(n, k)",

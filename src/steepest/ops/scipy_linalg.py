@@ -26,7 +26,7 @@ from steepest.ops.matrices import (
     square_type,
     well_conditioned,
 )
-from steepest.ops.spec import Primitive, Sample, Value
+from steepest.ops.spec import Primitive, Sample, Value, scale
 
 __all__ = ["PRIMITIVES"]
 
@@ -111,6 +111,67 @@ solve_triangular: Primitive = Primitive(
     samples=_triangular_samples,
 )
 """The solution of ``a @ x = b``, of a matrix of which one triangle is read."""
+
+
+# Systems of which only diagonals near the main one are stored
+
+
+def _evaluate_banded(a: Value, b: Value, lower: int, upper: int) -> Value:
+    from scipy.linalg import solve_banded as solve
+
+    dtype = linalg_dtype(type_of(a), type_of(b))
+    a, b = np.asarray(a, dtype), np.asarray(b, dtype)
+    return solve((lower, upper), a, b, check_finite=False)
+
+
+def _banded_type(a: ArrayType, b: ArrayType, lower: int, upper: int) -> ArrayType:
+    if b.ndim != 2 or a.shape != (lower + upper + 1, b.shape[0]):
+        raise ValueError(
+            f"{lower} diagonals below and {upper} above the main one, of {a.shape}, and right-hand"
+            f" sides of {b.shape}"
+        )
+    return ArrayType(b.shape, linalg_dtype(a, b))
+
+
+def _shifted(x: Value, by: int) -> Value:
+    """Move entries along the first axis towards its start, and zeros after them."""
+    size = len(x)
+    gap = np.zeros((min(abs(by), size), *x.shape[1:]), x.dtype)
+    return np.concatenate([x[by:], gap] if by >= 0 else [gap, x[: max(size + by, 0)]])
+
+
+def _turned_bands(a: Value, lower: int, upper: int) -> Value:
+    """Store the transpose of a matrix."""
+    return np.stack([_shifted(a[lower + upper - r], r - lower) for r in range(lower + upper + 1)])
+
+
+def _turned_solution(g: Value, a: Value, lower: int, upper: int) -> Value:
+    return solve_banded(_turned_bands(a, lower, upper), g, lower=upper, upper=lower)
+
+
+def _banded_vjp(g: Value, a: Value, ans: Value, lower: int, upper: int) -> Value:
+    left = -_turned_solution(g, a, lower, upper)
+    rows = [np.sum(scale(_shifted(left, r - upper), ans), axis=1) for r in range(lower + upper + 1)]
+    return np.stack(rows)
+
+
+def _banded_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for lower, upper, size, sides in [(1, 1, 4, 2), (2, 0, 3, 1), (0, 1, 2, 1), (1, 2, 5, 3)]:
+        bands = rng.uniform(-0.3, 0.3, (lower + upper + 1, size))
+        bands[upper] += 2
+        static = {"lower": lower, "upper": upper}
+        yield Sample((bands, rng.uniform(-1, 1, (size, sides))), static)
+
+
+solve_banded: Primitive = Primitive(
+    "solve_banded",
+    _evaluate_banded,
+    infer=_banded_type,
+    arguments="a b",
+    vjps=(_banded_vjp, _turned_solution),
+    samples=_banded_samples,
+)
+"""The solution of a system whose matrix is stored as its diagonals: ``a[upper + i - j, j]``."""
 
 
 # Factors L and U of a matrix whose rows are in the order of the pivots
@@ -275,4 +336,4 @@ logm: Primitive = Primitive(
 )
 """The principal logarithm of a matrix."""
 
-PRIMITIVES = (solve_triangular, lu, solve_sylvester, expm, sqrtm, logm)
+PRIMITIVES = (solve_triangular, solve_banded, lu, solve_sylvester, expm, sqrtm, logm)

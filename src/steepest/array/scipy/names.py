@@ -35,7 +35,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "scipy._lib.array_api_extra": ("distributions",),
     "scipy.fft": ("fourier",),
     "scipy.integrate": ("integrate",),
-    "scipy.linalg": ("linalg",),
+    "scipy.linalg": ("linalg", "structured"),
     "scipy.ndimage": ("filters",),
     "scipy.signal": ("filters", "signals"),
     "scipy.signal.windows": ("signals",),
