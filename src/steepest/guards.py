@@ -134,9 +134,10 @@ class Guards:
         elif isinstance(value, (np.random.Generator, np.random.RandomState, random.Random)):
             self._generators.append((value, pickle.dumps(value)))
         elif isinstance(value, dict):
-            for key in list(value)[:_LARGEST_CONTAINER]:
+            # Asked as a dict, and not as what a subclass makes of one: a sparse matrix, say.
+            for key in list(dict.keys(value))[:_LARGEST_CONTAINER]:
                 self._guard(_item_reader(value, key), depth + 1)
-            self._checks.append((value.__len__, len(value)))
+            self._checks.append((partial(dict.__len__, value), dict.__len__(value)))
         elif isinstance(value, (list, tuple, deque)):
             for position in range(min(len(value), _LARGEST_CONTAINER)):
                 self._guard(_position_reader(value, position), depth + 1)
@@ -218,7 +219,7 @@ def _slot_reader(value: Any, name: str) -> Callable[[], Any]:
 
 
 def _item_reader(container: dict[Any, Any], key: Any) -> Callable[[], Any]:
-    return lambda: container.get(key, _MISSING)
+    return lambda: dict.get(container, key, _MISSING)
 
 
 def _position_reader(container: Any, position: int) -> Callable[[], Any]:

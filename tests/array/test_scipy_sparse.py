@@ -120,13 +120,15 @@ def test_a_matrix_that_is_written_into_before_the_backward_pass() -> None:
     [
         lambda m, x: m.tolil() @ x,
         lambda m, x: m.todok() @ x,
-        lambda m, x: m * x[0],
-        lambda m, x: m.multiply(x),
-        lambda m, x: sparse.csr_array(np.eye(4) * x).sum(),
+        lambda m, x: m.multiply(x) @ m,
+        lambda m, x: m.multiply(x).power(2),
+        lambda m, x: m.multiply(x).multiply(m),
+        lambda m, x: m.multiply(np.stack([[x]] * 4)),
+        lambda m, x: sparse.bsr_array(m.multiply(x).toarray().reshape(2, 2, 4)),
+        lambda m, x: sparse.linalg.splu(m.multiply(x)),
+        lambda m, x: sparse.linalg.cg(m.multiply(x), V)[0],
+        lambda m, x: sparse.linalg.lsqr(m, x)[0],
         lambda m, x: sparse.linalg.spsolve(np.eye(4), x),
-        lambda m, x: sparse.linalg.cg(m, x)[0],
-        lambda m, x: sparse.linalg.splu(m.tocsc()).solve(x),
-        lambda m, x: sparse.linalg.factorized(m.tocsc())(x),
     ],
 )
 def test_refusals(call: Callable[[Any, Any], Any]) -> None:
@@ -136,6 +138,79 @@ def test_refusals(call: Callable[[Any, Any], Any]) -> None:
     assert caught.value.line is not None
     assert caught.value.line.filename == __file__
     assert caught.value.instead
+
+
+SQUARE = sparse.csr_array(DENSE @ DENSE.T)
+PLACES = ([0, 1, 1, 3], [2, 2, 0, 1])
+POINTERS = ([0, 1, 2, 0], [0, 2, 2, 3, 4])
+OF_TRACED: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "diags": (lambda x: sparse.diags([x[:3], x, -x[:3]], [-1, 0, 1]) @ V, V),
+    "diags of one": (lambda x: sparse.diags(x) * V, V),
+    "diags_array": (
+        lambda x: sparse.diags_array([x[:3], 2.0], offsets=[1, 0], shape=(4, 4)) @ x,
+        V,
+    ),
+    "diags, constant": (lambda x: sparse.diags([x[0], x[1]], [0, 1], shape=(4, 4)).toarray(), V),
+    "csr_array": (lambda x: sparse.csr_array((x, PLACES), shape=(4, 4)) @ V, V),
+    "coo_matrix": (lambda x: sparse.coo_matrix((x, PLACES)).toarray(), V),
+    "csr_matrix": (lambda x: sparse.csr_matrix((x, *POINTERS), shape=(4, 4)) * V, V),
+    "csc_array": (lambda x: sparse.csc_array((x, *POINTERS), shape=(4, 4)) @ X, V),
+    "of a dense one": (lambda x: sparse.csr_array(x) @ V, DENSE),
+    "from the left": (lambda x: X.T @ sparse.diags_array(x), V),
+    "diagonal": (lambda x: (SQUARE * x[0]).diagonal() * (SQUARE * x[0]).trace(), V),
+    "mean": (lambda x: SQUARE.multiply(x).mean() + SQUARE.multiply(x).sum(axis=1), V),
+    "spsolve": (lambda x: solve.spsolve((SQUARE + sparse.diags_array(x**2)).tocsc(), V), V),
+    "spsolve by all": (
+        lambda x: solve.spsolve((SQUARE + sparse.diags_array(x**2)).tocsr(), X * x[0]),
+        V,
+    ),
+    "splu": (lambda b: solve.splu(SQUARE.tocsc()).solve(b), V),
+    "splu, transposed": (lambda b: solve.splu(sparse.csc_array(DENSE)).solve(b, "T"), X),
+    "factorized": (lambda b: solve.factorized(SQUARE.tocsc())(b), V),
+}
+
+
+@pytest.mark.parametrize("name", OF_TRACED)
+def test_traced_matrices(name: str) -> None:
+    check(*OF_TRACED[name])
+
+
+@pytest.mark.parametrize("kind", ["array", "matrix"])
+@pytest.mark.parametrize("form", [*FORMATS, "lil", "dok"])
+def test_matrices_times_traced_values(form: str, kind: str) -> None:
+    matrix = getattr(sparse, f"coo_{kind}")(DENSE).asformat(form)
+
+    def call(x: Any, matrix: Any = matrix) -> Any:
+        total = (x[0] * matrix) @ V + (matrix * x[1]).dot(x) + (matrix / x[2]) @ V
+        total = total + matrix.multiply(x).T @ V + matrix.multiply(x[:, None]) @ V
+        both = matrix + x[0] * matrix - 2 * matrix
+        return total + both @ x + np.sum(matrix.multiply(X @ X.T * x).toarray(), axis=0)
+
+    check(call, V, single=form not in ("lil", "dok"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["bicg", "bicgstab", "cg", "cgs", "gcrotmk", "gmres", "lgmres", "minres", "qmr", "tfqmr"],
+)
+def test_iterated_solutions(name: str) -> None:
+    iterated = getattr(solve, name)
+
+    def call(b: Any) -> Any:
+        return getattr(solve, name)(SQUARE, b, rtol=1e-12)[0]
+
+    gradient = sd.grad(lambda b: np.sum(np.tanh(call(b))))(V)
+    exact = sd.grad(lambda b: np.sum(np.tanh(solve.spsolve(SQUARE.tocsc(), b))))(V)
+    np.testing.assert_allclose(gradient, exact, rtol=1e-6)
+    if name != "bicgstab":  # What that finds is noisy.
+        check(call, V, compiles=False, single=False)
+    assert sd.vjp(lambda b: getattr(solve, name)(SQUARE, b)[0], V)[0].tolist() == list(
+        iterated(SQUARE, V)[0]
+    )
+
+
+def test_an_iterated_solution_with_a_dense_matrix() -> None:
+    check(lambda b: solve.cg(DENSE @ DENSE.T, b, rtol=1e-12)[0], V, compiles=False, single=False)
 
 
 def test_sizes_that_do_not_fit_are_errors() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from steepest.graph import ArrayType
 from steepest.ops.matrices import well_conditioned
-from steepest.ops.spec import Primitive, Sample, Value, bind, needs_care
+from steepest.ops.spec import Primitive, Sample, Value, bind, needs_care, scale
 
 __all__ = ["FORMATS", "PRIMITIVES"]
 
@@ -95,6 +95,45 @@ def _pulled(
     return bind(zero_safe_sparse_matmul, (g, *parts), static)
 
 
+def _pulled_by_data(
+    g: Value,
+    x: Value,
+    parts: Sequence[Value],
+    position: int,
+    form: str,
+    shape: tuple[int, int],
+    transposed: bool,
+) -> Value:
+    """Pull a cotangent to the entries of a matrix."""
+    rows, columns = _places(parts, form, shape)
+    kept = (rows >= 0) & (rows < shape[0]) & (columns < shape[1])
+    rows, columns = np.where(kept, rows, 0), np.where(kept, columns, 0)
+    if transposed:
+        rows, columns = columns, rows
+    products = scale(g[rows], x[columns])
+    products = np.sum(products, axis=-1) if x.ndim == 2 else products
+    return np.where(kept, products, np.zeros((), products.dtype))
+
+
+def _places(parts: Sequence[Value], form: str, shape: tuple[int, int]) -> tuple[Value, Value]:
+    """Find the row and the column of each entry; of some that are stored there is none."""
+    data, *places = parts
+    if form == "coo":
+        return places[0], places[1]
+    if form == "dia":
+        columns = np.arange(data.shape[1])
+        rows = columns - places[0][:, None]
+        return rows, np.broadcast_to(columns, rows.shape)
+    minor, pointers = places
+    major = np.searchsorted(pointers, np.arange(len(minor)), side="right") - 1
+    if form == "bsr":
+        _, height, width = data.shape
+        rows = (major * height)[:, None, None] + np.arange(height)[:, None]
+        columns = (minor * width)[:, None, None] + np.arange(width)
+        return np.broadcast_to(rows, data.shape), np.broadcast_to(columns, data.shape)
+    return (major, minor) if form == "csr" else (minor, major)
+
+
 def _pushed(
     t: Value, parts: Sequence[Value], form: str, shape: tuple[int, int], transposed: bool
 ) -> Value:
@@ -120,7 +159,7 @@ def _entry(name: str, evaluate: Any) -> Primitive:
         evaluate,
         infer=_type,
         arguments="x *parts",
-        vjps=(_pulled,),
+        vjps=(_pulled, _pulled_by_data),
         jvp=(_pushed,),
         samples=_samples,
     )
@@ -153,6 +192,19 @@ def _solve_pulled(
     g: Value, parts: Sequence[Value], form: str, shape: tuple[int, int], transposed: bool
 ) -> Value:
     return sparse_solve(g, *parts, form=form, shape=shape, transposed=not transposed)
+
+
+def _solve_pulled_by_data(
+    g: Value,
+    ans: Value,
+    parts: Sequence[Value],
+    position: int,
+    form: str,
+    shape: tuple[int, int],
+    transposed: bool,
+) -> Value:
+    left = _solve_pulled(g, parts, form, shape, transposed)
+    return _pulled_by_data(-left, ans, parts, position, form, shape, transposed)
 
 
 def _solve_pushed(
@@ -198,7 +250,7 @@ sparse_solve: Primitive = Primitive(
     _evaluate_solve,
     infer=_solve_type,
     arguments="x *parts",
-    vjps=(_solve_pulled,),
+    vjps=(_solve_pulled, _solve_pulled_by_data),
     jvp=(_solve_pushed,),
     samples=_solve_samples,
 )

@@ -27,7 +27,7 @@ from steepest.array.array import Array
 from steepest.array.buffers import making
 from steepest.array.plain import apply_plainly, is_traced
 
-__all__ = ["Found", "has"]
+__all__ = ["Found", "OfTraced", "has"]
 
 MODULES: dict[str, tuple[str, ...]] = {
     "scipy._lib.array_api_compat.common._helpers": ("array_api",),
@@ -116,14 +116,20 @@ class StandIn:
         self._on_arrays = on_arrays
         # What SciPy's own code calls: also of Arrays in which nothing is differentiated.
         self._of_all = str(getattr(original, "__module__", "")).startswith("scipy._lib.")
+        self._always = getattr(on_arrays, "always", False)
         # For libraries that read names, signatures and documentation.
         functools.update_wrapper(self, original, updated=())
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Call SciPy's function, or what computes it on Arrays."""
-        if not making.depth or not _holds_array((args, settings)):
+        if not making.depth or not (self._always or _holds((args, settings), _HOLDERS)):
             return self._original(*args, **settings)
-        if self._of_all or is_traced((args, settings)):
+        if (
+            self._always
+            or self._of_all
+            or is_traced((args, settings))
+            or _holds((args, settings), (OfTraced,))
+        ):
             return self._on_arrays(*args, **settings)
         return apply_plainly(self._original, args, settings)
 
@@ -158,12 +164,20 @@ def _original(module: str, name: str) -> Any:
     return vars(importlib.import_module(module))[name]
 
 
-def _holds_array(value: Any) -> bool:
+class OfTraced:
+    """Base of what stands for an object of SciPy's that holds traced values."""
+
+
+_HOLDERS: tuple[type, ...] = (Array, OfTraced)
+
+
+def _holds(value: Any, kinds: tuple[type, ...]) -> bool:
+    """Whether there is something of some types among nested arguments."""
     if isinstance(value, (tuple, list)):
-        return any(map(_holds_array, value))
+        return any(_holds(each, kinds) for each in value)
     if isinstance(value, dict):
-        return any(map(_holds_array, value.values()))
-    return isinstance(value, Array)
+        return any(_holds(each, kinds) for each in value.values())
+    return isinstance(value, kinds)
 
 
 class _Name:
@@ -235,9 +249,9 @@ def _attribute(value: Any, name: str) -> Any:
 def _method(original: Callable[..., Any], on_arrays: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def method(self: Any, *args: Any, **settings: Any) -> Any:
-        if not _holds_array((args, settings)):
+        if not _holds((args, settings), _HOLDERS):
             return original(self, *args, **settings)
-        if is_traced((args, settings)):
+        if is_traced((args, settings)) or _holds((args, settings), (OfTraced,)):
             return on_arrays(self, *args, **settings)
         return apply_plainly(original.__get__(self), args, settings)
 
