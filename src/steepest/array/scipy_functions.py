@@ -33,6 +33,10 @@ INSTEAD: dict[str, dict[str, str]] = {
         "rq": "scipy.linalg.qr of the transposed matrix with its rows turned round",
         "schur": "scipy.linalg.eigh(a) of a symmetric matrix, scipy.linalg.eig(a) of another",
     },
+    "scipy.integrate": {
+        "odeint": "scipy.integrate.solve_ivp(lambda t, y: func(y, t), (t[0], t[-1]), y0, t_eval=t)",
+        "quad_vec": "scipy.integrate.quad of each entry, or fixed_quad",
+    },
     "scipy.special": {
         "comb": "scipy.special.binom(n, k)",
         "factorial": "scipy.special.gamma(n + 1)",

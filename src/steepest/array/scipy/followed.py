@@ -12,11 +12,17 @@ from collections.abc import Callable
 from typing import Any
 
 from steepest.array.creating import following, untouched_numpy
-from steepest.array.plain import is_known, plain_arguments
-from steepest.errors import SteepestError, UnsupportedError
+from steepest.array.plain import is_known, is_traced, plain_arguments
+from steepest.errors import SteepestError, TracedConversionError, UnsupportedError
 from steepest.ops.spec import Traced, Value
 
-__all__ = ["follow", "followed"]
+__all__ = ["always", "follow", "followed", "followed_with_callbacks", "original_of"]
+
+
+def always(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a function that is to be called while tracing whatever its arguments are."""
+    function.always = True  # type: ignore[attr-defined]  # read in `names`
+    return function
 
 
 def follow(
@@ -93,13 +99,46 @@ def followed(module: str, names: str, instead: str, *others: str) -> dict[str, C
     modules = (f"{module}.", *others)
 
     def one(name: str) -> Callable[..., Any]:
-        @functools.lru_cache(maxsize=1)
-        def original() -> Any:
-            return vars(importlib.import_module(module))[name]
-
         def function(*args: Any, **settings: Any) -> Any:
-            return follow(original(), f"{module}.{name}", instead, modules, args, settings)
+            original = original_of(module, name)
+            return follow(original, f"{module}.{name}", instead, modules, args, settings)
 
         return function
 
     return {name: one(name) for name in names.split()}
+
+
+@functools.cache
+def original_of(module: str, name: str) -> Any:
+    """Find SciPy's own function, whatever stands for it."""
+    return vars(importlib.import_module(module))[name]
+
+
+def followed_with_callbacks(
+    module: str, names: str, instead: str, *others: str
+) -> dict[str, Callable[..., Any]]:
+    """Make a table of functions to which functions are given, that may return traced values.
+
+    What needs no derivative is computed by SciPy's own code.
+
+    Parameters
+    ----------
+    module, names, instead, *others
+        As for `followed`.
+    """
+
+    def one(name: str, on_arrays: Callable[..., Any]) -> Callable[..., Any]:
+        @always
+        def function(*args: Any, **settings: Any) -> Any:
+            if not is_traced((args, settings)):
+                try:
+                    return original_of(module, name)(*args, **settings)
+                except (TracedConversionError, UnsupportedError):
+                    # A callback has returned a traced value.
+                    pass
+            return on_arrays(*args, **settings)
+
+        return function
+
+    table = followed(module, names, instead, *others)
+    return {name: one(name, function) for name, function in table.items()}

@@ -1,13 +1,22 @@
-"""Integrals of samples, as ``scipy.integrate`` has them, on Arrays."""
+"""Integrals of samples and functions, and initial value problems, on Arrays."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from steepest.array.arguments import as_array
+from steepest.array.plain import is_traced, plain_value
+from steepest.array.scipy.followed import (
+    always,
+    followed,
+    followed_with_callbacks,
+    original_of,
+)
+from steepest.errors import TracedConversionError, UnsupportedError
 from steepest.ops.spec import Value
 
 __all__ = ["FUNCTIONS"]
@@ -109,9 +118,161 @@ def _quotient(numerator: Value, denominator: Value) -> Value:
     return np.where(divisible, numerator / np.where(divisible, denominator, 1.0), 0.0)
 
 
+# Integrals of functions
+
+
+@always
+def quad(
+    func: Callable[..., Value],
+    a: Value,
+    b: Value,
+    args: Any = (),
+    full_output: int = 0,
+    *others: Any,
+    **settings: Any,
+) -> Any:
+    """Integrate a function, under whose integral sign the derivative is taken.
+
+    The value is SciPy's. Its derivative is that of a Gauss-Legendre sum over the intervals into
+    which SciPy has parted the range; where that sum is not the integral, there is an error.
+    """
+    original = original_of("scipy.integrate", "quad")
+    args = args if isinstance(args, tuple) else (args,)
+    asked = "scipy.integrate.quad, which parts its range by the values of the integrand,"
+    start, end = (plain_value(each, asked) for each in (a, b))
+    seen = [is_traced((a, b))]
+
+    def plainly(x: float, *given: Any) -> Any:
+        value = func(x, *given)
+        seen[0] = seen[0] or is_traced(value)
+        return plain_value(value, asked)
+
+    given = (args, full_output, *others)
+    if settings.get("weight") is not None or len(others) > 4 or settings.get("complex_func"):
+        found = original(plainly, start, end, *given, **settings)
+        if not seen[0]:
+            return found
+        raise UnsupportedError(
+            "scipy.integrate.quad with weight= or complex_func= is not differentiated",
+            instead="the weight as a factor of the integrand, or its real and imaginary part",
+        )
+    found = original(plainly, start, end, args, 1, *others, **settings)
+    value, error, info, *rest = found
+    if not seen[0] or start == end:
+        sum_of_all: Value = value
+        if start == end and seen[0]:
+            width = (b - a) * 1.0
+            sum_of_all = width * func(start, *args)
+    else:
+        sum_of_all = _gauss_sum(lambda x: func(x, *args), (a, b), (start, end), info)
+        seen_sum = plain_value(sum_of_all, asked)
+        size = max(abs(value), abs(seen_sum))
+        if not abs(seen_sum - value) <= max(1e-9 * size, min(error, 1e-7 * size), 1e-14):
+            raise UnsupportedError(
+                "scipy.integrate.quad is not differentiated where the integrand is singular: its"
+                f" sums over the parts of the range give {seen_sum:.10g}, and SciPy extrapolates"
+                f" them to {value:.10g}",
+                instead="a substitution that removes the singularity, or points= where it lies",
+            )
+        sum_of_all = value + (sum_of_all - seen_sum)
+    if full_output:
+        return (sum_of_all, error, info, *rest)
+    for message in rest[:1]:
+        warnings.warn(message, _integration_warning(), stacklevel=2)
+    return sum_of_all, error
+
+
+def _integration_warning() -> type[Warning]:
+    from scipy.integrate import IntegrationWarning
+
+    kind: type[Warning] = IntegrationWarning
+    return kind
+
+
+def _gauss_sum(
+    func: Callable[[Value], Value],
+    limits: tuple[Value, Value],
+    plain: tuple[float, float],
+    info: dict[str, Any],
+) -> Value:
+    """Integrate over the intervals that SciPy has found, at nodes that move with the limits."""
+    (a, b), (start, end) = limits, plain
+    sign = 1.0
+    if end < start:
+        (a, b), (start, end), sign = (b, a), (end, start), -1.0
+    count = info["last"]
+    nodes, weights = np.polynomial.legendre.leggauss(21)
+    total: Value = 0.0
+    for low, high in zip(info["alist"][:count], info["blist"][:count], strict=True):
+        places, widths = (low + high) / 2 + (high - low) / 2 * nodes, (high - low) / 2 * weights
+        for place, width in zip(places.tolist(), widths.tolist(), strict=True):
+            if np.isfinite(start) and np.isfinite(end):
+                share = (place - start) / (end - start)
+                scale = (b - a) / (end - start) if is_traced((a, b)) else 1.0
+                x = a + (b - a) * share if is_traced((a, b)) else place
+                total = total + width * (func(x) * scale)
+                continue
+            # SciPy's substitution: an infinite range is that from 0 to 1 of 1 / (1 + distance).
+            away, density = (1 - place) / place, width / place**2
+            if np.isfinite(start):
+                total = total + density * func(a + away)
+            elif np.isfinite(end):
+                total = total + density * func(b - away)
+            else:
+                total = total + density * (func(away) + func(-away))
+    return sign * total
+
+
+_SUMS = "scipy.integrate.simpson or fixed_quad; quad for functions of one variable"
+_STEPS = (
+    "scipy.integrate.solve_ivp with the method RK45, RK23 or DOP853 and without events, or steps of"
+    " a Runge-Kutta method written in NumPy"
+)
+
+
+@always
+def solve_ivp(
+    fun: Callable[..., Any],
+    t_span: Any,
+    y0: Any,
+    method: Any = "RK45",
+    t_eval: Any = None,
+    dense_output: bool = False,
+    events: Any = None,
+    *others: Any,
+    **settings: Any,
+) -> Any:
+    given = (fun, t_span, y0, method, t_eval, dense_output, events, *others)
+    if not is_traced((given, settings)):
+        try:
+            return original_of("scipy.integrate", "solve_ivp")(*given, **settings)
+        except (TracedConversionError, UnsupportedError):
+            # The function has returned a traced value.
+            pass
+    if method not in ("RK23", "RK45", "DOP853") or events is not None or dense_output:
+        what = "events" if events is not None else "dense_output"
+        what = f"{what}=" if method in ("RK23", "RK45", "DOP853") else f"method={method!r}"
+        raise UnsupportedError(
+            f"scipy.integrate.solve_ivp with {what} is not differentiated", instead=_STEPS
+        )
+    if is_traced(t_span):
+        raise UnsupportedError(
+            "scipy.integrate.solve_ivp is not differentiated by its range of times",
+            instead="time as a fraction of the range, which is a factor of what fun returns then",
+        )
+    return _followed_solve_ivp(*given, **settings)
+
+
+_followed_solve_ivp = followed("scipy.integrate", "solve_ivp", _STEPS)["solve_ivp"]
+
 FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
     "scipy.integrate": {
-        function.__name__: function for function in (cumulative_trapezoid, simpson, trapezoid)
+        **{
+            function.__name__: function
+            for function in (cumulative_trapezoid, quad, simpson, solve_ivp, trapezoid)
+        },
+        **followed("scipy.integrate", "cumulative_simpson romb", "scipy.integrate.simpson"),
+        **followed_with_callbacks("scipy.integrate", "dblquad nquad tplquad", _SUMS),
     }
 }
 """By module and name."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from steepest.array.arguments import as_array
 from steepest.array.array import Array
 from steepest.array.plain import plain_value
+from steepest.array.scipy.followed import always, original_of
 from steepest.array.scipy.sparse_arrays import SparseArray, is_sparse
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
@@ -203,22 +203,23 @@ class _Factors:
         return getattr(self._factors, name)
 
 
+# They make objects of constants of which methods are called with traced values.
+
+
+@always
 def splu(A: Any, *args: Any, **settings: Any) -> Any:  # noqa: N803  # SciPy's name
     if isinstance(A, SparseArray) or not is_sparse(A):
         raise UnsupportedError(
             "scipy.sparse.linalg.splu of a traced matrix is not differentiated",
             instead="scipy.sparse.linalg.spsolve(A, b)",
         )
-    return _Factors(A, vars(sys.modules["scipy.sparse.linalg"])["splu"](A, *args, **settings))
+    return _Factors(A, original_of("scipy.sparse.linalg", "splu")(A, *args, **settings))
 
 
+@always
 def factorized(A: Any) -> Callable[[Value], Value]:  # noqa: N803  # SciPy's name
     solve: Callable[[Value], Value] = splu(A if isinstance(A, SparseArray) else A.tocsc()).solve
     return solve
-
-
-# They make objects of constants of which methods are called with traced values.
-splu.always = factorized.always = True  # type: ignore[attr-defined]  # a mark for `names`
 
 
 def _iterated(name: str) -> Callable[..., Any]:
@@ -231,7 +232,7 @@ def _iterated(name: str) -> Callable[..., Any]:
                 " differentiated",
                 instead="scipy.sparse.linalg.spsolve(A, b), or np.linalg.solve(A, b)",
             )
-        original = vars(sys.modules["scipy.sparse.linalg"])[name]
+        original = original_of("scipy.sparse.linalg", name)
         b = as_array(b)
         start = x0 if x0 is None else plain_value(as_array(x0), "x0")
         asked = f"scipy.sparse.linalg.{name}, which asks after each step whether it is done,"
