@@ -83,8 +83,8 @@ NAMED: dict[str, tuple[Callable[[Any], Any], str]] = {
         "np.log(scale",
     ),
     "scipy.optimize.nnls": (lambda x: scipy.optimize.nnls(np.eye(3), x)[0], "sd.custom_gradient"),
-    "scipy.interpolate.CubicSpline.__init__": (
-        lambda x: scipy.interpolate.CubicSpline(np.arange(3.0), x)(0.5),
+    "scipy.interpolate.UnivariateSpline.__init__": (
+        lambda x: scipy.interpolate.UnivariateSpline(np.arange(3.0), x, k=2)(0.5),
         "np.interp",
     ),
     "scipy.fft.dctn": (lambda x: scipy.fft.dctn(x), "a formula"),

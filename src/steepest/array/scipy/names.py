@@ -35,6 +35,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "scipy._lib.array_api_extra": ("distributions",),
     "scipy.fft": ("fourier",),
     "scipy.integrate": ("integrate",),
+    "scipy.interpolate": ("interpolation",),
     "scipy.linalg": ("linalg", "structured"),
     "scipy.ndimage": ("filters",),
     "scipy.signal": ("filters", "signals"),
@@ -246,9 +247,20 @@ def _attribute(value: Any, name: str) -> Any:
     return getattr(value, name, None)
 
 
+def _state(owner: object) -> dict[str, Any]:
+    """List the attributes of an object, those in slots too."""
+    slots = [name for kind in type(owner).__mro__ for name in getattr(kind, "__slots__", ())]
+    state = {name: getattr(owner, name, None) for name in slots if name not in ("__dict__",)}
+    return {**state, **getattr(owner, "__dict__", {})}
+
+
 def _method(original: Callable[..., Any], on_arrays: Callable[..., Any]) -> Callable[..., Any]:
+    reads_state = getattr(on_arrays, "reads_state", False)
+
     @functools.wraps(original)
     def method(self: Any, *args: Any, **settings: Any) -> Any:
+        if reads_state and _holds(_state(self), _HOLDERS):
+            return on_arrays(self, *args, **settings)
         if not _holds((args, settings), _HOLDERS):
             return original(self, *args, **settings)
         if is_traced((args, settings)) or _holds((args, settings), (OfTraced,)):
