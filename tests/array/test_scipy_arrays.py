@@ -11,6 +11,7 @@ import scipy.fft
 import scipy.integrate
 import scipy.ndimage
 import scipy.signal
+import scipy.spatial
 import scipy.spatial.distance
 import scipy.special
 from tests.array.scipy_calls import check
@@ -24,6 +25,7 @@ signal: Any = scipy.signal
 images: Any = scipy.ndimage
 fft: Any = scipy.fft
 integrals: Any = scipy.integrate
+points: Any = scipy.spatial
 space: Any = scipy.spatial.distance
 
 rng = np.random.default_rng(0)
@@ -129,6 +131,17 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "idct": (lambda x: fft.idct(x, type=3, n=7), LINE),
     "dst": (lambda x: fft.dst(x, n=12), LINE),
     "idst": (lambda x: fft.idst(x, type=1), LINE),
+    "dctn": (lambda x: fft.dctn(x), X),
+    "dctn of a shape": (lambda x: fft.dctn(x, type=3, s=(4, 7), norm="ortho"), X),
+    "idctn": (lambda x: fft.idctn(x, axes=(0,)), X),
+    "dstn": (lambda x: fft.dstn(x, axes=1, s=4), X),
+    "idstn": (lambda x: fft.idstn(x), X),
+    "hfft2": (lambda x: fft.hfft2(x), X),
+    "ihfft2": (lambda x: np.abs(fft.ihfft2(x)), X),
+    "hfftn": (lambda x: fft.hfftn(x, norm="ortho"), X),
+    "ihfftn": (lambda x: np.abs(fft.ihfftn(x, s=(4, 4))), X),
+    "fht": (lambda x: fft.fht(x, 0.1, 0.5), LINE),
+    "ifht": (lambda x: fft.ifht(x, 0.1, 0.5), LINE),
     "trapezoid": (lambda y: integrals.trapezoid(y), X),
     "trapezoid by places": (lambda x: integrals.trapezoid(X, x), UNEVEN),
     "trapezoid along an axis": (lambda y: integrals.trapezoid(y, np.arange(5.0), axis=0), X),
@@ -142,6 +155,18 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "romb": (lambda y: integrals.romb(y, dx=0.2), LINE),
     "cumulative_simpson": (lambda y: integrals.cumulative_simpson(y, dx=0.3, initial=0), X),
     "cumulative_simpson, even": (lambda y: integrals.cumulative_simpson(y, axis=1), X),
+    "distance_matrix": (lambda x: points.distance_matrix(x, Z + 0.1), W),
+    "minkowski_distance": (lambda x: points.minkowski_distance(x, V, 3), W),
+    "minkowski_distance_p": (lambda x: points.minkowski_distance_p(x, V, 3), W),
+    "procrustes": (lambda x: points.procrustes(x, W**2)[0], W),
+    "procrustes, disparity": (lambda x: points.procrustes(x, W**2)[2], W),
+    "geometric_slerp": (lambda t: points.geometric_slerp([1, 0.0], [0, 1.0], t), [0.2, 0.7]),
+    "jensenshannon": (lambda p: space.jensenshannon(np.abs(p), np.abs(X[0])), X[1]),
+    "jensenshannon along an axis": (
+        lambda p: space.jensenshannon(p**2, X[::-1] ** 2 + 0.1, 2, axis=1, keepdims=True),
+        X,
+    ),
+    "cdist, jensenshannon": (lambda p: space.cdist(p**2, Z**2 + 0.1, "jensenshannon"), W),
     "squareform": (lambda x: space.squareform(space.pdist(x)), W),
     "squareform of a matrix": (lambda x: space.squareform(x @ x.T, checks=False), W),
     "minkowski": (lambda x: space.minkowski(x, V + 1, p=3), V),
@@ -177,7 +202,8 @@ def test_every_function_is_tried() -> None:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_value_and_derivatives(name: str) -> None:
-    check(*CALLS[name])
+    single = not name.startswith(("procrustes", "geometric_slerp"))
+    check(*CALLS[name], compiles=not name.startswith("procrustes"), single=single)
 
 
 @pytest.mark.parametrize("metric", BETWEEN_TWO)
@@ -237,7 +263,8 @@ def test_exponentials_that_overflow(a: Any, axis: int | None) -> None:
     [
         lambda x: images.gaussian_filter(x, 1.0, output=np.zeros((5, 6))),
         lambda x: images.generic_filter(x, np.mean, 3),
-        lambda x: space.cdist(x, x, "jensenshannon"),
+        lambda x: space.cdist(x, x, "hamming"),
+        lambda x: points.ConvexHull(x[:, :2]).volume,
         lambda x: space.cdist(x, x, lambda u, v: np.sum(u * v)),
         lambda x: special_.logsumexp(x + 1j * x).real,
     ],

@@ -87,9 +87,8 @@ NAMED: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda x: scipy.interpolate.UnivariateSpline(np.arange(3.0), x, k=2)(0.5),
         "np.interp",
     ),
-    "scipy.fft.dctn": (lambda x: scipy.fft.dctn(x), "a formula"),
-    "scipy.spatial.distance.jensenshannon": (
-        lambda x: scipy.spatial.distance.jensenshannon(x, np.ones(3)),
+    "scipy.spatial.distance.directed_hausdorff": (
+        lambda x: scipy.spatial.distance.directed_hausdorff(x[None], np.ones((1, 3)))[0],
         "a formula",
     ),
     "numpy.ma.core.array": (

@@ -9,6 +9,7 @@ import numpy as np
 
 from steepest.array.arguments import as_array
 from steepest.array.plain import is_known, plain_value
+from steepest.array.scipy.followed import followed
 from steepest.array.scipy.linalg import norm
 from steepest.errors import UnsupportedError
 from steepest.ops.spec import Value
@@ -71,6 +72,27 @@ def _mahalanobis(u: Value, v: Value, VI: Value) -> Value:  # noqa: N803  # SciPy
     return np.sqrt(np.sum(np.matmul(difference, VI) * difference, axis=-1))
 
 
+def _jensenshannon(u: Value, v: Value, base: Value | None = None) -> Value:
+    return _divergence(u, v, base, -1, keepdims=False)
+
+
+def _divergence(p: Value, q: Value, base: Value | None, axis: int, *, keepdims: bool) -> Value:
+    from scipy.special import rel_entr
+
+    p, q = (each / np.sum(each, axis=axis, keepdims=True) for each in (p, q))
+    middle = (p + q) / 2.0
+    terms = rel_entr(p, middle) + rel_entr(q, middle)
+    total = np.sum(terms, axis=axis, keepdims=keepdims)
+    return np.sqrt((total if base is None else total / np.log(base)) / 2.0)
+
+
+def jensenshannon(
+    p: Value, q: Value, base: Value | None = None, *, axis: int = 0, keepdims: bool = False
+) -> Value:
+    p, q = as_array(p), as_array(q)
+    return _divergence(p, q, base, axis, keepdims=keepdims)
+
+
 _METRICS: dict[str, Callable[..., Value]] = {
     "braycurtis": _braycurtis,
     "canberra": _canberra,
@@ -79,6 +101,7 @@ _METRICS: dict[str, Callable[..., Value]] = {
     "correlation": _correlation,
     "cosine": _cosine,
     "euclidean": _euclidean,
+    "jensenshannon": _jensenshannon,
     "mahalanobis": _mahalanobis,
     "minkowski": _minkowski,
     "seuclidean": _seuclidean,
@@ -94,6 +117,7 @@ _OTHER_NAMES = {
     **dict.fromkeys(("co",), "correlation"),
     **dict.fromkeys(("mahal", "mah"), "mahalanobis"),
     **dict.fromkeys(("se", "s"), "seuclidean"),
+    **dict.fromkeys(("js", "jensenshannon"), "jensenshannon"),
 }
 
 
@@ -199,6 +223,12 @@ FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
         "pdist": pdist,
         "squareform": squareform,
         **{name: _of_two(name) for name in _METRICS},
-    }
+        "jensenshannon": jensenshannon,
+    },
+    "scipy.spatial": followed(
+        "scipy.spatial",
+        "distance_matrix geometric_slerp minkowski_distance minkowski_distance_p procrustes",
+        "the formula of x[:, None] and y[None]",
+    ),
 }
 """By module and name."""

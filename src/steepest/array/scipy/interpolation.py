@@ -426,7 +426,7 @@ class GridInterpolator(OfTraced):
             )
         turned = [axis for axis, line in enumerate(grid) if len(line) > 1 and line[0] > line[-1]]
         grid = [line[::-1] if axis in turned else line for axis, line in enumerate(grid)]
-        values = np.flip(values, turned) if turned else values
+        values = np.flip(values, tuple(turned))
         if any(np.any(np.diff(line) <= 0) for line in grid):
             raise ValueError("The points must be strictly ascending or descending")
         self.grid, self.values, self.method = grid, values, method

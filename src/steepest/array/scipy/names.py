@@ -20,6 +20,7 @@ import functools
 import importlib
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -42,7 +43,9 @@ MODULES: dict[str, tuple[str, ...]] = {
     "scipy.signal.windows": ("signals",),
     "scipy.sparse": ("sparse",),
     "scipy.sparse.linalg": ("sparse",),
+    "scipy.spatial": ("distances",),
     "scipy.spatial.distance": ("distances",),
+    "scipy.spatial.transform": ("rotations",),
     "scipy.special": ("special",),
     "scipy.stats": ("distributions", "multivariate", "sample_statistics"),
 }
@@ -239,8 +242,14 @@ def _install_methods(module: ModuleType, path: str, methods: dict[str, Callable[
     for name, on_arrays in methods.items():
         owner: Any = functools.reduce(_attribute, path.split("."), module)
         original = vars(owner).get(name) if isinstance(owner, type) else None
-        if callable(original):
-            setattr(owner, name, _Method(original, _method(original, on_arrays)))
+        if not callable(original):
+            continue
+        if isinstance(original, staticmethod):
+            stand_in: Any = staticmethod(StandIn(original.__func__, on_arrays))
+        else:
+            stand_in = _method(original, on_arrays)
+        with suppress(TypeError):  # Classes of compiled code keep their methods.
+            setattr(owner, name, _Method(original, stand_in))
 
 
 def _attribute(value: Any, name: str) -> Any:
