@@ -220,7 +220,6 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "gamma.cdf by its shape parameter": lambda x: st.gamma.cdf(0.3, x[0]),
     "nct.pdf": lambda x: st.nct.pdf(x[0], 3.0, 0.5),
     "nbinom.mean": lambda x: st.nbinom.mean(3.0, x[0]),
-    "rice.entropy": lambda x: st.rice.entropy(x[0]),
     "multivariate_normal(…).rvs": lambda x: st.multivariate_normal(x).rvs(),
     "Covariance": lambda x: st.Covariance.from_diagonal(x).log_pdet,
 }

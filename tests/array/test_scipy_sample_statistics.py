@@ -129,6 +129,7 @@ def test_values_where_scipy_gives_no_number(call: Callable[[Any], Any], x: Any) 
         lambda x: st.pearsonr(x, x[::-1]).confidence_interval(),
         lambda x: st.ttest_ind(x, x[::2], trim=0.1).statistic,
         lambda x: st.spearmanr(x, P[1])[0],
+        lambda x: st.pmean(P[0], (x[0] - P[0, 0]) * np.float64(1.0)),
         lambda x: st.ttest_ind(x, x[::2], equal_var=False).pvalue,
     ],
 )

@@ -38,7 +38,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "scipy.integrate": ("integrate",),
     "scipy.interpolate": ("interpolation",),
     "scipy.linalg": ("linalg", "structured"),
-    "scipy.ndimage": ("filters",),
+    "scipy.ndimage": ("filters", "images"),
     "scipy.signal": ("filters", "signals"),
     "scipy.signal.windows": ("signals",),
     "scipy.sparse": ("sparse",),

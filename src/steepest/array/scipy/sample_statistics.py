@@ -11,7 +11,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from steepest.array.arguments import as_array
 from steepest.array.plain import is_known, plain_value
 from steepest.errors import UnsupportedError
-from steepest.ops.spec import Value
+from steepest.ops.spec import Traced, Value
 
 __all__ = ["FUNCTIONS"]
 
@@ -139,6 +139,11 @@ def pmean(
         raise ValueError("Power mean only defined for exponent of type int or float.")
     exponent = float(plain_value(p, "the exponent of scipy.stats.pmean")) if is_known(p) else p
     if is_known(p) and exponent == 0:
+        if isinstance(p, Traced):
+            raise UnsupportedError(
+                "scipy.stats.pmean is not differentiated by its exponent where that is 0",
+                instead="scipy.stats.gmean(a)",
+            )
         return gmean(a, axis, dtype, weights, **settings)
     if is_known(p) and np.isinf(exponent):
         raise NotImplementedError("Power mean only implemented for finite `p`")
