@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from tests.array import keyword_calls
+
 __all__ = [
     "CONSTANT",
     "CREATION",
     "DIFFERENTIABLE",
+    "KEYWORDS",
     "NOT_OF_NUMBERS",
     "OTHERWISE",
     "REFUSED",
@@ -287,6 +290,7 @@ _FUNCTIONS = calls(
     insert: np.insert(x, 1, 1.5) | np.insert(x, [0, 2], y[:, :2], axis=-1) | np.insert(v, [1, 1], w[:2]) | np.insert(x, 1, s, axis=0) | np.insert(x, 99, 1.5)
     interp: np.interp(x, t, t**2) | np.interp(x, t, t, left=s, right=1.5) | np.interp(s, t, t) | np.interp(x, [0.0, 1.0, 2.0], [1.0, 3.0, 2.0], period=3)
     ix_: np.ix_(v, w, v) | np.ix_(v) | np.ix_(m[0] if m.ndim > 1 else m.ravel(), v) | np.ix_(x, v)
+    kaiser: np.kaiser(5, s) | np.kaiser(1, s) | np.kaiser(6, 2.0)
     kron: np.kron(x, y) | np.kron(v, x) | np.kron(s, x)
     linspace: np.linspace(x, y, 3) | np.linspace(s, 2.0, 5) | np.linspace(x, 1, 4, endpoint=False, axis=-1) | np.linspace(x, y, 3, retstep=True) | np.linspace(x, y, 3, dtype=np.float32) | np.linspace(x, y, -1) | np.linspace(x, y, 1)
     logspace: np.logspace(x, y, 3) | np.logspace(s, 2.0, 5, base=3.0) | np.logspace(x, 1, 4, endpoint=False, axis=-1) | np.logspace(0, 1, 3, base=p)
@@ -658,7 +662,6 @@ CREATION: dict[str, list[str]] = calls(
     hanning: np.hanning(5)
     identity: np.identity(3)
     indices: np.indices((2, 3)) | np.indices((2, 3), sparse=True)
-    kaiser: np.kaiser(5, 2.0)
     mask_indices: np.mask_indices(3, np.triu)
     ones: np.ones((2, 3)) | np.ones(3, np.float32)
     tri: np.tri(3) | np.tri(3, 4, 1)
@@ -798,7 +801,11 @@ _NEED_VALUES = """
     ndarray.__bool__ ndarray.__index__ ndarray.__int__ ndarray.__format__ ndarray.strides
 """
 
+KEYWORDS = calls(keyword_calls.TABLE)
+"""More calls of the same functions, with the keyword arguments that the tables above leave out."""
+
 NEEDS_VALUES: set[str] = {
+    *keyword_calls.NEED_VALUES,
     "np.ix_(v, w, v)",
     "np.ix_(v)",
     "np.ix_(m[0] if m.ndim > 1 else m.ravel(), v)",
@@ -820,10 +827,9 @@ UNSEEN: dict[str, str] = {
     "v.dot(w)": "w",
     "t.searchsorted(x)": "x",
     "t.searchsorted(v, side='right')": "v",
-    "np.interp(x, t, t, left=s, right=1.5)": "s",
+    "t.searchsorted(x, sorter=np.argsort(t))": "x",
     "np.polyint(v, 2, k=[1.5, s])": "s",
-    "np.pad(x, ((1, 0), (2, 1)), constant_values=(s, 1.5))": "s",
-    "np.select([m], [x], s)": "s",
+    "np.add.reduce(x, axis=0, initial=s)": "s",
 }
 """Arguments that NumPy does not look at when it asks whose implementation to call.
 

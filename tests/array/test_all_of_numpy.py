@@ -346,7 +346,7 @@ SMALL = ("float64", "no axes", "size 1", "empty")
 """Kinds of arguments that each call is tried on always; the others take longer."""
 
 
-def _is_there(name: str) -> bool:
+def is_there(name: str) -> bool:
     """Whether the installed NumPy has a name."""
     found: Any = np
     for part in name.split("."):
@@ -371,7 +371,8 @@ def test_every_name_is_in_one_class() -> None:
     assert {n: sum(n in each for each in CLASSES) for n in names} == dict.fromkeys(names, 1)
 
 
-def _agree(calls: list[str], kinds: tuple[str, ...]) -> None:
+def agree(calls: list[str], kinds: tuple[str, ...]) -> None:
+    """Check that calls give what NumPy does, of some kinds of arguments."""
     failures = []
     for expression in calls:
         for kind in kinds:
@@ -384,12 +385,12 @@ def _agree(calls: list[str], kinds: tuple[str, ...]) -> None:
     assert not failures, "\n".join(failures)
 
 
-_NAMES = [name for name in TABLES if _is_there(name)]
+_NAMES = [name for name in TABLES if is_there(name)]
 
 
 @pytest.mark.parametrize("name", _NAMES)
 def test_values_and_errors_are_those_of_numpy(name: str) -> None:
-    _agree(TABLES[name], ("float64",))
+    agree(TABLES[name], ("float64",))
 
 
 @pytest.mark.parametrize(
@@ -421,14 +422,14 @@ def test_what_differs_from_numpy_still_does(expression: str, kind: str) -> None:
     ],
 )
 def test_special_arguments(expression: str, kind: str) -> None:
-    _agree([expression], (kind,))
+    agree([expression], (kind,))
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", _NAMES)
 def test_values_and_errors_for_every_kind_of_argument(name: str, kind: str) -> None:
-    _agree(TABLES[name], (kind,))
+    agree(TABLES[name], (kind,))
 
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass")
@@ -451,8 +452,8 @@ def test_what_is_refused_says_so(expression: str) -> None:
         assert caught.value.line is not None
 
 
-def _derivatives(name: str) -> Iterator[tuple[str, Call, list[Any]]]:
-    for expression in DIFFERENTIABLE[name]:
+def _smooth(expressions: list[str]) -> Iterator[tuple[str, Call, list[Any]]]:
+    for expression in expressions:
         if expression in NOT_SMOOTH:
             continue
         call, letters = _call(expression)
@@ -471,9 +472,14 @@ def _derivatives(name: str) -> Iterator[tuple[str, Call, list[Any]]]:
 
 @pytest.mark.soak
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [name for name in DIFFERENTIABLE if _is_there(name)])
+@pytest.mark.parametrize("name", [name for name in DIFFERENTIABLE if is_there(name)])
 def test_derivatives_are_those_of_differences(name: str) -> None:
-    for expression, call, args in _derivatives(name):
+    check_calls(DIFFERENTIABLE[name])
+
+
+def check_calls(expressions: list[str]) -> None:
+    """Compare the derivatives of calls, first and second, with differences."""
+    for expression, call, args in _smooth(expressions):
         letters = _call(expression)[1]
         moving = [place for place, each in enumerate(letters) if each in FLOATS]
         some = _of_some(call, args, moving)

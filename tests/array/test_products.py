@@ -352,11 +352,10 @@ def test_path_of_contractions_is_numpys() -> None:
         lambda x: np.dot(x, x, out=OUT),
         lambda x: np.einsum("i,i", x, x, out=OUT),
         lambda x: vecdot(x, x, out=OUT),
-        lambda x: vecdot(x, x, signature="dd->d"),
     ],
 )
 def test_unsupported_keyword_is_named(call: Callable[[Any], Any]) -> None:
-    with pytest.raises(UnsupportedError, match=r"out|signature="):
+    with pytest.raises(UnsupportedError, match="out"):
         sd.grad(call)(np.ones(3))
 
 

@@ -681,13 +681,15 @@ class Array(Traced, metaclass=_ArrayClass):
     def astype(
         self,
         dtype: Any,
-        order: str = "K",
+        order: Any = "K",
         casting: Any = "unsafe",
         subok: bool = True,
         copy: bool = True,
     ) -> Value:
         """Change the dtype; to integers or booleans, the result is a plain value."""
         target = np.dtype(dtype)
+        if order != "K":
+            np.empty(0).copy(order)  # NumPy's error
         if not np.can_cast(self.dtype, target, casting=casting):
             raise TypeError(
                 f"Cannot cast array data from {self.dtype!r} to {target!r} according to the rule"
@@ -800,13 +802,17 @@ class Array(Traced, metaclass=_ArrayClass):
         if writing.is_written(self):
             self[...] = value
 
-    def sort(self, axis: int = -1, kind: Any = None, order: Any = None) -> None:
+    def sort(
+        self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+    ) -> None:
         """Sort in place."""
-        self[...] = np.sort(self, axis, kind, order)
+        self[...] = np.sort(self, axis, kind, order, stable=stable)
 
-    def partition(self, kth: Any, axis: int = -1, kind: Any = "introselect") -> None:
+    def partition(
+        self, kth: Any, axis: int = -1, kind: Any = "introselect", order: Any = None
+    ) -> None:
         """Partition in place."""
-        self[...] = np.partition(self, kth, axis, kind)
+        self[...] = np.partition(self, kth, axis, kind, order)
 
     def put(self, indices: Value, values: Value, mode: Any = "raise") -> None:
         """Write values at positions in the flattened array."""

@@ -16,7 +16,14 @@ from steepest.array.functions import FOLLOWED, FUNCTIONS, INSTEAD, PLAIN_FUNCTIO
 from steepest.array.numpy_errors import NUMPY_ERRORS, as_numpy_raises
 from steepest.array.plain import apply_plainly, is_traced, plain_arguments
 from steepest.array.products import einsum_into
-from steepest.array.ufuncs import accumulate, apply_primitive, outer, reduce_one_by_one, reduceat
+from steepest.array.ufuncs import (
+    accumulate,
+    apply_primitive,
+    cast_to_loop,
+    outer,
+    reduce_one_by_one,
+    reduceat,
+)
 from steepest.array.writing import add_at, into
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive_of_ufunc, refused_ufuncs
@@ -91,6 +98,8 @@ def _into(
         )
     results = getattr(ufunc, method)(*inputs, **settings)
     several = results if isinstance(results, tuple) else (results,)
+    if ufunc.signature is not None:
+        _check_core(ufunc, several, out)
     written = tuple(
         result if each is None else into(each, result, casting, where)
         for each, result in zip(out, several, strict=True)
@@ -98,16 +107,31 @@ def _into(
     return written if isinstance(results, tuple) else written[0]
 
 
+def _check_core(ufunc: np.ufunc, results: tuple[Value, ...], out: tuple[Value, ...]) -> None:
+    """Check that the vectors and matrices of a result are not broadcast to those of out=."""
+    for result, each in zip(results, out, strict=True):
+        shape = value_type(result).shape
+        given = shape if each is None else value_type(each).shape
+        if given[max(len(given) - len(shape), 0) :] != shape:
+            raise ValueError(
+                f"output operand of np.{ufunc.__name__} has the shape {given}, and the result"
+                f" {shape}"
+            )
+
+
 def _call_ufunc(ufunc: np.ufunc, inputs: tuple[Value, ...], settings: dict[str, Any]) -> Value:
-    if "axes" in settings and ufunc in FUNCTIONS:
-        return FUNCTIONS[ufunc](*inputs, **settings)
     primitive = primitive_of_ufunc(ufunc)
-    if primitive is not None:
+    if primitive is not None and "axes" not in settings:
         return apply_primitive(ufunc, primitive, inputs, settings)
     _check_known(ufunc)
-    # These are about memory and subclasses.
-    rest = {name: each for name, each in settings.items() if name not in ("order", "subok")}
-    return FUNCTIONS[ufunc](*inputs, **rest)
+    axes = {name: settings.pop(name) for name in _OF_AXES if name in settings}
+    if settings:
+        inputs = cast_to_loop(ufunc, inputs, settings)
+    return FUNCTIONS[ufunc](*inputs, **axes)
+
+
+_OF_AXES = ("axes", "axis", "keepdims")
+"""What generalised ufuncs are told besides."""
 
 
 def _check_known(ufunc: np.ufunc) -> None:
@@ -178,6 +202,7 @@ _MULTIPLYING = frozenset(
         "cumprod",
         "nanprod",
         "nancumprod",
+        "cumulative_prod",
         "multiply.reduce",
         "multiply.accumulate",
         "multiply.reduceat",
@@ -191,6 +216,7 @@ _ACCUMULATING = _MULTIPLYING | frozenset(
         "nansum",
         "nanmean",
         "nancumsum",
+        "cumulative_sum",
         "add.reduce",
         "add.accumulate",
         "add.reduceat",
@@ -246,6 +272,7 @@ def _function_into(
     if function.__name__ in _ACCUMULATING or function in _EXTREMA:
         result = _reduced_into(function, function.__name__, args, settings, out)
     else:
+        where = settings.pop("where", True) if function == np.clip else True
         result = function(*args, **settings)
         if function not in _BROADCASTING and value_type(out).shape != value_type(result).shape:
             raise ValueError(
@@ -257,7 +284,7 @@ def _function_into(
                 "output array is not acceptable (must have the right datatype, number of"
                 " dimensions, and be a C-Array)"
             )
-        result = into(out, result, settings.get("casting", "same_kind"))
+        result = into(out, result, settings.get("casting", "same_kind"), where)
     return _as_of_scalar(function, args, result)
 
 
@@ -289,7 +316,11 @@ def _reduced_into(
                 " which NumPy casts each time that its buffer is full",
                 instead=f"np.{name}(x).astype({str(out.dtype)!r})",
             )
-        if settings.get("dtype") is None:
+        place = 3 if name.endswith(".reduceat") else 2
+        if len(args) > place:
+            dtype = dtype if args[place] is None else args[place]
+            args = (*args[:place], dtype, *args[place + 1 :])
+        elif settings.get("dtype") is None:
             settings["dtype"] = dtype
     result = function(*args, **settings)
     if value_type(result).shape != value_type(out).shape:

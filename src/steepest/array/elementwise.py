@@ -10,7 +10,7 @@ import numpy as np
 from steepest.array.arguments import NO_VALUE, as_array
 from steepest.array.array import NO_STATIC, Array, value_type
 from steepest.array.buffers import as_ndarray, known_as_ndarray, view
-from steepest.array.ufuncs import apply_primitive
+from steepest.array.ufuncs import apply_primitive, cast_to_loop
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Value, bind
@@ -57,10 +57,11 @@ def clip(
         )
     else:
         low, high = a_min, a_max
-    if out is not None:
-        settings["out"] = out
     if low is None and high is None:
         return np.positive(a, **settings)
+    if low is not None and high is not None and settings:
+        a, low, high = cast_to_loop(_CLIP, (a, low, high), settings)
+        settings = {}
     if low is None:
         return np.minimum(a, high, **settings)  # type: ignore[arg-type]  # not both are None
     if high is None:

@@ -45,7 +45,7 @@ TAKING_LISTS = (
     "nanmin", "nanstd", "nansum", "nanvar", "pad", "percentile", "poly", "polyder", "polyfit",
     "polyval", "prod", "ptp", "quantile", "ravel", "real", "reshape", "roll", "roots", "round",
     "searchsorted", "select", "shape", "size", "sort", "squeeze", "std", "sum", "take",
-    "tensordot", "trace", "transpose", "trapezoid", "var", "vdot", "where",
+    "tensordot", "trace", "transpose", "trapezoid", "unwrap", "var", "vdot", "where",
 )  # fmt: skip
 """Names in NumPy's module; those that make arrays take lists too."""
 
@@ -116,6 +116,10 @@ class TakingLists:
             for name, each in settings.items():
                 if type(each) is list or type(each) is tuple:
                     settings[name] = self._joined(each)
+            for each in (*args, *settings.values()):
+                # Also where NumPy asks other arguments alone: as initial=, left=, default=.
+                if type(each) is Array and is_traced(each):
+                    return each.__array_function__(self._original, (), args, settings)
         return self._original(*args, **settings)
 
     def _joined(self, value: Any) -> Any:
@@ -336,12 +340,24 @@ def iterated(op: Any, *args: Any, **settings: Any) -> Any:
     return _originals["nditer"](op, *args, **settings)
 
 
+def kaiser(M: int, beta: Any) -> Value:  # noqa: N803  # NumPy's name
+    """``np.kaiser``, of whose shape a derivative may be taken."""
+    if not is_traced(beta):
+        return _originals["kaiser"](M, beta)
+    if M == 1:
+        return np.ones(1)
+    half = (M - 1) / 2.0
+    height = np.sqrt(1 - ((np.arange(0, M) - half) / half) ** 2.0)
+    return np.i0(beta * height) / np.i0(beta)
+
+
 _originals: dict[str, Any] = {
-    name: getattr(np, name) for name in ("isscalar", "ndenumerate", "nditer")
+    name: getattr(np, name) for name in ("isscalar", "kaiser", "ndenumerate", "nditer")
 }
 
 EQUIVALENTS: dict[str, Callable[..., Any]] = {
     "isscalar": is_scalar,
+    "kaiser": kaiser,
     "ndenumerate": Enumeration,
     "nditer": iterated,
 }

@@ -233,10 +233,6 @@ def _generalised(name: str, composite: Callable[..., Value], known: Sequence[str
         /,
         *,
         axes: Any = None,
-        dtype: Any = None,
-        casting: Any = "same_kind",
-        order: str = "K",
-        subok: bool = True,
         **settings: Any,
     ) -> Value:
         for key in settings:
@@ -245,8 +241,6 @@ def _generalised(name: str, composite: Callable[..., Value], known: Sequence[str
                     f"np.{name} with {key}= is not supported on a traced value",
                     instead=f"np.{name} without it",
                 )
-        if dtype is not None:
-            x1, x2 = (each.astype(dtype, casting=casting) for each in map(as_array, (x1, x2)))
         if axes is None:
             return composite(x1, x2, **settings)
         first, second, *last = (each if isinstance(each, tuple) else (each,) for each in axes)

@@ -77,8 +77,7 @@ def _total(name: str, identity: int) -> Callable[..., Value]:
             # A whole number of each entry, of which none has a derivative.
             a = a.astype(target)
         first = initial if started else identity
-        if value_type(first).ndim:
-            raise ValueError("Input object to a reduction's initial must be a scalar")
+        _check_initial(first)
         static = {
             "axis": normalized_axes(axis, kind.ndim),
             "keepdims": keepdims is not NO_VALUE and bool(keepdims),
@@ -104,6 +103,12 @@ def _check_mask(where: Any, shape: tuple[int, ...]) -> None:
         )
 
 
+def _check_initial(initial: Value) -> None:
+    """Check that an initial value is one number."""
+    if value_type(initial).ndim:
+        raise ValueError("Input object to a reduction's initial must be a scalar")
+
+
 def _extremum(operation: Primitive, combine: np.ufunc, name: str) -> Callable[..., Value]:
     def extremum(
         a: Value,
@@ -122,6 +127,7 @@ def _extremum(operation: Primitive, combine: np.ufunc, name: str) -> Callable[..
                 )
             return _reduce(operation, a, axis, keepdims)
         kind = value_type(a)
+        _check_initial(initial)
         if isinstance(initial, Array):
             initial = initial.astype(kind.dtype, copy=False)
         else:

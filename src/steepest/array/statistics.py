@@ -517,10 +517,21 @@ def histogram_bin_edges(
     range: Any = None,  # noqa: A002  # NumPy's name
     weights: Value = None,
 ) -> Value:
-    a = as_array(a)
+    return _edges(as_array(a), bins, range, weights)
+
+
+def _edges(
+    a: Value,
+    bins: Any,
+    limits: Any,
+    weights: Value = None,
+    *,
+    is_of_several: bool = False,
+) -> Value:
+    """Find the edges of bins; of several dimensions, given limits say their dtype alone."""
     if isinstance(bins, str):
         plain = plain_value(a, "np.histogram with bins estimated")
-        bins = len(np.histogram_bin_edges(plain, bins, range, weights)) - 1
+        bins = len(np.histogram_bin_edges(plain, bins, limits, weights)) - 1
     elif value_type(bins).ndim == 1:
         edges = as_array(bins)
         if holds(edges[:-1] > edges[1:]):
@@ -531,8 +542,8 @@ def histogram_bin_edges(
     count = operator.index(bins)
     if count < 1:
         raise ValueError("`bins` must be positive, when an integer")
-    first, last = _outer_edges(a, range)
-    dtype = np.result_type(_dtype_of(first), _dtype_of(last), a.dtype)
+    first, last = _outer_edges(a, limits)
+    dtype = np.result_type(_dtype_of(first), _dtype_of(last), *([] if is_of_several else [a.dtype]))
     return _evenly(first, last, count, dtype if dtype.kind in "fc" else np.dtype(np.float64))
 
 
@@ -609,10 +620,11 @@ def histogramdd(
     density: bool | None = None,
     weights: Value = None,
 ) -> tuple[Value, list[Value]]:
-    if isinstance(sample, (Array, np.ndarray)) and value_type(sample).ndim == 2:
-        columns = [sample[:, i] for i in np.arange(sample.shape[1]).tolist()]
-    else:
-        columns = [as_array(each) for each in sample]
+    is_array = isinstance(sample, (Array, np.ndarray))
+    points = as_array(sample)
+    if not is_array or points.ndim != 2:
+        points = np.atleast_2d(points).T  # of sequences, one for each dimension
+    columns = [points[:, i] for i in np.arange(points.shape[1]).tolist()]
     dimensions = len(columns)
     if not isinstance(bins, (list, tuple)) and value_type(bins).ndim == 0:
         bins = dimensions * [bins]
@@ -622,11 +634,13 @@ def histogramdd(
     if len(limits) != dimensions:
         raise ValueError("range argument must have one entry per dimension")
     edges = [
-        histogram_bin_edges(column, each, limit)
+        _edges(column, each, limit, is_of_several=True)
         for column, each, limit in zip(columns, bins, limits, strict=True)
     ]
     # Where there is nothing to weigh, NumPy does not look at the weights.
     weights = None if weights is None or not columns[0].size else as_array(weights)
+    if weights is not None and weights.shape != columns[0].shape:
+        raise ValueError("The weights and list don't have the same length.")
     counts = _histogram(columns, edges, weights).astype(np.float64, casting="safe")
     if density:
         total = np.sum(counts)
@@ -645,7 +659,7 @@ def histogram2d(
     density: bool | None = None,
     weights: Value = None,
 ) -> tuple[Value, Value, Value]:
-    if value_type(x).shape != value_type(y).shape:
+    if len(as_array(x)) != len(as_array(y)):
         raise ValueError("x and y must have the same length.")
     if not isinstance(bins, int) and len(bins) not in (1, 2):
         bins = [bins, bins]

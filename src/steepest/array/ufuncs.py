@@ -9,20 +9,44 @@ from typing import Any
 
 import numpy as np
 
-from steepest.array.arguments import NO_VALUE
+from steepest.array.arguments import NO_VALUE, memory_order
 from steepest.array.array import NO_STATIC, Array, value_type
 from steepest.array.plain import plain_arguments
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Primitive, Value, bind
 
-__all__ = ["accumulate", "apply_primitive", "outer", "reduce_one_by_one", "reduceat"]
+__all__ = [
+    "accumulate",
+    "apply_primitive",
+    "cast_to_loop",
+    "outer",
+    "reduce_one_by_one",
+    "reduceat",
+]
 
 
 def apply_primitive(
     ufunc: np.ufunc, entry: Primitive, inputs: Sequence[Value], settings: dict[str, Any]
 ) -> Value:
     """Apply the primitive that stands for a ufunc, with the ufunc's keyword arguments.
+
+    `cast_to_loop` says which, and what they raise.
+    """
+    inputs = tuple(_operand(each) for each in inputs)
+    if settings:
+        inputs = cast_to_loop(ufunc, inputs, settings)
+    # A ufunc gives NumPy scalars also for Python numbers, unlike the operator.
+    if all(value_type(each).weak for each in inputs):
+        first = _operand_array(inputs[0])
+        inputs = (first.astype(value_type(first).dtype), *inputs[1:])
+    return bind(entry, inputs, NO_STATIC)
+
+
+def cast_to_loop(
+    ufunc: np.ufunc, inputs: Sequence[Value], settings: dict[str, Any]
+) -> tuple[Value, ...]:
+    """Cast the arguments of a ufunc to the dtypes that its keyword arguments say.
 
     Parameters
     ----------
@@ -38,17 +62,12 @@ def apply_primitive(
         For ``where=``, which leaves entries that nobody has written.
     """
     inputs = tuple(_operand(each) for each in inputs)
-    if settings:
-        loop = _chosen_loop(ufunc, inputs, settings)
-        if loop is not None:
-            inputs = tuple(
-                _operand_array(each).astype(dtype) for each, dtype in zip(inputs, loop, strict=True)
-            )
-    # A ufunc gives NumPy scalars also for Python numbers, unlike the operator.
-    if all(value_type(each).weak for each in inputs):
-        first = _operand_array(inputs[0])
-        inputs = (first.astype(value_type(first).dtype), *inputs[1:])
-    return bind(entry, inputs, NO_STATIC)
+    loop = _chosen_loop(ufunc, inputs, settings)
+    if loop is None:
+        return inputs
+    return tuple(
+        _operand_array(each).astype(dtype) for each, dtype in zip(inputs, loop, strict=True)
+    )
 
 
 def _operand(value: Value) -> Value:
@@ -66,8 +85,8 @@ def _chosen_loop(
 ) -> Sequence[np.dtype[Any]] | None:
     """Find the dtypes that the inputs are cast to; None for those that NumPy finds by itself."""
     settings = dict(settings)
-    for harmless in ("order", "subok"):
-        settings.pop(harmless, None)
+    memory_order(settings.pop("order", None))
+    settings.pop("subok", None)
     where = settings.pop("where", True)
     dtype = settings.pop("dtype", None)
     signature = settings.pop("signature", None)
