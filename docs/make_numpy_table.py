@@ -15,6 +15,7 @@ from tests.array.numpy_calls import (
     DIFFERENTIABLE,
     NEEDS_VALUES,
     NOT_OF_NUMBERS,
+    RANDOM,
     REFUSED,
 )
 
@@ -23,15 +24,17 @@ PAGE = Path(__file__).parent / "numpy.md"
 INTRODUCTION = """\
 # NumPy, name by name
 
-What becomes of each public name of NumPy, of `numpy.linalg`, `numpy.fft` and `ndarray`, where an
-argument is traced. This page is written by `python -m docs.make_numpy_table` from the tables of
-[`tests/array/numpy_calls.py`](../tests/array/numpy_calls.py), whose calls the tests compare with
-NumPy.
+What becomes of each public name of NumPy, of `numpy.linalg`, `numpy.fft`, `numpy.random` and
+`ndarray`, where an argument is traced. This page is written by `python -m docs.make_numpy_table`
+from the tables of [`tests/array/numpy_calls.py`](../tests/array/numpy_calls.py), whose calls the
+tests compare with NumPy.
 
 - **differentiable**: derivatives flow through it, to any order, in reverse and forward mode.
 - **constant**: a step or a question; its result is NumPy's, and has no derivative.
 - **creation**: it makes arrays of shapes and plain numbers, into which traced values may be
   written.
+- **random**: it draws plain numbers. A traced parameter is an error, which says what has a
+  derivative: `loc + scale * np.random.normal(size=n)`. A traced array may be shuffled.
 - **values**: it needs values, so that `compile` and `descend` run the function anew each time.
 - **refused**: an error, with the reason and the way out; see also [refusals](refusals.md).
 - **other**: it has nothing to do with numbers that vary, and works as ever.
@@ -46,6 +49,7 @@ def _rows() -> dict[str, tuple[str, str]]:
         ("differentiable", DIFFERENTIABLE),
         ("constant", CONSTANT),
         ("creation", CREATION),
+        ("random", RANDOM),
     ):
         for name, calls in table.items():
             rows[name] = (kind, "values" if all(each in NEEDS_VALUES for each in calls) else "")
@@ -68,6 +72,7 @@ def page() -> str:
         ("numpy", ""),
         ("numpy.linalg", "linalg."),
         ("numpy.fft", "fft."),
+        ("numpy.random", "random."),
         ("ndarray", "ndarray."),
     ):
         parts.append(f"\n## {title}\n\n| name | | |\n|---|---|---|\n")

@@ -38,9 +38,10 @@ __all__ = [
 ]
 
 WRITABLE_ARRAY = (
-    "make the array where it is written, in the differentiated function, by a call of the module"
-    " NumPy: out = np.zeros(…), np.array(captured) or np.copy(captured), and not by"
-    " captured.copy(), captured * 2, a captured generator of random numbers, or map(np.zeros, …)"
+    "make the array where it is written, in the differentiated function and its thread, by a call"
+    " of the module NumPy: out = np.zeros(…), np.array(captured) or np.copy(captured), and not by"
+    " captured.copy(), captured * 2, a captured generator of random numbers, or map(np.zeros, …);"
+    " for records a dict of arrays; into an array of objects entry by entry"
 )
 """How to get an array into which traced values can be written."""
 

@@ -17,6 +17,7 @@ __all__ = [
     "KEYWORDS",
     "NOT_OF_NUMBERS",
     "OTHERWISE",
+    "RANDOM",
     "REFUSED",
     "UNDEFINED",
     "Refusal",
@@ -674,6 +675,66 @@ CREATION: dict[str, list[str]] = calls(
 )
 """They make arrays of shapes and numbers that are not differentiated."""
 
+_DRAWS = calls(
+    """
+    beta: (1.5, 2.0, 3)
+    binomial: (5, 0.4, 3)
+    bytes: (4)
+    chisquare: (2.5, 3)
+    choice: (5, 3)
+    dirichlet: ([1.0, 2.0], 3)
+    exponential: (2.0, 3)
+    f: (2.0, 3.0, 3)
+    gamma: (1.5, 2.0, 3)
+    geometric: (0.4, 3)
+    gumbel: (1.0, 2.0, 3)
+    hypergeometric: (5, 4, 3, 3)
+    laplace: (1.0, 2.0, 3)
+    logistic: (1.0, 2.0, 3)
+    lognormal: (1.0, 0.5, 3)
+    logseries: (0.4, 3)
+    multinomial: (5, [0.4, 0.6], 3)
+    multivariate_normal: ([1.0, 2.0], [[1.0, 0.2], [0.2, 2.0]], 3)
+    negative_binomial: (5, 0.4, 3)
+    noncentral_chisquare: (2.5, 1.0, 3)
+    noncentral_f: (2.0, 3.0, 1.0, 3)
+    normal: (1.0, 2.0, 3)
+    pareto: (1.5, 3)
+    permutation: (5)
+    poisson: (2.5, 3)
+    power: (1.5, 3)
+    rand: (2, 3)
+    randint: (1, 5, 3)
+    randn: (2, 3)
+    random: (3)
+    random_integers: (5, size=3)
+    random_sample: (3)
+    ranf: (3)
+    rayleigh: (1.5, 3)
+    sample: (3)
+    standard_cauchy: (3)
+    standard_exponential: (3)
+    standard_gamma: (1.5, 3)
+    standard_normal: (3)
+    standard_t: (2.5, 3)
+    triangular: (0.0, 1.0, 2.0, 3)
+    uniform: (1.0, 2.0, 3)
+    vonmises: (0.5, 1.5, 3)
+    wald: (1.0, 2.0, 3)
+    weibull: (1.5, 3)
+    zipf: (2.5, 3)
+    """
+)
+
+RANDOM: dict[str, list[str]] = {
+    **{
+        f"random.{name}": [f"drawn(np.random.{name}, {arguments[0][1:-1]})"]
+        for name, arguments in _DRAWS.items()
+    },
+    "random.shuffle": ["drawn(changed, np.random.shuffle, np.arange(5.0))"],
+}
+"""They draw numbers whose distribution is plain; what they make may be written into."""
+
 # What there is to say of names that have nothing to do with numbers that vary.
 NOT_OF_NUMBERS: dict[str, str] = {
     "a constant, or an index that is written with brackets": "False_ True_ ScalarType e"
@@ -687,12 +748,17 @@ NOT_OF_NUMBERS: dict[str, str] = {
     "it is about types": "finfo iinfo isdtype issubdtype mintypecode promote_types typename",
     "it is about dates": "busday_count busday_offset busdaycalendar datetime_as_string datetime_data"
     " is_busday isnat",
-    "it reads or writes files or bytes": "fromfile fromregex genfromtxt load loadtxt memmap save"
-    " savetxt savez savez_compressed frombuffer from_dlpack",
+    "it reads files or bytes": "fromfile fromregex genfromtxt load loadtxt memmap frombuffer"
+    " from_dlpack",
+    "it writes files, of plain values": "save savetxt savez savez_compressed",
     "it is about settings of NumPy": "errstate get_include get_printoptions getbufsize geterr"
     " geterrcall printoptions set_printoptions setbufsize seterr seterrcall show_config show_runtime"
-    " info test linalg.test fft.test",
-    "it is about text": "base_repr binary_repr format_float_positional format_float_scientific",
+    " info test linalg.test fft.test random.test",
+    "it is about text, of integers": "base_repr binary_repr",
+    "it makes or seeds a generator": "random.BitGenerator random.Generator random.MT19937"
+    " random.PCG64 random.PCG64DXSM random.Philox random.RandomState random.SFC64"
+    " random.SeedSequence random.default_rng random.get_state random.seed random.set_state"
+    " random.get_bit_generator random.set_bit_generator",
     "it steps through positions, which are integers": "ndindex",
     "an exception": "linalg.LinAlgError",
     "it is how Python and NumPy see an array, which a traced value is": "ndarray.__array__"
@@ -773,6 +839,12 @@ REFUSED: list[Refusal] = [
         "read the numbers outside of the function",
         [],
     ),
+    Refusal(
+        "format_float_positional format_float_scientific",
+        "they take numbers of Python",
+        "`f'{x:.3f}'`, or the same of `sd.stop_gradient(x)`",
+        ["np.format_float_positional(s)", "np.format_float_scientific(s)"],
+    ),
 ]
 """Names that a traced value does not go through, with calls that raise one of the library's errors.
 """
@@ -787,6 +859,13 @@ REFUSED_CALLS: dict[str, list[str]] = {
         "x.reshape(4, 3, order='A')",
     ],
     "entries that nobody has written (`np.where(mask, result, other)`)": ["np.sin(x, where=m)"],
+    "a traced parameter of a distribution (`loc + scale * np.random.normal(size=n)`)": [
+        "np.random.normal(s)",
+        "np.random.uniform(x, 4.0)",
+        "np.random.default_rng(0).exponential(x)",
+        "np.random.choice(x, 2)",
+        "np.random.default_rng(0).permutation(x)",
+    ],
     "the bytes of an array in another dtype (`x.astype(dtype)`)": ["x.view(np.int64)"],
 }
 """Calls of what is differentiated otherwise."""

@@ -32,6 +32,7 @@ from tests.array.numpy_calls import (
     NOT_OF_NUMBERS,
     NOT_SMOOTH,
     OTHERWISE,
+    RANDOM,
     REFUSED,
     REFUSED_CALLS,
     UNDEFINED,
@@ -54,7 +55,13 @@ def changed(change: Any, array: Any, *args: Any, **settings: Any) -> Any:
     return result if given is None else given
 
 
-NAMESPACE = {"np": np, "copy": copy, "math": math, "changed": changed}
+def drawn(draw: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+    """Draw numbers, which are the same each time."""
+    np.random.seed(3)  # noqa: NPY002  # which it is about
+    return draw(*args, **settings)
+
+
+NAMESPACE = {"np": np, "copy": copy, "math": math, "changed": changed, "drawn": drawn}
 
 
 def _numbers() -> dict[str, Any]:
@@ -334,11 +341,12 @@ def _of_some(call: Call, args: list[Any], positions: list[int]) -> Call:
 
 # -- tests ----------------------------------------------------------------------------------------
 
-TABLES = {**DIFFERENTIABLE, **CONSTANT, **CREATION}
+TABLES = {**DIFFERENTIABLE, **CONSTANT, **CREATION, **RANDOM}
 CLASSES = (
     set(DIFFERENTIABLE),
     set(CONSTANT),
     set(CREATION),
+    set(RANDOM),
     {name for names in NOT_OF_NUMBERS.values() for name in names.split()},
     {name for refusal in REFUSED for name in refusal.names.split()},
 )
@@ -357,7 +365,12 @@ def is_there(name: str) -> bool:
 def _public_names() -> list[str]:
     """List the public names of the installed NumPy, and what an ndarray has."""
     names = []
-    for prefix, module in (("", np), ("linalg.", np.linalg), ("fft.", np.fft)):
+    for prefix, module in (
+        ("", np),
+        ("linalg.", np.linalg),
+        ("fft.", np.fft),
+        ("random.", np.random),
+    ):
         for name in dir(module):
             if name.startswith("_") or isinstance(getattr(module, name), types.ModuleType):
                 continue

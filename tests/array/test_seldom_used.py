@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -293,3 +294,17 @@ def test_a_written_array_without_axes_stays_one_in_a_compiled_gradient() -> None
     for function in (reused, rewritten):
         gradient = sd.grad(lambda x, function=function: function(x) * 1.0)
         np.testing.assert_allclose(sd.compile(gradient)(X), gradient(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize("write", [np.save, np.savetxt, np.savez, np.savez_compressed])
+def test_files_are_written_of_plain_values(write: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / ("x.npz" if "savez" in write.__name__ else "x.npy")
+
+    def loss(x: Any) -> Any:
+        write(path, x)
+        return np.sum(x**2)
+
+    x = np.array([0.5, 1.5])
+    np.testing.assert_array_equal(sd.grad(loss)(x), 2 * x)
+    found: Any = np.loadtxt(path) if write is np.savetxt else np.load(path)
+    np.testing.assert_array_equal(found["arr_0"] if "savez" in write.__name__ else found, x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import math
+import operator
 import sys
 import warnings
 from collections.abc import Callable
@@ -361,6 +362,29 @@ def test_a_write_costs_what_it_writes(monkeypatch: pytest.MonkeyPatch) -> None:
         copies.clear()
         transform(lambda x: loss(x, 200))(0.5)
         assert len(copies) <= few + 2
+
+
+def test_a_write_through_flat_costs_what_it_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    real = np.arange
+
+    def arange(*args: Any, **settings: Any) -> Any:
+        result = real(*args, **settings)
+        counted.append(result.size)
+        return result
+
+    def loss(x: Any) -> Any:
+        out = np.zeros(500)
+        for i in range(4):
+            out.flat[i] = x
+            out.flat[-1 - i : -1 - i - 2 : -1] = 2 * x
+        return np.sum(out)
+
+    monkeypatch.setattr(np, "arange", arange)
+    assert sd.grad(loss)(0.5) == 14
+    assert sum(counted) < 100
+    with pytest.raises(IndexError, match="500 is out of bounds"):
+        sd.grad(lambda x: operator.setitem(np.zeros(500).flat, 500, x))(0.5)
 
 
 def test_the_backward_pass_reuses_the_cotangent(monkeypatch: pytest.MonkeyPatch) -> None:

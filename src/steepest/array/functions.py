@@ -114,11 +114,26 @@ PLAIN_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
         np.nonzero,
         np.shares_memory,
         np.may_share_memory,
+        np.save,
+        np.savetxt,
+        np.savez,
+        np.savez_compressed,
     }
 )
-"""Functions without a derivative: their results are plain values."""
+"""Functions without a derivative: their results, or the files they write, are plain values."""
+
+_OF_ANOTHER_SCALE = "loc + scale * np.random.{0}(size=n) for np.random.{0}(loc, scale, n)"
 
 INSTEAD: dict[str, str] = {
-    "require": "np.ascontiguousarray(x), or x itself",
+    **{
+        name: _OF_ANOTHER_SCALE.format(name) for name in ("gumbel", "laplace", "logistic", "normal")
+    },
+    "choice": "x[np.random.choice(len(x), n)]",
+    "exponential": "scale * np.random.exponential(size=n)",
+    "lognormal": "np.exp(mean + sigma * np.random.normal(size=n))",
+    "multivariate_normal": "mean + np.linalg.cholesky(covariance) @ np.random.normal(size=n)",
+    "permutation": "x[np.random.permutation(len(x))]",
+    "rayleigh": "scale * np.random.rayleigh(size=n)",
+    "uniform": "low + (high - low) * np.random.uniform(size=n)",
 }
 """What to write for a function that is not differentiated."""

@@ -324,17 +324,24 @@ class FlatIterator:
             # What is a key here, NumPy knows.
             key = np.arange(len(self)).flat[plain_arguments(key, "y.flat[…]")]
         if _is_simple(key) and not isinstance(key, slice):
-            position = int(key) + len(self) * (key < 0)
-            if not 0 <= position < len(self):
-                raise IndexError(f"index {key} is out of bounds for size {len(self)}")
+            position = self._place(key)
             return self._array[tuple(map(int, np.unravel_index(position, self._array.shape)))]
         return np.copy(read(self.copy(), key))
 
+    def _place(self, key: Any) -> int:
+        """Count an index from 0."""
+        position = int(key) + len(self) * (key < 0)
+        if not 0 <= position < len(self):
+            raise IndexError(f"index {key} is out of bounds for size {len(self)}")
+        return position
+
     def __setitem__(self, key: Any, value: Value) -> None:
-        places = np.arange(len(self))
         if _is_simple(key):
-            positions = places[key]
+            # A write costs what it writes.
+            entries = range(len(self))
+            positions = np.asarray(entries[key] if isinstance(key, slice) else self._place(key))
         else:
+            places = np.arange(len(self))
             key = plain_arguments(key, "y.flat[…]")
             positions = places.flat[key]
             places.flat[key] = 0  # NumPy's errors
