@@ -19,6 +19,7 @@ linalg: Any = np.linalg
 rng = np.random.default_rng(0)
 G = rng.normal(size=(3, 3))
 Q = linalg.qr(rng.normal(size=(3, 3)) + 1j * rng.normal(size=(3, 3))).Q
+TALL = rng.normal(size=(4, 3))
 TURN = linalg.qr(rng.normal(size=(3, 3))).Q
 
 EQUAL = {
@@ -171,6 +172,62 @@ def test_values_and_vectors_of_separate_calls_are_taken_together(
     apart = x + np.diag([0.0, 0.3, 0.7]) * linalg.norm(x)
     found, expected = sd.grad(function)(apart), differences(function, apart)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+
+
+def full_after_values(x: Any) -> Any:
+    values, (left, _, right) = linalg.svdvals(x), linalg.svd(x)
+    return np.sum(TALL * ((left[:, :3] * values**2) @ right))
+
+
+def full_before_values(x: Any) -> Any:
+    left, _, right = linalg.svd(x)
+    return np.sum(TALL * ((left[:, :3] * linalg.svd(x, compute_uv=False) ** 2) @ right))
+
+
+def reduced_after_values(x: Any) -> Any:
+    values, (left, _, right) = linalg.svdvals(x), linalg.svd(x, full_matrices=False)
+    return np.sum(TALL * ((left * values**2) @ right))
+
+
+def values_of_the_full_one(x: Any) -> Any:
+    values, (left, _, right) = linalg.svd(x)[1], linalg.svd(x, full_matrices=False)
+    return np.sum(TALL * ((left * values**2) @ right))
+
+
+def values_of_the_reduced_one(x: Any) -> Any:
+    values, (left, _, right) = linalg.svd(x, full_matrices=False).S, linalg.svd(x)
+    return np.sum(TALL * ((left[:, :3] * values**2) @ right)) + np.sum(linalg.svdvals(x))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        values_of_the_full_one,
+        values_of_the_reduced_one,
+        full_after_values,
+        full_before_values,
+        reduced_after_values,
+    ],
+)
+def test_separate_calls_of_a_matrix_that_is_not_square(function: Callable[[Any], Any]) -> None:
+    for gradient in (sd.grad(function), sd.compile(sd.grad(function))):
+        assert not np.any(np.isfinite(gradient(linalg.qr(TALL).Q)))
+        found, expected = gradient(TALL), differences(function, TALL)
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+
+
+def test_two_decompositions_of_a_matrix_that_is_not_square() -> None:
+    def of_both(x: Any) -> Any:
+        (left, values, right), (_, others, full) = linalg.svd(x, full_matrices=False), linalg.svd(x)
+        return np.sum(TALL * ((left * values**2) @ right)) + np.sum(others[:2] * full[:2, 0] ** 2)
+
+    for transform in (sd.grad, lambda f: sd.compile(sd.grad(f)), lambda f: sd.grad(sd.compile(f))):
+        found, expected = transform(of_both)(TALL), differences(of_both, TALL)
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+    along = np.cos(np.arange(12.0)).reshape(4, 3)
+    second = sd.hvp(of_both, TALL, along)
+    expected = central_difference(lambda t: sd.grad(of_both)(TALL + t * along))
+    np.testing.assert_allclose(second, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
 
 
 @every_matrix

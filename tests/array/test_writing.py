@@ -364,6 +364,10 @@ def test_a_write_costs_what_it_writes(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(copies) <= few + 2
 
 
+def flat_of(count: int) -> Any:
+    return np.zeros(count).flat
+
+
 def test_a_write_through_flat_costs_what_it_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[int] = []
     real = np.arange
@@ -384,7 +388,7 @@ def test_a_write_through_flat_costs_what_it_writes(monkeypatch: pytest.MonkeyPat
     assert sd.grad(loss)(0.5) == 14
     assert sum(counted) < 100
     with pytest.raises(IndexError, match="500 is out of bounds"):
-        sd.grad(lambda x: operator.setitem(np.zeros(500).flat, 500, x))(0.5)
+        sd.grad(lambda x: operator.setitem(flat_of(500), 500, x))(0.5)
 
 
 def test_the_backward_pass_reuses_the_cotangent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -330,7 +330,7 @@ class FlatIterator:
 
     def _place(self, key: Any) -> int:
         """Count an index from 0."""
-        position = int(key) + len(self) * (key < 0)
+        position: int = int(key) + len(self) * (key < 0)
         if not 0 <= position < len(self):
             raise IndexError(f"index {key} is out of bounds for size {len(self)}")
         return position

@@ -291,6 +291,7 @@ class Tape(Trace):
         results: Sequence[Value],
     ) -> tuple[Array, ...]:
         types = tuple(value_type(each) for each in results)
+        first = 0
         whole = Record(
             primitive,
             parents,
@@ -304,12 +305,37 @@ class Tape(Trace):
             # Values that were asked for alone and vectors of one matrix are of one decomposition:
             # where values are equal, the cotangents of both must meet.
             (matrix,) = parents
-            settings = (each for name, each in static.items() if name != "alone")
-            whole = self._decomposed.setdefault((primitive.name, matrix, *settings), whole)
+            settings = (each for name, each in static.items() if name not in ("alone", "full"))
+            known = self._decomposed.setdefault((primitive.name, matrix, *settings), whole)
+            first = 0 if known is whole else _taken_together(known, whole)
+            whole = known
         return tuple(
-            Array(self, each, Record(None, (whole,), (), {}, None, kind.shape, kind.dtype, i))
+            Array(
+                self, each, Record(None, (whole,), (), {}, None, kind.shape, kind.dtype, first + i)
+            )
             for i, (each, kind) in enumerate(zip(results, types, strict=True))
         )
+
+
+def _taken_together(known: Record, new: Record) -> int:
+    """Let one record stand for two decompositions of a matrix.
+
+    Returns
+    -------
+    int
+        The position of the first result of the new one among those of the record.
+    """
+    if new.static["alone"]:
+        return 0
+    if known.static["alone"]:
+        # Nobody has vectors of the known one.
+        known.static, known.result, known.shape = new.static, new.result, new.shape
+        return 0
+    if known.static.get("full") == new.static.get("full"):
+        return 0
+    first = len(known.shape)
+    known.result, known.shape = (*known.result, *new.result), (*known.shape, *new.shape)
+    return first
 
 
 def records_behind(start: Record) -> list[Record]:

@@ -65,7 +65,7 @@ from steepest.ops.matrices import (
     undetermined,
     well_conditioned,
 )
-from steepest.ops.spec import Primitive, Sample, Value, is_absent, scale
+from steepest.ops.spec import Primitive, Sample, Value, is_absent, no_cotangent, scale
 
 __all__ = ["PRIMITIVES"]
 
@@ -303,6 +303,20 @@ def _svd_type(x: ArrayType, full: bool, alone: bool) -> tuple[ArrayType, ArrayTy
 
 
 def _svd_vjp(g: Sequence[Value], ans: Sequence[Value]) -> Value:
+    if len(ans) == 3:
+        return _svd_gradient(g, ans)
+    # Of one matrix with as many vectors as values, and with full bases: which of them a loss has
+    # the values of is no matter.
+    both = [(list(each), ans[first : first + 3]) for first, each in ((0, g[:3]), (3, g[3:]))]
+    for (one, _), (other, _) in (both, both[::-1]):
+        if is_absent(one[0]) and is_absent(one[2]) and not is_absent(one[1]):
+            moved = one[1]
+            other[1] = moved if is_absent(other[1]) else other[1] + moved
+            one[1] = no_cotangent(ArrayType(moved.shape, moved.dtype))
+    return sum(_svd_gradient(*each) for each in both)
+
+
+def _svd_gradient(g: Sequence[Value], ans: Sequence[Value]) -> Value:
     left, values, right = ans
     rank = values.shape[-1]
     core = as_row(g[1]) * identity(as_row(values) * as_column(values))
