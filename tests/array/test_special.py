@@ -248,6 +248,54 @@ def test_plain_python_function_of_scipy_is_found_by_its_name_alone(call: Any) ->
     assert f"scipy.special.{call.__name__}(" in (caught.value.instead or "")
 
 
+@pytest.mark.parametrize(
+    ("function", "x", "slope"),
+    [
+        # From mpmath, by Johnson, Kotz and Balakrishnan's formulas: of either sign, in the tails,
+        # of many degrees of freedom.
+        (lambda t: sp.nctdtr(3, 0.4, t), 1.3, 0.2210429208263943),
+        (lambda nc: sp.nctdtr(3, nc, 1.3), 0.4, -0.28010687722965016),
+        (lambda t: sp.nctdtr(3, -2, t), 1.3, 0.002875237559307779),
+        (lambda nc: sp.nctdtr(3, nc, 1.3), -2.0, -0.0054153369540421515),
+        (lambda t: sp.nctdtr(7.5, 2, t), -3.0, 4.528181720059792e-05),
+        (lambda nc: sp.nctdtr(7.5, nc, -3), 2.0, -9.038269376741739e-05),
+        (lambda t: sp.nctdtr(7.5, 0, t), 0.5, 0.33570185429763505),
+        (lambda nc: sp.nctdtr(7.5, nc, 0.5), 0.0, -0.35278362554148296),
+        (lambda t: sp.nctdtr(200, -2, t), 2.0, 0.00014247018720074482),
+        (lambda nc: sp.nctdtr(200, nc, 2), -2.0, -0.0001455013297991415),
+        (lambda t: sp.nctdtr(900, 3, t), -3.0, 6.591869105707234e-09),
+        (lambda nc: sp.nctdtr(900, nc, -3), 3.0, -6.659637386586303e-09),
+        (lambda t: sp.nctdtr(30, 12, t), 15.0, 0.06618055814451308),
+        (lambda nc: sp.nctdtr(30, nc, 15), 12.0, -0.07863141677757914),
+        (lambda f: sp.ncfdtr(3, 5, 0.2, f), 0.3, 0.6300538042280356),
+        (lambda nc: sp.ncfdtr(3, 5, nc, 0.3), 0.2, -0.06199919840798585),
+        (lambda f: sp.ncfdtr(3, 5, 40, f), 4.0, 0.0173534881020887),
+        (lambda nc: sp.ncfdtr(3, 5, nc, 4), 40.0, -0.002058381798738212),
+        (lambda f: sp.ncfdtr(0.7, 33, 300, f), 50.0, 1.2019091865412758e-19),
+        (lambda nc: sp.ncfdtr(0.7, 33, nc, 50), 300.0, -3.311892523020069e-20),
+        (lambda f: sp.ncfdtr(40, 2, 3, f), 0.001, 3.1841692604366617e-31),
+        (lambda nc: sp.ncfdtr(40, 2, nc, 0.001), 3.0, -7.948733836626028e-36),
+    ],
+)
+def test_slopes_of_noncentral_distributions(function: Any, x: float, slope: float) -> None:
+    np.testing.assert_allclose(sd.grad(function)(x), slope, rtol=1e-10)
+    forward = sd.jvp(sd.grad(function), (x,), (1.0,))[1]
+    np.testing.assert_allclose(second(function)(x), forward, rtol=1e-12)
+    step = 1e-4 * abs(x) if x else 1e-4
+    near = sd.grad(function)(x + step) - sd.grad(function)(x - step)
+    np.testing.assert_allclose(forward, near / (2 * step), rtol=1e-5, atol=1e-6 * abs(slope))
+
+
+def test_power_of_a_two_sided_test_of_many_degrees_of_freedom() -> None:
+    """Towards the normal distribution, whose slope is known."""
+
+    def power(effect: Any) -> Any:
+        return 1 - sp.nctdtr(1e5, effect, 1.96) + sp.nctdtr(1e5, effect, -1.96)
+
+    expected = np.exp(-0.5 * 0.46**2) - np.exp(-0.5 * 3.46**2)
+    np.testing.assert_allclose(sd.grad(power)(1.5), expected / np.sqrt(2 * np.pi), rtol=1e-4)
+
+
 def test_other_ufunc_of_scipy_is_an_error_that_names_it() -> None:
     with pytest.raises(UnsupportedError, match="zetac"):
         sd.grad(lambda x: sp.zetac(x))(1.5)

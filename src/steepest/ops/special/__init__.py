@@ -6,7 +6,15 @@ import numpy as np
 from scipy.special import _ufuncs
 
 from steepest.ops.spec import Primitive
-from steepest.ops.special import bessel, elliptic, entropy, error, gamma, hypergeometric
+from steepest.ops.special import (
+    bessel,
+    elliptic,
+    entropy,
+    error,
+    gamma,
+    hypergeometric,
+    noncentral,
+)
 from steepest.ops.special.gamma import polygamma
 from steepest.ops.special.rules import POSITIVE, entry
 
@@ -39,6 +47,7 @@ PRIMITIVES: tuple[Primitive, ...] = (
     *bessel.PRIMITIVES,
     *elliptic.PRIMITIVES,
     *hypergeometric.PRIMITIVES,
+    *noncentral.PRIMITIVES,
     *UNDERLYING,
 )
 
@@ -55,14 +64,8 @@ REFUSED: dict[str, str] = {
         (
             "mathieu_a",
             "mathieu_b",
-            "ncfdtr",
-            "ncfdtri",
-            "nctdtr",
-            "nctdtrit",
             "obl_cv",
             "pro_cv",
-            "smirnov",
-            "smirnovi",
             "zetac",
             "_riemann_zeta",
         ),
@@ -82,16 +85,24 @@ REFUSED: dict[str, str] = {
             "nbdtrin",
             "ncfdtridfd",
             "ncfdtridfn",
-            "ncfdtrinc",
             "nctdtridf",
-            "nctdtrinc",
             "pdtrik",
             "stdtridf",
         ),
         _BY_ROOT,
     ),
+    **dict.fromkeys(
+        ("smirnov", "smirnovi"),
+        "sd.custom_gradient around it, with -scipy.stats.ksone.pdf(d, n) for the slope of smirnov",
+    ),
+    **dict.fromkeys(
+        ("ncfdtrinc", "nctdtrinc"),
+        "a root finder of more digits than SciPy's in sd.custom_gradient, with the slopes of ncfdtr"
+        " or nctdtr",
+    ),
     # SciPy's values have seven digits and fewer, or take for ever beside their domain.
-    "itairy": _BY_PARAMETERS,
+    "itairy": "sd.custom_gradient around a quadrature; its values have too few digits, and its"
+    " slopes are those of scipy.special.airy",
     **{
         f"{name}{suffix}": _BY_PARAMETERS
         for name in ("pro_ang1", "pro_rad1", "pro_rad2", "obl_ang1", "obl_rad1", "obl_rad2")
