@@ -147,6 +147,7 @@ TABLE = """
     repeat: np.repeat(x, [1, 2, 0, 1], 1)
     require: np.require(x, dtype=np.float32) | np.require(x, dtype=np.float32, requirements=['F', 'O', 'W'])
     roll: np.roll(x, (1, 2), (0, 0)) | np.roll(x, [1, 2], axis=[0, 1])
+    ravel: np.ravel(v, order='K') | np.ravel(v, order='A') | np.ravel(s, order='F') | np.ravel(v, order='Q')
     rot90: np.rot90(x, k=1, axes=(0, 1))
     round: np.round(x, 1, np.zeros(x.shape)) | np.round(x, -1)
     searchsorted: np.searchsorted(t, x, sorter=np.argsort(t, kind='stable')) | np.searchsorted(t, x, 'right', None)

@@ -663,7 +663,9 @@ class Array(Traced, metaclass=_ArrayClass):
         if hasattr(np.ndarray, name) and not name.startswith("__"):
             raise UnsupportedAttributeError(
                 f"ndarray.{name} is not supported on a traced value",
-                instead=f"np.{name}(x), if there is such a function; otherwise"
+                instead="y = np.resize(x, shape)"
+                if name == "resize"
+                else f"sd.stop_gradient(x).{name}, where no gradient is wanted; otherwise"
                 " sd.custom_gradient around the code that needs it",
             )
         raise AttributeError(f"'Array' object has no attribute {name!r}")

@@ -178,6 +178,8 @@ def _reshaped(a: Value, shape: Any, order: Any) -> tuple[int, ...]:
 def ravel(a: Value, order: Any = "C") -> Value:
     order = memory_order(order)
     shape = _shape(a)
+    if len(shape) < 2:
+        order = "C"  # Along one axis there is no other.
     value = ndarray_of(a) if isinstance(a, Array) else a
     if is_ndarray(value):
         flags = value.flags
