@@ -344,8 +344,9 @@ def kaiser(M: int, beta: Any) -> Value:  # noqa: N803  # NumPy's name
     """``np.kaiser``, of whose shape a derivative may be taken."""
     if not is_traced(beta):
         return _originals["kaiser"](M, beta)
+    beta = np.stack([0.0, beta])[1]  # in double precision, as NumPy has it
     if M == 1:
-        return np.ones(1)
+        return np.ones(1, beta.dtype)
     half = (M - 1) / 2.0
     height = np.sqrt(1 - ((np.arange(0, M) - half) / half) ** 2.0)
     return np.i0(beta * height) / np.i0(beta)
