@@ -145,7 +145,11 @@ def at_methods(x: Any) -> Any:
     np.multiply.at(y, ([1, 1, 2], [0, 0, 1]), x[:3])
     np.negative.at(y, ([0, 0, 1], [0, 0, 1]))
     np.maximum.at(y, 0, x[0])
-    return y
+    z = np.full((2, 3, 2), 1.5)
+    np.multiply.at(z, (slice(None), [0, -1, 0]), x[:2])
+    np.divide.at(z, (..., [True, False]), x[2])
+    np.logaddexp.at(z, ([1, 1], slice(None, None, 2), [0, 0]), x[:2, None])
+    return y, z
 
 
 def functions_that_write(x: Any) -> Any:

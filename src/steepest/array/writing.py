@@ -573,12 +573,15 @@ def add_at(ufunc: np.ufunc, target: Value, key: Any, *operand: Value) -> None:
     if basic is not None:
         target[basic] = ufunc(np.copy(target[basic]), *operand)
         return
-    path, indexed, indices = _indexed(target, [entry_of(item) for item in items])
+    entries = [entry_of(item) for item in items]
     if ufunc in (np.add, np.subtract) and result.dtype == target.dtype:
+        path, indexed, indices = _indexed(target, entries)
         (v,) = operand
         _store(_add_at, target, indexed, indices, v if ufunc is np.add else -v, path)
         return
-    _one_round_each(ufunc, target, indexed, indices, operand)
+    _one_round_each(
+        ufunc, target, plain_arguments(tuple(entries), f"np.{ufunc.__name__}.at"), operand
+    )
 
 
 def _array_of(value: Value) -> Value:
@@ -588,29 +591,20 @@ def _array_of(value: Value) -> Value:
 
 
 def _one_round_each(
-    ufunc: np.ufunc, target: Array, key: Key, indices: tuple[Value, ...], operand: tuple[Any, ...]
+    ufunc: np.ufunc, target: Array, key: tuple[Any, ...], operand: tuple[Any, ...]
 ) -> None:
     """Go through the places so often that in each round none is named twice."""
-    if len(key) != len(indices):
-        raise UnsupportedError(
-            f"np.{ufunc.__name__}.at with slices beside index arrays",
-            instead="index arrays alone, or a loop over the places",
-        )
-    together = np.broadcast_arrays(*(plain_value(each, f"{ufunc.__name__}.at") for each in indices))
-    shape = (*together[0].shape, *target.shape[len(key) :])
-    spread = [np.broadcast_to(each, shape) for each in operand]
-    places = [each.ravel() for each in together]
-    flat = np.ravel_multi_index(places, target.shape[: len(key)], mode="wrap")
+    places = np.arange(target.size).reshape(target.shape)[key]
+    values = [np.reshape(np.copy(np.broadcast_to(each, places.shape)), -1) for each in operand]
+    flat = places.ravel()
     order = np.argsort(flat, kind="stable")
     ordered = flat[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])[: flat.size]
     turn = np.empty(flat.size, np.intp)
     turn[order] = np.arange(flat.size) - np.repeat(starts, np.diff(np.r_[starts, flat.size]))
-    rest = target.shape[len(key) :]
-    values = [np.reshape(np.copy(each), (flat.size, *rest)) for each in spread]
     for each in range(int(turn.max(initial=-1)) + 1):
         now = np.flatnonzero(turn == each)
-        chosen = tuple(place[now] for place in places)
+        chosen = np.unravel_index(flat[now], target.shape)
         target[chosen] = ufunc(target[chosen], *(value[now] for value in values))
 
 
