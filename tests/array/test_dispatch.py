@@ -417,6 +417,101 @@ def test_types_that_know_better_are_asked() -> None:
     assert np.dot(traced(X), other) == "mine"
 
 
+class Labelled:
+    """An array with a label, as the containers of other libraries are."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **settings: Any) -> Any:
+        if settings.pop("out", None) is not None:
+            raise NotImplementedError("out=")
+        plain = [each.data if isinstance(each, Labelled) else each for each in inputs]
+        return Labelled(getattr(ufunc, method)(*plain, **settings))
+
+
+class Aloof:
+    """An object that wants no ufunc, as a sparse matrix does."""
+
+    __array_ufunc__ = None
+
+    def __radd__(self, other: Any) -> Any:
+        return 2 * other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other, other
+
+
+LABEL: Any = Labelled(X)
+ALOOF: Any = Aloof()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: (x * LABEL).data,
+        lambda x: (x**LABEL).data,
+        lambda x: (np.diag(x) @ LABEL).data,
+        lambda x: np.hypot(LABEL, x).data,
+        lambda x: np.logaddexp(x, LABEL, dtype=np.float32).data,
+        lambda x: np.add.outer(x, LABEL).data,
+        lambda x: divmod(2.3 * x, LABEL).data[1],
+        lambda x: x + ALOOF,
+        lambda x: divmod(x, ALOOF)[0],
+    ],
+)
+def test_classes_with_ufuncs_of_their_own_are_asked(call: Callable[[Any], Any]) -> None:
+    with np.errstate(invalid="ignore"):
+        kept: list[Any] = []
+
+        def total(x: Any) -> Any:
+            kept.append(call(x))
+            return np.sum(kept[-1])
+
+        gradient = sd.grad(total)(POSITIVE)
+        assert_same(kept[0], call(POSITIVE))
+        steps = 1e-6 * np.eye(3)
+        slopes = [(total(POSITIVE + h) - total(POSITIVE - h)) / 2e-6 for h in steps]
+    assert np.shape(gradient) == (3,)
+    if kept[0].dtype == np.float64:
+        np.testing.assert_allclose(gradient, slopes, rtol=1e-5, atol=1e-7)
+
+
+def test_a_class_with_ufuncs_of_its_own_knows_of_writes() -> None:
+    def adds(x: Any) -> Any:
+        y = np.zeros(3)
+        y += LABEL
+        return np.sum(x)
+
+    with pytest.raises(NotImplementedError, match="out="):
+        sd.grad(adds)(X)
+    with pytest.raises(ValueError, match="cannot delete"):
+        sd.grad(lambda x: x.__delitem__(0))(X)
+
+
+MASKED = np.ma.array(X, mask=[True, False, False])
+IDENTITY = np.eye(3).view(np.matrix)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.maximum(x, MASKED),
+        lambda x: np.add.outer(MASKED, x),
+        lambda x: np.average(x, weights=MASKED),
+        lambda x: np.concatenate([x, MASKED]),
+        lambda x: np.clip(x, MASKED, 9.0),
+        lambda x: np.hypot(x, IDENTITY),
+        lambda x: np.dot(x, IDENTITY),
+    ],
+)
+def test_masks_are_not_dropped_in_silence(call: Callable[[Any], Any]) -> None:
+    with pytest.raises(UnsupportedError, match=r"MaskedArray|matrix"):
+        sd.grad(lambda x: np.sum(call(x)))(X)
+    made = sd.compile(lambda x: np.sum(call(np.ones(3))) + x)
+    assert made(1.0) == 1.0 + np.sum(call(np.ones(3)))
+
+
 @given(st.integers(0, 2**32 - 1), st.sampled_from([np.float32, np.float64]))
 def test_where_and_clip_promote_as_numpy_does(seed: int, dtype: Any) -> None:
     rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -165,6 +165,11 @@ def test_mixed_indexing(data: st.DataObject, shape: tuple[int, ...], dtype: Any)
     check_reading(entries(shape, dtype, 1), key)
 
 
+class Place(NamedTuple):
+    row: Any
+    column: Any
+
+
 ROWS = np.array([[0, 2], [-1, 2]])
 KEYS: dict[str, Any] = {
     "an integer": 1,
@@ -204,6 +209,8 @@ KEYS: dict[str, Any] = {
     "an array without entries": np.zeros((2, 0), int),
     "small unsigned integers": np.array([2, 2, 0], np.uint8),
     "a transposed array": ROWS.T,
+    "a named tuple": Place(1, 2),
+    "a named tuple of lists": Place([0, 2], [1, 1]),
     "out of range": 3,
     "out of range below": (0, -4),
     "an array out of range": [0, 3],

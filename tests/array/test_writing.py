@@ -9,7 +9,7 @@ import operator
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -166,6 +166,19 @@ def functions_that_write(x: Any) -> Any:
     return y
 
 
+class Place(NamedTuple):
+    row: Any
+    column: Any
+
+
+def places_with_names(x: Any) -> Any:
+    y = np.zeros((2, 3))
+    y[Place(1, 2)] = x[0]
+    y[Place([0, 1], [0, 1])] += x[1:3]
+    np.add.at(y, Place([0, 0], [1, 1]), x[:2])
+    return y[Place(1, 2)] * y
+
+
 def methods_that_write(x: Any) -> Any:
     y = np.zeros(4)
     y.fill(x[0])
@@ -225,6 +238,8 @@ def vectorized(x: Any) -> Any:
     over = np.apply_over_axes(np.sum, np.outer(x, x), [0, 1])
     several = np.vectorize(lambda t: (t, 2 * t), otypes=[float, float])(x)
     inner = np.vectorize(lambda u, v: u @ v, signature="(n),(n)->()")(np.outer(x, x), x)
+    none = np.vectorize(lambda u: np.outer(u, u), signature="(n)->(n,n)", otypes=[float])
+    assert none(np.ones((0, 3)) * x[0]).shape == (0, 3, 3)
     made = np.fromiter((each * 2 for each in x), float)
     return piece(x, 3.0) + along[0] + over[0] + several[1] + inner + made
 
@@ -256,8 +271,8 @@ IDIOMS: list[Function] = [
     filled_one_by_one, recurrence, earlier_results_stay, matrix_of_rows, nested_views,
     view_outlives_its_base, swapped, overlapping, last_of_several_wins, masks, complex_parts,
     integers_truncate, narrow_buffer, out_arguments, at_methods, functions_that_write,
-    methods_that_write, containers, grows, lists_of_numbers, by_name, vectorized, builtins,
-    untraced_then_traced,
+    methods_that_write, containers, grows, places_with_names, lists_of_numbers, by_name, vectorized,
+    builtins, untraced_then_traced,
 ]  # fmt: skip
 
 
@@ -483,6 +498,21 @@ def test_numpys_errors() -> None:
             with pytest.raises((IndexError, TypeError, ValueError)) as traced:
                 run(X)
             assert issubclass(plain.type, traced.type), plain.value
+
+
+def test_vectorize_compares_core_dimensions() -> None:
+    calls: list[tuple[str, Callable[..., Any], int]] = [
+        ("(n),(n)->()", np.dot, 1),
+        ("(n),(n)->(n)", lambda a, b: (a * b)[:2], 3),
+        ("(n),(m)->()", np.outer, 3),
+        ("(n),(m)->(n)", lambda a, b: (a, b), 3),
+    ]
+    for signature, function, length in calls:
+        vectorized = np.vectorize(lambda a, b, f=function: f(a, b), signature=signature)
+        with pytest.raises(ValueError, match=r"core dim|sequence|outputs"):
+            vectorized(X[:3], X[:length])
+        with pytest.raises(ValueError, match=r"core dim|sequence|outputs"):
+            sd.vjp(lambda x, v=vectorized, n=length: v(x[:3], x[:n]), X)
 
 
 def test_complex_into_real_warns_as_numpy_does() -> None:

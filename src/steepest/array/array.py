@@ -12,7 +12,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -84,6 +84,15 @@ def _are_arrays(inputs: Sequence[Value]) -> bool:
     return strong
 
 
+def _of_other(operation: str, x: Array, other: Any, **settings: Any) -> Any:
+    """Leave an operation to a class that implements NumPy's ufuncs, as ndarray's operators do."""
+    if getattr(type(other), "__array_ufunc__", None) is None or not issubclass(
+        x._kind(), _OF_NUMPY
+    ):
+        return NotImplemented
+    return getattr(np, operation)(x, other, **settings)
+
+
 def _as_operand(other: Any) -> Value:
     other = other.copy() if isinstance(other, writing.FlatIterator) else creating.joined(other)
     return other if isinstance(other, Traced) else np.asarray(other)
@@ -96,7 +105,7 @@ def _binary(operation: Primitive) -> Callable[[Array, Value], Value]:
             return trace.record(operation, (self, other), NO_STATIC)
         if not isinstance(other, (Traced, _OPERANDS)):
             if not _is_operand(other):
-                return NotImplemented
+                return _of_other(operation.name, self, other)
             other = _as_operand(other)
         return bind(operation, (self, other), NO_STATIC)
 
@@ -143,7 +152,9 @@ def _matrix_product(*, reflected: bool) -> Callable[[Array, Value], Value]:
 
     def method(self: Array, other: Value) -> Value:
         if not isinstance(other, (Traced, _OPERANDS)):
-            if not _is_operand(other) or not self._is_ndarray():
+            if not _is_operand(other):
+                return NotImplemented if reflected else _of_other("matmul", self, other)
+            if not self._is_ndarray():
                 return NotImplemented
             other = _as_operand(other)
         try:
@@ -165,8 +176,11 @@ def _unary(operation: Primitive) -> Callable[[Array], Value]:
     return method
 
 
-def _in_place(operator: str) -> Callable[[Array, Value], Value]:
+def _in_place(operator: str, ufunc: str) -> Callable[[Array, Value], Value]:
     def method(self: Array, other: Value) -> Value:
+        kind = type(other)
+        if kind is not Array and kind not in _USUAL_OPERANDS and not _is_operand(other):
+            return _of_other(ufunc, self, other, out=self)
         result = getattr(self, f"__{operator}__")(other)
         if result is NotImplemented or not self._is_ndarray():
             # A number's name is bound anew.
@@ -440,17 +454,19 @@ class Array(Traced, metaclass=_ArrayClass):
     __rshift__ = _binary(primitive("right_shift"))
     __rrshift__ = _reflected(primitive("right_shift"))
 
-    __iadd__ = _in_place("add")
-    __isub__ = _in_place("sub")
-    __imul__ = _in_place("mul")
-    __itruediv__ = _in_place("truediv")
-    __imod__ = _in_place("mod")
-    __ifloordiv__ = _in_place("floordiv")
-    __ipow__ = _in_place("pow")
-    __imatmul__ = _in_place("matmul")
-    __iand__ = _in_place("and")
-    __ior__ = _in_place("or")
-    __ixor__ = _in_place("xor")
+    __iadd__ = _in_place("add", "add")
+    __isub__ = _in_place("sub", "subtract")
+    __imul__ = _in_place("mul", "multiply")
+    __itruediv__ = _in_place("truediv", "divide")
+    __imod__ = _in_place("mod", "remainder")
+    __ifloordiv__ = _in_place("floordiv", "floor_divide")
+    __ipow__ = _in_place("pow", "power")
+    __imatmul__ = _in_place("matmul", "matmul")
+    __iand__ = _in_place("and", "bitwise_and")
+    __ior__ = _in_place("or", "bitwise_or")
+    __ixor__ = _in_place("xor", "bitwise_xor")
+    __ilshift__ = _in_place("lshift", "left_shift")
+    __irshift__ = _in_place("rshift", "right_shift")
 
     def __mul__(self, other: Value) -> Value:
         # One gradient in place of two; the bits are the same.
@@ -469,14 +485,18 @@ class Array(Traced, metaclass=_ArrayClass):
                 return bind(primitive("reciprocal"), (self,), NO_STATIC)
         if not isinstance(exponent, (Traced, _OPERANDS)):
             if not _is_operand(exponent):
-                return NotImplemented
-            exponent = np.asarray(exponent)
+                return _of_other("power", self, exponent)
+            exponent = _as_operand(exponent)
         return bind(_power, (self, exponent), NO_STATIC)
 
-    def __divmod__(self, other: Value) -> tuple[Value, Value]:
+    def __divmod__(self, other: Value) -> Any:
+        if not _is_operand(other):
+            return _of_other("divmod", self, other)
         return self // other, self % other
 
-    def __rdivmod__(self, other: Value) -> tuple[Value, Value]:
+    def __rdivmod__(self, other: Value) -> Any:
+        if not _is_operand(other):
+            return NotImplemented
         return other // self, other % self
 
     def __round__(self, digits: int | None = None) -> Value:
@@ -525,12 +545,13 @@ class Array(Traced, metaclass=_ArrayClass):
         args: tuple[Any, ...],
         settings: dict[str, Any],
     ) -> Value:
-        if not _USUAL_TYPES.issuperset(types):
+        usual = _USUAL_TYPES.issuperset(types)
+        if not usual:
             for each in types:
                 if each is not Array and not issubclass(each, _OF_NUMPY):
                     return NotImplemented
         try:
-            if len(args) < 3 and "out" not in settings and self._trace.active:
+            if usual and len(args) < 3 and "out" not in settings and self._trace.active:
                 # There is no out= among so few, and this Array stands somewhere in them.
                 implementation = functions.FUNCTIONS.get(function)
                 if implementation is not None:
@@ -676,6 +697,13 @@ class Array(Traced, metaclass=_ArrayClass):
     def __setitem__(self, key: Any, value: Value) -> None:
         writing.assign(self, key, value)
 
+    def __delitem__(self, key: Any) -> NoReturn:
+        raise ValueError("cannot delete array elements")
+
+    def choose(self, *choices: Any, **settings: Any) -> Value:
+        """Call ``np.choose`` with this array first; the choices may come one by one."""
+        return np.choose(self, choices[0] if len(choices) == 1 else choices, **settings)
+
     def __contains__(self, item: Value) -> bool:
         if not self._is_ndarray():
             raise TypeError(f"argument of type 'numpy.{self.dtype}' is not iterable")
@@ -733,7 +761,6 @@ class Array(Traced, metaclass=_ArrayClass):
     argmin = _method("argmin")
     argpartition = _method("argpartition", of_scalars=False)
     argsort = _method("argsort")
-    choose = _method("choose")
     cumprod = _method("cumprod")
     cumsum = _method("cumsum")
     diagonal = _method("diagonal")

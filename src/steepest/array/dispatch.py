@@ -14,7 +14,7 @@ from steepest.array.array import Array, value_type
 from steepest.array.creating import joined
 from steepest.array.functions import FOLLOWED, FUNCTIONS, INSTEAD, PLAIN_FUNCTIONS
 from steepest.array.numpy_errors import NUMPY_ERRORS, as_numpy_raises
-from steepest.array.plain import apply_plainly, is_traced, plain_arguments
+from steepest.array.plain import apply_plainly, check_meanings, is_traced, plain_arguments
 from steepest.array.products import einsum_into
 from steepest.array.ufuncs import (
     accumulate,
@@ -41,6 +41,7 @@ _REDUCTIONS: dict[np.ufunc, Callable[..., Value]] = {
 }
 _TRUTHS = (np.logical_and, np.logical_or, np.logical_xor)
 _EXTREMES = (np.max, np.min)
+_OF_NDARRAYS = np.ndarray.__array_ufunc__
 _ACCUMULATIONS: dict[np.ufunc, Callable[..., Value]] = {
     np.add: np.cumsum,
     np.multiply: np.cumprod,
@@ -51,6 +52,8 @@ def apply_ufunc(
     ufunc: np.ufunc, method: str, inputs: tuple[Value, ...], settings: dict[str, Any]
 ) -> Value:
     """Apply a ufunc, or one of its methods, to arguments of which at least one is an Array."""
+    if any(map(_decides, (*inputs, *settings.get("out", ())))):
+        return NotImplemented
     if method == "at":
         try:
             return add_at(ufunc, *inputs)
@@ -67,6 +70,7 @@ def apply_ufunc(
         return _into(ufunc, method, inputs, settings, out)
     if not is_traced((inputs, settings)):
         return apply_plainly(getattr(ufunc, method), inputs, settings)
+    check_meanings(inputs)
     if method == "__call__":
         return _call_ufunc(ufunc, inputs, settings)
     if method == "outer":
@@ -80,6 +84,12 @@ def apply_ufunc(
         f"np.{ufunc.__name__}.{method} is not supported on a traced value",
         instead=f"np.{ufunc.__name__} itself, with axes added by np.expand_dims or indexing",
     )
+
+
+def _decides(value: Any) -> bool:
+    """Whether a value is of a class of others that says itself what a ufunc does to it."""
+    decides = getattr(type(value), "__array_ufunc__", None)
+    return decides is not None and decides is not _OF_NDARRAYS and type(value) is not Array
 
 
 def _into(
@@ -356,6 +366,8 @@ def apply_function(
         if out is not None:
             return _function_into(function, args, settings, out)
     traced = is_traced(args) or (bool(settings) and is_traced(settings))
+    if traced:
+        check_meanings((*args, *settings.values()))
     if implementation is not None and (traced or function in FOLLOWED):
         return implementation(*args, **settings)
     if not traced:

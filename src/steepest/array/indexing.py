@@ -44,7 +44,7 @@ def read(x: Value, key: Any) -> Value:
         return _basic(x, (key,))
     if type(key) is np.ndarray and key.dtype.kind == "i":
         return bind(_gather, (x, key), _ONE_INDEX)
-    items = key if type(key) is tuple else (key,)
+    items = tuple(key) if isinstance(key, tuple) else (key,)
     basic = basic_key(items)
     return _advanced(x, items) if basic is None else _basic(x, basic)
 

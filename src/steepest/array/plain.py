@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ __all__ = [
     "apply_plainly",
     "base_array",
     "check_keeps_numbers",
+    "check_meanings",
     "holds",
     "is_known",
     "is_traced",
@@ -54,6 +55,22 @@ def base_array(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
             " np.where(mask, …), for a masked array",
         )
     return array.view(np.ndarray)
+
+
+def check_meanings(values: Iterable[Any]) -> None:
+    """Check that there is no masked array or matrix among values, or in lists among them.
+
+    Raises
+    ------
+    UnsupportedError
+        Where there is one: as an ndarray it would be without its mask.
+    """
+    for value in values:
+        kind = type(value)
+        if kind is list or kind is tuple:
+            check_meanings(value)
+        elif kind is not np.ndarray and kind is not Array and is_ndarray(value):
+            base_array(value)
 
 
 def check_keeps_numbers(dtype: np.dtype[Any]) -> None:

@@ -108,15 +108,12 @@ def vectorize_call(
         raise TypeError(
             f"wrong number of positional arguments: expected {len(inner)}, got {len(arrays)}"
         )
+    sizes: dict[str, int] = {}
     for each, core in zip(arrays, inner, strict=True):
-        if each.ndim < len(core):
-            raise ValueError(
-                f"{each.ndim}-dimensional argument does not have enough dimensions for all core"
-                f" dimensions {core!r}"
-            )
+        _add_sizes(sizes, each.shape, core)
     loops = [each.shape[: each.ndim - len(core)] for each, core in zip(arrays, inner, strict=True)]
     shape = np.broadcast_shapes(*loops)
-    if 0 in shape and (vectorized.otypes is None or outer is not None):
+    if 0 in shape and vectorized.otypes is None:
         raise ValueError("cannot call `vectorize` on size 0 inputs unless `otypes` is set")
     spread = [
         np.broadcast_to(each, (*shape, *each.shape[len(loop) :]))
@@ -127,6 +124,19 @@ def vectorize_call(
     count = len(results[0]) if several else len(vectorized.otypes or "x")
     if not results:
         several = count > 1
+    if outer is not None:
+        if results and count != len(outer):
+            raise ValueError(
+                f"wrong number of outputs from pyfunc: expected {len(outer)}, got {count}"
+            )
+        for each in results:
+            for core, value in zip(outer, each if several else [each], strict=True):
+                _add_sizes(sizes, value_type(value).shape, core, whole=True)
+        if not all(name in sizes for core in outer for name in core):
+            raise ValueError(
+                "cannot call `vectorize` with a signature including new output dimensions on size 0"
+                " inputs"
+            )
     columns = [
         [each[position] if several else each for each in results] for position in range(count)
     ]
@@ -140,11 +150,30 @@ def vectorize_call(
             wholes.append(np.reshape(np.array([*column, None], object)[:-1], shape))
             continue
         if not column:
-            wholes.append(duck(np.zeros(shape, dtype)))
+            lengths = [sizes[name] for name in outer[position]] if outer is not None else []
+            wholes.append(duck(np.zeros((*shape, *lengths), dtype)))
             continue
         whole = _together(column, dtype)
         wholes.append(np.reshape(whole, (*shape, *value_type(whole).shape[1:])))
     return tuple(wholes) if several else wholes[0]
+
+
+def _add_sizes(
+    sizes: dict[str, int], shape: tuple[int, ...], core: tuple[str, ...], *, whole: bool = False
+) -> None:
+    """Add the lengths of the core dimensions of an array to those known, and compare them."""
+    if len(shape) < len(core):
+        raise ValueError(
+            f"{len(shape)}-dimensional argument does not have enough dimensions for all core"
+            f" dimensions {core!r}"
+        )
+    for name, length in zip(core, shape[len(shape) - len(core) :], strict=True):
+        if sizes.setdefault(name, length) != length:
+            raise ValueError(
+                f"inconsistent size for core dimension {name!r}: {length} vs {sizes[name]}"
+            )
+    if whole and len(shape) > len(core):
+        raise ValueError("setting an array element with a sequence.")
 
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {

@@ -53,7 +53,7 @@ def assign(target: Array, key: Any, value: Value) -> None:
     """
     if not target._is_ndarray() and not is_unknown(target):
         raise TypeError(f"{_scalar_name(target)!r} object does not support item assignment")
-    items = key if type(key) is tuple else (key,)
+    items = tuple(key) if isinstance(key, tuple) else (key,)
     basic = basic_key(items)
     if basic is not None:
         if not _is_part(value, target, basic):
@@ -566,7 +566,7 @@ def add_at(ufunc: np.ufunc, target: Value, key: Any, *operand: Value) -> None:
     """Apply a ufunc in place at places that may be named more than once, as ``ufunc.at``."""
     if not isinstance(target, Array):
         refuse_ndarray(f"np.{ufunc.__name__}.at")
-    items = key if type(key) is tuple else (key,)
+    items = tuple(key) if isinstance(key, tuple) else (key,)
     basic = basic_key(items)
     operand = tuple(map(_array_of, operand))
     result = ufunc(*(np.empty(0, value_type(each).dtype) for each in (target, *operand)))
