@@ -64,6 +64,13 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "add.at of a slice of integers": (lambda x: at(np.add, np.arange(4), slice(2), x[:2]), REAL),
     "multiply.at of real numbers": (lambda x: at(np.multiply, REAL, [0, 1, 1, 2], x), COMPLEX),
     "a number clipped": (lambda x: out(np.clip, x[0], float, (), min=0, max=1), REAL),
+    "chosen": (lambda x: out(partial(np.choose, [0, 1, 0]), [x[:3], 2 * x[:3]], int, 3), REAL),
+    "taken": (lambda x: out(np.take, x, int, 2, indices=[2, 0]), REAL),
+    "compressed": (lambda x: out(partial(np.compress, [1, 0, 1]), x, int, 2), REAL),
+    "the variance": (lambda x: out(np.var, 5 * x, int), REAL),
+    "the median": (lambda x: out(np.median, x, int), REAL),
+    "the trace": (lambda x: out(np.trace, x[0] * ROWS, int), REAL),
+    "cumulative sums": (lambda x: out(np.cumulative_sum, x, int, 4), REAL),
     "a number rounded": (lambda x: out(np.round, x[0], float), REAL),
 }
 

@@ -461,3 +461,14 @@ def test_gradient_of_a_shared_matrix_makes_no_stack() -> None:
     finally:
         zero_safe_matmul.evaluate = original
     assert shapes == [(3, 2)]
+
+
+def test_objects_are_conjugated_too() -> None:
+    vectors = np.array([[1.0, 2j, 3.0], [4.0, 5.0, 6j]], object)
+    for call in (
+        lambda x: np.vecdot(vectors, np.ones(3) * x),
+        lambda x: np.vecmat(vectors, np.eye(3) * x),
+    ):
+        kept: list[Any] = []
+        sd.grad(lambda x, f=call, kept=kept: (kept.append(f(x)), x)[1])(1.0)
+        np.testing.assert_array_equal(kept[0]._value, call(1.0))

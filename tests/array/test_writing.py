@@ -146,9 +146,14 @@ def at_methods(x: Any) -> Any:
     np.negative.at(y, ([0, 0, 1], [0, 0, 1]))
     np.maximum.at(y, 0, x[0])
     z = np.full((2, 3, 2), 1.5)
-    np.multiply.at(z, (slice(None), [0, -1, 0]), x[:2])
-    np.divide.at(z, (..., [True, False]), x[2])
-    np.logaddexp.at(z, ([1, 1], slice(None, None, 2), [0, 0]), x[:2, None])
+    keys: list[Any] = [
+        (slice(None), [0, -1, 0]),
+        (..., [True, False]),
+        ([1, 1], slice(None, None, 2), [0, 0]),
+    ]
+    np.multiply.at(z, keys[0], x[:2])
+    np.divide.at(z, keys[1], x[2])
+    np.logaddexp.at(z, keys[2], x[:2, None])
     return y, z
 
 

@@ -240,6 +240,21 @@ _BROADCASTING = frozenset(
     ]
 )
 """Functions whose results broadcast to what is given as out=, as those of ufuncs do."""
+_CASTING = frozenset(
+    getattr(np, name)
+    for name in (
+        "choose",
+        "compress",
+        "cumulative_prod",
+        "cumulative_sum",
+        "median",
+        "nanmedian",
+        "take",
+        "trace",
+        "var",
+    )
+)
+"""Functions that cast their results to any dtype of what is given as out=."""
 _EXTREMA = frozenset((np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin))
 
 
@@ -294,7 +309,8 @@ def _function_into(
                 "output array is not acceptable (must have the right datatype, number of"
                 " dimensions, and be a C-Array)"
             )
-        result = into(out, result, settings.get("casting", "same_kind"), where)
+        casting = "unsafe" if function in _CASTING else "same_kind"
+        result = into(out, result, settings.get("casting", casting), where)
     return _as_of_scalar(function, args, result)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from steepest.array.arguments import NO_VALUE, as_array
 from steepest.array.array import NO_STATIC, Array, value_type
 from steepest.array.buffers import as_ndarray, known_as_ndarray, view
+from steepest.array.plain import holds
 from steepest.array.ufuncs import apply_primitive, cast_to_loop
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
@@ -210,12 +212,25 @@ def _nowhere(x: Value) -> Value:
 def isclose(
     a: Value, b: Value, rtol: Value = 1e-5, atol: Value = 1e-8, equal_nan: bool = False
 ) -> Value:
+    a, b, rtol, atol = (
+        each if type(each) in (bool, int, float, complex) else as_array(each)
+        for each in (a, b, rtol, atol)
+    )
     kind = value_type(b)
-    if not kind.weak or kind.dtype.kind in "iub":
+    if not kind.weak:
+        b = b.astype(np.result_type(kind.dtype, 1.0), copy=False)
+    elif kind.dtype.kind in "iub":
         # Of integers and booleans, the numbers.
-        b = as_array(b).astype(np.result_type(kind.dtype, 1.0), copy=False)
+        b = float(b)
+    if holds(~np.isfinite(atol)) or holds(~np.isfinite(rtol)):
+        warnings.warn(
+            f"One of rtol or atol is not valid, atol: {atol}, rtol: {rtol}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
     with np.errstate(invalid="ignore"):
-        near = np.less_equal(np.abs(np.subtract(a, b)), atol + rtol * np.abs(b))
+        # A Python number gives way, as what np.abs makes of it would not.
+        near = np.less_equal(abs(a - b), atol + rtol * abs(b))
         result = np.logical_or(near & np.isfinite(b), np.equal(a, b))
         if equal_nan:
             result = result | (np.isnan(a) & np.isnan(b))

@@ -318,14 +318,18 @@ def _interpolate(x: Value, xp: Value, fp: Value, left: Value, right: Value) -> V
 # Convolution
 
 
-def convolve(a: Value, v: Value, mode: str = "full") -> Value:
+_MODES = ("valid", "same", "full")
+"""The ways of convolving, in the order of the numbers that NumPy has for them."""
+
+
+def convolve(a: Value, v: Value, mode: str | int = "full") -> Value:
     a, v = np.atleast_1d(as_array(a)), np.atleast_1d(as_array(v))
     if len(v) > len(a):
         a, v = v, a
     return _convolve(a, v, mode)
 
 
-def correlate(a: Value, v: Value, mode: str = "valid") -> Value:
+def correlate(a: Value, v: Value, mode: str | int = "valid") -> Value:
     a, v = as_array(a), as_array(v)
     if not a.ndim or not v.ndim:
         raise ValueError("object of too small depth for desired array")
@@ -336,13 +340,15 @@ def correlate(a: Value, v: Value, mode: str = "valid") -> Value:
     return _convolve(a, np.flip(v), mode)
 
 
-def _convolve(long: Value, short: Value, mode: str) -> Value:
+def _convolve(long: Value, short: Value, mode: str | int) -> Value:
     for each, name in ((long, "a"), (short, "v")):
         if each.ndim != 1:
             raise ValueError("object too deep for desired array")
         if not len(each):
             raise ValueError(f"{name} cannot be empty")
-    if mode not in ("full", "same", "valid"):
+    if type(mode) is int and 0 <= mode < len(_MODES):
+        mode = _MODES[mode]
+    if mode not in _MODES:
         raise ValueError(f"mode must be one of 'valid', 'same', or 'full' (got {mode!r})")
     result = bind(
         primitive("convolve"), (long, short), {"mode": "valid" if mode == "valid" else "full"}

@@ -124,7 +124,7 @@ def product(*factors: Value) -> Value:
 
 def conjugate(x: Value) -> Value:
     """Conjugate what is complex."""
-    return np.conjugate(x) if x.dtype.kind == "c" else x
+    return np.conjugate(x) if x.dtype.kind in "cO" else x
 
 
 def conjugate_transpose(x: Value) -> Value:
