@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -454,3 +455,31 @@ def test_the_switch() -> None:
         check=True,
         env={**__import__("os").environ, "STEEPEST_PATCH_NUMPY": "0"},
     )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: np.vectorize(lambda text: text + "a")(np.array(["x", "yz"])),
+        lambda: np.vectorize(lambda day: day)(np.array(["2001-01-01"], "M8[D]")),
+        lambda: np.vectorize(lambda days: days[:1], signature="(i)->(j)")(
+            np.zeros((2, 3), "M8[s]")
+        ),
+        lambda: np.vectorize(lambda each: {each}, otypes=[object])(np.arange(2)),
+        lambda: np.apply_along_axis(lambda v: v[0] | v[1], 0, np.array([[{1}, {2}], [{3}, {4}]])),
+        lambda: np.apply_along_axis(max, 1, np.array([["a", "b"], ["d", "c"]])),
+        lambda: np.pad(np.ones((2, 0, 2)), ((3,), (0,), (1,)), "maximum"),
+    ],
+)
+def test_what_carries_no_gradient_is_as_numpy_makes_it(make: Callable[[], Any]) -> None:
+    kept: list[Any] = []
+
+    def loss(x: Any) -> Any:
+        kept.append(make())
+        return x
+
+    sd.grad(loss)(1.0)
+    expected = make()
+    assert kept[0].dtype == expected.dtype
+    assert np.shape(kept[0]) == expected.shape
+    assert np.asarray(kept[0]).tolist() == expected.tolist()

@@ -716,6 +716,7 @@ def pad(array: Value, pad_width: Any, mode: Any = "constant", **settings: Any) -
         return array
     if math.prod(shape) == 0 and any(any(pair) for pair in widths):
         _refuse_empty_axis(shape, widths, mode)
+        return _pad_constant(array, widths, 0)
     for axis, pair in enumerate(widths):
         if mode == "linear_ramp":
             ends = _pairs(settings.get("end_values", 0), len(shape))

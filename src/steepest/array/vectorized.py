@@ -17,6 +17,7 @@ from steepest.ops.spec import Value, bind
 __all__ = ["FUNCTIONS", "apply_along_axis", "apply_over_axes", "vectorize_call"]
 
 _stack = primitive("stack")
+_apply_along_axis = np.apply_along_axis
 
 
 def _together(parts: Sequence[Value], dtype: Any) -> Value:
@@ -44,7 +45,11 @@ def apply_along_axis(
 ) -> Value:
     """Call a function on each vector along an axis, as ``np.apply_along_axis``."""
     arr = _stacked(arr)
-    arr = arr if isinstance(arr, Array) else duck(np.asarray(arr))
+    if not isinstance(arr, Array):
+        plain = np.asarray(arr)
+        if plain.dtype.kind not in "biufc":
+            return _apply_along_axis(func1d, axis, plain, *args, **settings)
+        arr = duck(plain)
     ndim = value_type(arr).ndim
     axis = normalize_axis_index(axis, ndim)
     last = np.moveaxis(arr, axis, -1)
@@ -147,7 +152,7 @@ def vectorize_call(
         else:
             dtype = _own_dtype(column[0])
         if dtype.kind not in "biufc":
-            wholes.append(np.reshape(np.array([*column, None], object)[:-1], shape))
+            wholes.append(_of_objects(column, shape, dtype, is_core=outer is not None))
             continue
         if not column:
             lengths = [sizes[name] for name in outer[position]] if outer is not None else []
@@ -156,6 +161,18 @@ def vectorize_call(
         whole = _together(column, dtype)
         wholes.append(np.reshape(whole, (*shape, *value_type(whole).shape[1:])))
     return tuple(wholes) if several else wholes[0]
+
+
+def _of_objects(
+    column: list[Any], shape: tuple[int, ...], dtype: np.dtype[Any], *, is_core: bool
+) -> Value:
+    """Put together what carries no gradient: text, dates, objects."""
+    if is_core and dtype.kind != "O" and column:
+        whole = np.stack(column)
+        return np.reshape(whole, (*shape, *whole.shape[1:]))
+    entries = np.reshape(np.array([*column, None], object)[:-1], shape)
+    # Of text and dates NumPy finds the length and the unit.
+    return entries if dtype.kind == "O" else np.asarray(entries, dtype.char)
 
 
 def _add_sizes(
