@@ -468,6 +468,8 @@ def test_the_switch() -> None:
         lambda: np.vectorize(lambda each: {each}, otypes=[object])(np.arange(2)),
         lambda: np.apply_along_axis(lambda v: v[0] | v[1], 0, np.array([[{1}, {2}], [{3}, {4}]])),
         lambda: np.apply_along_axis(max, 1, np.array([["a", "b"], ["d", "c"]])),
+        lambda: np.median(np.arange(5.0), overwrite_input=True),
+        lambda: np.percentile(np.arange(5.0), [20, 50], overwrite_input=True),
         lambda: np.pad(np.ones((2, 0, 2)), ((3,), (0,), (1,)), "maximum"),
     ],
 )

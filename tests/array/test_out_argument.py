@@ -65,6 +65,10 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "multiply.at of real numbers": (lambda x: at(np.multiply, REAL, [0, 1, 1, 2], x), COMPLEX),
     "a number clipped": (lambda x: out(np.clip, x[0], float, (), min=0, max=1), REAL),
     "chosen": (lambda x: out(partial(np.choose, [0, 1, 0]), [x[:3], 2 * x[:3]], int, 3), REAL),
+    "cast by the ufunc": (
+        lambda x: out(partial(np.negative, dtype=int), x, int, 4, casting="unsafe"),
+        REAL,
+    ),
     "taken": (lambda x: out(np.take, x, int, 2, indices=[2, 0]), REAL),
     "compressed": (lambda x: out(partial(np.compress, [1, 0, 1]), x, int, 2), REAL),
     "the variance": (lambda x: out(np.var, 5 * x, int), REAL),

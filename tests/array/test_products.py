@@ -468,6 +468,7 @@ def test_objects_are_conjugated_too() -> None:
     for call in (
         lambda x: np.vecdot(vectors, np.ones(3) * x),
         lambda x: np.vecmat(vectors, np.eye(3) * x),
+        lambda x: (vectors * x).conj(),
     ):
         kept: list[Any] = []
         sd.grad(lambda x, f=call, kept=kept: (kept.append(f(x)), x)[1])(1.0)

@@ -321,3 +321,38 @@ def test_traced_values_stay_out_of_ndarrays(write: Call) -> None:
     assert "lambda x: " in str(caught.value), "the user's line"
     assert not BUFFER.any()
     assert not MATRIX.any()
+
+
+@pytest.mark.parametrize("make", ["x * 1", "np.zeros(6)", "np.arange(6.0)"])
+@pytest.mark.parametrize(
+    "derived",
+    [
+        "y.copy()", "np.array(y)", "y.flatten()", "y.ravel()", "y.astype(float)", "y[1:]",
+        "y.reshape(2, 3).T", "np.reshape(y, (2, 3), copy=True)", "y.reshape(2, 3, copy=False)",
+        "np.broadcast_to(y, (2, 6))", "y.real", "y[[0, 1]]", "y[:0]", "y + 0",
+    ],
+)  # fmt: skip
+def test_who_shares_memory(make: str, derived: str) -> None:
+    kept: list[Any] = []
+
+    def loss(x: Any) -> Any:
+        y = eval(make, {"np": np, "x": x})
+        other = eval(derived, {"np": np, "y": y})
+        kept.append((np.shares_memory(y, other), np.may_share_memory(y, other)))
+        kept.append(np.shares_memory(other, y[1:2]))
+        return np.sum(x)
+
+    loss(np.arange(6.0))
+    sd.grad(loss)(np.arange(6.0))
+    assert kept[:2] == kept[2:]
+
+
+def test_a_reshape_that_would_copy_is_refused_where_numpy_refuses_it() -> None:
+    for call in (
+        lambda x: x.reshape(2, 3).T.reshape(6, copy=False),
+        lambda x: np.reshape(x, (2, 3), order="F", copy=False).reshape(6, copy=False),
+    ):
+        with pytest.raises(ValueError, match="avoid creating a copy"):
+            call(np.arange(6.0))
+        with pytest.raises(ValueError, match="avoid creating a copy"):
+            sd.grad(lambda x, f=call: np.sum(f(x)))(np.arange(6.0))

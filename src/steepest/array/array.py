@@ -891,7 +891,7 @@ class Array(Traced, metaclass=_ArrayClass):
         """Take the complex conjugate; of real numbers, as in NumPy, the array itself."""
         if out is not None:
             return np.conjugate(self, out=out)
-        if self.dtype.kind == "c":
+        if self.dtype.kind in "cO":
             return bind(primitive("conjugate"), (self,), NO_STATIC)
         return self
 

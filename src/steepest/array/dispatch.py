@@ -101,7 +101,7 @@ def _into(
 ) -> Value:
     """Apply a ufunc and write its results into the arrays given as out=."""
     where = settings.pop("where", True) if method == "__call__" else True
-    casting = settings.pop("casting", "same_kind")
+    casting = settings.get("casting", "same_kind")
     if method in _REDUCING:
         return _reduced_into(
             getattr(ufunc, method), f"{ufunc.__name__}.{method}", inputs, settings, *out

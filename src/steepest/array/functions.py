@@ -112,8 +112,6 @@ PLAIN_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
         np.flatnonzero,
         np.isin,
         np.nonzero,
-        np.shares_memory,
-        np.may_share_memory,
         np.save,
         np.savetxt,
         np.savez,

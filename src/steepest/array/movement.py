@@ -132,6 +132,11 @@ def _at(axis: int, item: Any) -> tuple[Any, ...]:
 
 def reshape(a: Value, /, shape: Any, order: Any = "C", *, copy: bool | None = None) -> Value:
     order = memory_order(order)
+    if copy is False:
+        result = reshape(a, shape, order)
+        if isinstance(result, Array) and result._is_ndarray() and type(result._alias) is not View:
+            raise ValueError("Unable to avoid creating a copy while reshaping.")
+        return result
     if order == "C" and not copy:
         return reshaped(a, ("reshape", {"shape": _reshaped(a, shape, order)}))
     if order in {"A", "K"} and value_type(a).ndim > 1:

@@ -161,6 +161,9 @@ def is_traced(value: Any) -> bool:
 def apply_plainly(function: Callable[..., Any], args: Any, settings: dict[str, Any]) -> Value:
     """Call NumPy with the plain values of Arrays in which nothing is differentiated."""
     plain_args, plain_settings = plain_arguments((args, settings), function.__name__)
+    if "overwrite_input" in plain_settings:
+        # It may, and need not.
+        plain_settings["overwrite_input"] = False
     result = function(*plain_args, **plain_settings)
     if not making.depth:
         return result

@@ -608,7 +608,26 @@ def _one_round_each(
         target[chosen] = ufunc(target[chosen], *(value[now] for value in values))
 
 
+# Who sees what is written
+
+
+def _overlap(name: str) -> Callable[..., bool]:
+    """Make the function that tells whether what is written into one array is seen in another."""
+    function = getattr(np, name)
+
+    def overlap(a: Value, b: Value, /, *work: Any, **settings: Any) -> bool:
+        if isinstance(a, Array) and isinstance(b, Array) and _owner(a) is not _owner(b):
+            # A copy has the same bytes until one of the two is written into.
+            return False
+        shared: bool = function(*plain_arguments((a, b), f"np.{name}"), *work, **settings)
+        return shared
+
+    return overlap
+
+
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
+    np.shares_memory: _overlap("shares_memory"),
+    np.may_share_memory: _overlap("may_share_memory"),
     np.copyto: copyto,
     np.put: put,
     np.place: place,
@@ -616,4 +635,4 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.fill_diagonal: fill_diagonal,
     np.put_along_axis: put_along_axis,
 }
-"""NumPy's functions that write into their first argument."""
+"""NumPy's functions that write into their first argument, or ask who would see that."""
