@@ -7,6 +7,7 @@ import gc
 import math
 import operator
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -599,3 +600,40 @@ def test_a_value_that_a_nested_gradient_recorded_is_not_overwritten() -> None:
     step = 1e-6 * np.eye(4)
     numerical = [(outer(X + each) - outer(X - each)) / 2e-6 for each in step]
     np.testing.assert_allclose(sd.grad(outer)(X), numerical, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("of_traced", [True, False])
+def test_threads_may_write_into_parts_of_one_array(of_traced: bool) -> None:
+    plain = np.linspace(0.5, 1.5, 6)
+
+    def loss(x: Any) -> Any:
+        out = np.zeros((6, 8)) + 0 * x[0] if of_traced else np.zeros((6, 8))
+        given = x if of_traced else plain
+
+        def fill(row: int, part: Any) -> None:
+            for column in range(8):
+                part[column] = given[row] * column
+                part[:column] += part[column]
+                out[row, column] = np.sin(out[row, column])
+
+        threads = [threading.Thread(target=fill, args=each) for each in enumerate(out)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return np.sum(out * out) * x[0]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        expected = loss(plain)
+        for _ in range(8):
+            value, gradient = sd.value_and_grad(loss)(plain)
+            np.testing.assert_allclose(value, expected, rtol=1e-12)
+            tangent = sd.jvp(loss, (plain,), (np.ones(6),))[1]
+            np.testing.assert_allclose(tangent, np.sum(gradient), rtol=1e-10)
+        second = sd.hvp(loss, plain, np.ones(6))
+        steps = [sd.grad(loss)(plain + step) for step in (1e-6, -1e-6)]
+        np.testing.assert_allclose(second, (steps[0] - steps[1]) / 2e-6, rtol=1e-5, atol=1e-5)
+    finally:
+        sys.setswitchinterval(interval)

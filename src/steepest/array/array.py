@@ -676,9 +676,10 @@ class Array(Traced, metaclass=_ArrayClass):
         if name in _SLOTS:
             # Compiled code that calls a function again after an error of its result, as SciPy's
             # root finders do, has Python look here though nothing is missing.
-            if type(self._alias) is buffers.View:
-                buffers.refresh(self)
-            return object.__getattribute__(self, name)
+            with buffers.WRITES:
+                if type(self._alias) is buffers.View:
+                    buffers.refresh(self)
+                return object.__getattribute__(self, name)
         if not self._trace.active and not name.startswith("__"):
             return getattr(np.asarray(plain.plain_value(self, name)), name)
         if hasattr(np.ndarray, name) and not name.startswith("__"):

@@ -396,6 +396,10 @@ def ndarray_of(value: Value) -> np.ndarray[Any, Any] | None:
     return value if is_ndarray(value) else None
 
 
+WRITES = threading.RLock()
+"""Held while an array is written into, so that threads may write into parts of one."""
+
+
 def refresh(array: Array) -> None:
     """Take the value of a view anew, after its owner was written into."""
     link: View = array._alias
@@ -571,7 +575,7 @@ def overwrite(
         innermost.write(operation, array, [released(each) for each in args], static)
         return
     held = [array._value]
-    array._value = None
+    del array._value  # Whoever asks for it waits until there is another.
     try:
         array._value = rewritten(held, operation, [released(each) for each in args], static)
     except BaseException:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from steepest.array.array import Array, is_storing, value_type
-from steepest.array.buffers import PLAIN, View, is_unknown, location, overwrite, snapshot
+from steepest.array.buffers import PLAIN, WRITES, View, is_unknown, location, overwrite, snapshot
 from steepest.array.indexing import basic_key, entry_of, known_mask, read, with_axes
 from steepest.array.plain import base_array, plain_arguments, plain_value
 from steepest.errors import WRITABLE_ARRAY, NeedsValueError, UnsupportedError
@@ -197,11 +197,12 @@ def _store(
     path: tuple[tuple[str, Any], ...] = (),
 ) -> None:
     value = _as_written(target, value)
-    if isinstance(value, Array):
-        value = _apart(value, target)
-    owner, steps = location(target)
-    static = {"path": (*steps, *path, ("key", key))}
-    overwrite(owner, operation, (value, *indices), static)
+    with WRITES:
+        if isinstance(value, Array):
+            value = _apart(value, target)
+        owner, steps = location(target)
+        static = {"path": (*steps, *path, ("key", key))}
+        overwrite(owner, operation, (value, *indices), static)
 
 
 def _apart(value: Array, target: Array) -> Array:
@@ -249,11 +250,12 @@ def update(target: Array, result: Value, casting: Any = "same_kind") -> None:
                 f" {casting!r}"
             )
     elif kind.shape == shape and type(target._alias) is not View and _lies_alike(result, target):
-        location(target)
-        if isinstance(result, Array):
-            target.become(result)
-        else:
-            target._trace, target._value, target._node = PLAIN, result, None
+        with WRITES:
+            location(target)
+            if isinstance(result, Array):
+                target.become(result)
+            else:
+                target._trace, target._value, target._node = PLAIN, result, None
         return
     if kind.dtype.kind == "c" and dtype.kind != "c":
         result = np.real(result)

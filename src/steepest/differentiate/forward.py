@@ -78,7 +78,7 @@ class Forward(Trace):
             direction = fit(written._node, value_type(written).shape, dtype)
         value = [snapshot(target) if outer else target._value]
         tangent = [target._node if mine else np.zeros(kind.shape, kind.dtype)]
-        target._value = None
+        del target._value  # Whoever asks for it waits until there is another.
         if mine:
             target._node = None
         try:

@@ -248,7 +248,7 @@ class Tape(Trace):
             values.append(arg._value if own else arg)
             parents.append(arg._node if own else None)
         held = [snapshot(target) if outer else target._value]
-        target._value = None
+        del target._value  # Whoever asks for it waits until there is another.
         try:
             value = rewritten(held, primitive, values, static)
         except BaseException:
