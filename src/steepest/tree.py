@@ -11,7 +11,7 @@ import dataclasses
 import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -84,6 +84,8 @@ class Structure:
 
 
 LEAF = Structure()
+_ARRAYS = frozenset((np.ndarray, float))
+"""Exact types of which it is known that they are leaves."""
 
 
 class TreeArithmetic:
@@ -204,12 +206,18 @@ def unflatten(
     keep_arithmetic : bool
         Whether containers that had arithmetic have it again.
     """
-    if len(leaves) != structure.leaf_count:
+    type_of = _original_type if keep_arithmetic else _type_without_arithmetic
+    remaining = iter(leaves)
+    try:
+        tree = _unflatten_from(structure, remaining, type_of)
+        is_whole = next(remaining, remaining) is remaining
+    except StopIteration:
+        is_whole = False
+    if not is_whole:
         raise BadInputError(
             f"a tree of {structure.leaf_count} leaves cannot be made from {len(leaves)}"
         )
-    type_of = _original_type if keep_arithmetic else _type_without_arithmetic
-    return _unflatten_from(structure, iter(leaves), type_of)
+    return tree
 
 
 def tree_map(function: Callable[..., Leaf], tree: Tree, *others: Tree) -> Tree:
@@ -280,6 +288,9 @@ def _flatten_into(leaves: list[Leaf], tree: Tree) -> Structure:
         leaves.append(tree)
         return LEAF
     if kind is list or kind is tuple:
+        if _ARRAYS.issuperset(map(type, tree)):
+            leaves.extend(tree)
+            return _sequence_of_arrays(list if kind is list else tuple, len(tree))
         children = tuple([_flatten_into(leaves, value) for value in tree])
         return Structure(kind, tuple(range(len(tree))), children)
     kind = _plain_type(kind)
@@ -305,6 +316,12 @@ def _flatten_into(leaves: list[Leaf], tree: Tree) -> Structure:
     return Structure(kind, keys, children, isinstance(tree, TreeArithmetic), template)
 
 
+@lru_cache(maxsize=256)
+def _sequence_of_arrays(kind: type, length: int) -> Structure:
+    """Make the structure of a list or tuple of arrays, as the weights of a network are."""
+    return Structure(kind, tuple(range(length)), (LEAF,) * length)
+
+
 def _unflatten_from(
     structure: Structure, leaves: Iterator[Leaf], type_of: Callable[[Structure], type]
 ) -> Tree:
@@ -316,6 +333,8 @@ def _unflatten_from(
         for child in structure.children
     ]
     target = type_of(structure)
+    if kind is list or kind is tuple:
+        return target(values)
     if issubclass(kind, dict):
         result: Any = target() if kind is dict else _empty_instance(target, structure.template)
         result.update(zip(structure.keys, values, strict=True))

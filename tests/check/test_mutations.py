@@ -103,6 +103,7 @@ def break_rule(
     assert rule is not None
     rules[place] = change(rule)
     monkeypatch.setattr(entry, "vjps", tuple(rules))
+    monkeypatch.setattr(entry, "quick_vjps", tuple(rules))
     # What adds in place does so with the same rule; its own has a test of its own.
     monkeypatch.setattr(entry, "add_vjp", None)
 

@@ -286,6 +286,20 @@ def check_second_derivative(entry: Primitive, sample: Sample) -> None:
             assert_within(actual, expected, error)
 
 
+def check_care(entry: Primitive, sample: Sample) -> None:
+    """Check that rules give the same with care of NaN and without, where there is none."""
+    results = evaluate(entry, sample)
+    g, ans = (results, results) if entry.outputs > 1 else (results[0], results[0])
+    for careful, quick in zip(entry.vjps, entry.quick_vjps, strict=True):
+        if careful is not quick:
+            assert careful is not None
+            assert quick is not None
+            expected = careful(g, ans, sample.args, sample.static)
+            np.testing.assert_array_equal(
+                quick(g, ans, sample.args, sample.static), expected, strict=True
+            )
+
+
 def check_transposes(entry: Primitive, sample: Sample) -> None:
     """Check ⟨w, J t⟩ = ⟨Jᵀ w, t⟩: forward and reverse mode have the same Jacobian.
 
@@ -414,6 +428,11 @@ def test_first_derivative_by_complex_arguments(entry: Primitive, sample: Sample)
 
 
 @every_differentiable_sample
+def test_rules_with_care_of_nan_and_without_agree(entry: Primitive, sample: Sample) -> None:
+    check_care(entry, sample)
+
+
+@every_differentiable_sample
 def test_second_derivative(entry: Primitive, sample: Sample) -> None:
     check_second_derivative(entry, sample)
 
@@ -492,6 +511,12 @@ def broken_vjps(entry: Primitive, change: Callable[[Any], Any]) -> list[Wrapped 
     return [None if rule is None else broken(rule) for rule in entry.vjps]
 
 
+def break_vjps(entry: Primitive, rules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace rules, for passes with care of NaN and without."""
+    monkeypatch.setattr(entry, "vjps", rules)
+    monkeypatch.setattr(entry, "quick_vjps", rules)
+
+
 @pytest.mark.parametrize("name", ["sin", "arctan2", "max", "matmul", "where", "transpose"])
 @pytest.mark.parametrize(
     ("change", "check"),
@@ -509,14 +534,14 @@ def test_broken_rule_is_noticed(
 ) -> None:
     entry = all_primitives()[name]
     assert not noticed(check, entry)
-    monkeypatch.setattr(entry, "vjps", broken_vjps(entry, change))
+    break_vjps(entry, broken_vjps(entry, change), monkeypatch)
     assert noticed(check, entry)
 
 
 def test_missing_sum_over_broadcast_axes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = all_primitives()["broadcast"]
     rules = [lambda g, _ans, args, _static: g[(0,) * (g.ndim - args[0].ndim)]]
-    monkeypatch.setattr(entry, "vjps", rules)
+    break_vjps(entry, rules, monkeypatch)
     monkeypatch.setattr(entry, "keeps", all_primitives()["sin"].keeps)
     monkeypatch.setattr(entry, "reads_arguments", True)
     assert noticed(check_first_derivative, entry)

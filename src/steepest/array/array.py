@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import numpy as np
+from numpy import ndarray
 
 from steepest.errors import (
     WRITABLE_ARRAY,
@@ -28,7 +29,7 @@ from steepest.graph import ArrayType, type_of
 from steepest.ops import primitive, primitive_of_ufunc
 from steepest.ops.spec import Primitive, Trace, Traced, Value, bind, is_ndarray
 
-__all__ = ["Array", "is_storing", "value_type"]
+__all__ = ["Array", "StaleView", "forget", "is_storing", "value_type"]
 
 NO_STATIC: dict[str, Any] = {}
 _PYTHON_NUMBERS = (bool, int, float, complex)
@@ -77,7 +78,7 @@ def _are_arrays(inputs: Sequence[Value]) -> bool:
         kind = type(each)
         if kind is Array:
             strong = strong or isinstance(each._value, _OF_NUMPY)
-        elif kind is np.ndarray or isinstance(each, np.generic):
+        elif kind is ndarray or isinstance(each, np.generic):
             strong = True
         elif kind not in _PYTHON_NUMBERS:
             return False
@@ -207,10 +208,7 @@ def is_storing(frame: FrameType) -> bool:
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("STORE_SUBSCR", "STORE_SLICE")
 
 
-_SLOTS = frozenset(("_trace", "_value", "_node"))
-"""What a view is without, once its owner was written into."""
-
-
+_TRANSPOSE = np.transpose
 _PLACES = frozenset((int, tuple, type(None)))
 """Types of axes and shapes."""
 
@@ -304,7 +302,7 @@ class Array(Traced, metaclass=_ArrayClass):
         Its place in the trace.
     _alias : Memory, View or None
         What other Arrays it shares memory with; see `steepest.array.buffers`. A view whose owner
-        was written into has no trace, value and node until it is asked for them.
+        was written into has no trace, value and node until it is asked for them; see `StaleView`.
     """
 
     __slots__ = ("__weakref__", "_alias")
@@ -529,7 +527,7 @@ class Array(Traced, metaclass=_ArrayClass):
                 if len(inputs) == 1:
                     # The one input is this Array.
                     value = self._value
-                    if type(value) is np.ndarray or isinstance(value, np.generic):
+                    if type(value) is ndarray or isinstance(value, np.generic):
                         trace = self._trace
                         if trace.active:
                             return trace.record(entry, inputs, NO_STATIC)
@@ -548,7 +546,7 @@ class Array(Traced, metaclass=_ArrayClass):
         usual = _USUAL_TYPES.issuperset(types)
         if not usual:
             for each in types:
-                if each is not Array and not issubclass(each, _OF_NUMPY):
+                if not issubclass(each, (Array, *_OF_NUMPY)):
                     return NotImplemented
         try:
             if usual and len(args) < 3 and "out" not in settings and self._trace.active:
@@ -672,26 +670,6 @@ class Array(Traced, metaclass=_ArrayClass):
             instead=instead,
         )
 
-    def __getattr__(self, name: str) -> Any:
-        if name in _SLOTS:
-            # Compiled code that calls a function again after an error of its result, as SciPy's
-            # root finders do, has Python look here though nothing is missing.
-            with buffers.WRITES:
-                if type(self._alias) is buffers.View:
-                    buffers.refresh(self)
-                return object.__getattribute__(self, name)
-        if not self._trace.active and not name.startswith("__"):
-            return getattr(np.asarray(plain.plain_value(self, name)), name)
-        if hasattr(np.ndarray, name) and not name.startswith("__"):
-            raise UnsupportedAttributeError(
-                f"ndarray.{name} is not supported on a traced value",
-                instead="y = np.resize(x, shape)"
-                if name == "resize"
-                else f"sd.stop_gradient(x).{name}, where no gradient is wanted; otherwise"
-                " sd.custom_gradient around the code that needs it",
-            )
-        raise AttributeError(f"'Array' object has no attribute {name!r}")
-
     def __getitem__(self, key: Any) -> Value:
         return indexing.read(self, key)
 
@@ -784,7 +762,10 @@ class Array(Traced, metaclass=_ArrayClass):
     var = _method("var")
     reshape = _axes_method("reshape")
     transpose = _axes_method("transpose")
-    T = property(lambda self: _applied(np.transpose, self, ()), doc="The transpose.")
+    T = property(
+        lambda self: functions.FUNCTIONS[_TRANSPOSE](self),
+        doc="The transpose.",
+    )
 
     @property
     def mT(self) -> Value:  # NumPy's name
@@ -861,7 +842,7 @@ class Array(Traced, metaclass=_ArrayClass):
 
     def view(self, dtype: Any = None, type: Any = None) -> Value:  # noqa: A002
         """Look at the same memory."""
-        kinds = [each for each in (dtype, type) if each is not None and each is not np.ndarray]
+        kinds = [each for each in (dtype, type) if each is not None and each is not ndarray]
         if not kinds or (kinds == [dtype] and _is_dtype(dtype, self.dtype)):
             # A NumPy scalar's is a NumPy scalar.
             return self[...] if self._is_ndarray() else self
@@ -907,7 +888,59 @@ class Array(Traced, metaclass=_ArrayClass):
         return np.copy(np.ravel(np.copy(self), order))
 
 
-_USUAL_TYPES = frozenset((Array, np.ndarray))
+class StaleView(Array):
+    """A view whose owner was written into: it is an Array again when it is next looked at.
+
+    A method that Python calls for what is missing makes each look take longer; so Array has none.
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        with buffers.WRITES:
+            # Another thread may have come first.
+            if type(self) is StaleView:
+                buffers.refresh(self)
+                _set_class(self, Array)
+        return getattr(self, name)
+
+
+_set_class = object.__dict__["__class__"].__set__
+
+
+def forget(view: Array) -> None:
+    """Let go of what a view stands for, as its owner is written into."""
+    # In this order: another thread never finds an Array without a value.
+    _set_class(view, StaleView)
+    del view._trace, view._value, view._node
+
+
+def _missing(name: str) -> property:
+    """Make an attribute that an ndarray has, and an Array only when its trace has ended."""
+
+    def get(self: Array) -> Any:
+        if not self._trace.active:
+            return getattr(np.asarray(plain.plain_value(self, name)), name)
+        raise UnsupportedAttributeError(
+            f"ndarray.{name} is not supported on a traced value",
+            instead="y = np.resize(x, shape)"
+            if name == "resize"
+            else f"sd.stop_gradient(x).{name}, where no gradient is wanted; otherwise"
+            " sd.custom_gradient around the code that needs it",
+        )
+
+    return property(get)
+
+
+def _add_missing() -> None:
+    for name in dir(ndarray):
+        if not name.startswith("__") and not hasattr(Array, name):
+            setattr(Array, name, _missing(name))
+
+
+_add_missing()
+
+_USUAL_TYPES = frozenset((Array, StaleView, ndarray))
 
 # Modules that need the class above. Looking them up at each call would cost as much as the call.
 from steepest.array import (  # noqa: E402

@@ -8,7 +8,6 @@ never written into, costs nothing more.
 
 from __future__ import annotations
 
-import itertools
 import sys
 import threading
 import weakref
@@ -16,10 +15,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
-from steepest.array.array import Array, value_type
+from steepest.array.array import Array, forget, value_type
 from steepest.errors import NeedsValueError, SteepestError, UnsupportedError
-from steepest.ops import PRIMITIVES
+from steepest.ops import primitive
 from steepest.ops.spec import Primitive, Trace, Traced, Value, bind, is_ndarray, released
 
 __all__ = [
@@ -50,9 +50,10 @@ __all__ = [
     "view",
 ]
 
-Step = tuple[str, dict[str, Any]]
+Step = tuple[Primitive, dict[str, Any]]
 """A primitive that makes a view, and its static argument."""
 
+_reshape = primitive("reshape")
 _SETTINGS = {"slice": "key", "reshape": "shape", "transpose": "axes", "broadcast": "shape"}
 
 
@@ -97,7 +98,7 @@ PLAIN = _Plain()
 
 def duck(value: Value) -> Value:
     """Make an Array of an ndarray of one's own, into which traced values can be written."""
-    if type(value) is np.ndarray:
+    if type(value) is ndarray:
         return Array(PLAIN, value, None)
     if type(value) in (tuple, list):
         return type(value)(map(duck, value))
@@ -156,7 +157,7 @@ class Memory:
             if link.refusal is not None:
                 raise link.refusal
         for array in arrays:
-            del array._trace, array._value, array._node
+            forget(array)
         self.views.clear()
 
     def check_copies(self) -> None:
@@ -183,13 +184,13 @@ class View:
         Whether all of the steps from the owner are reshapes.
     """
 
-    __slots__ = ("_before", "_last", "owner", "refusal", "reshapes", "writeable")
+    __slots__ = ("_before", "_step", "owner", "refusal", "reshapes", "writeable")
 
     def __init__(
         self,
         owner: Array,
         before: View | None,
-        last: tuple[Step, ...],
+        step: Step | None,
         writeable: bool,
         refusal: SteepestError | None,
     ) -> None:
@@ -198,20 +199,21 @@ class View:
         self.refusal = refusal
         # The steps are not put together, so that a view of a view of … costs no more than a view.
         self._before = before
-        self._last = last
-        # Several at once are more than reshapes.
-        is_reshape = not last or (len(last) == 1 and last[0][0] == "reshape")
-        self.reshapes: bool = is_reshape and (before is None or before.reshapes)
+        self._step = step
+        self.reshapes: bool = (step is None or step[0] is _reshape) and (
+            before is None or before.reshapes
+        )
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """The views that lead from the owner here."""
-        parts: list[tuple[Step, ...]] = []
+        steps: list[Step] = []
         link: View | None = self
         while link is not None:
-            parts.append(link._last)
+            if link._step is not None:
+                steps.append(link._step)
             link = link._before
-        return tuple(itertools.chain.from_iterable(reversed(parts)))
+        return tuple(reversed(steps))
 
 
 def unknown_layout() -> NeedsValueError:
@@ -225,64 +227,69 @@ def unknown_layout() -> NeedsValueError:
 
 
 def view(
-    x: Value, *steps: Step, writeable: bool = True, refusal: SteepestError | None = None
+    x: Value,
+    entry: Primitive,
+    static: dict[str, Any],
+    writeable: bool = True,
+    refusal: SteepestError | None = None,
 ) -> Value:
-    """Take steps that each make a view.
+    """Apply a primitive that makes a view.
 
     Returns
     -------
     Array or ndarray
         An Array that shares its memory with `x`; what is written into one is seen in the other.
     """
-    return _linked(_taken(x, steps), x, steps, writeable, refusal)
-
-
-def _taken(x: Value, steps: tuple[Step, ...]) -> Value:
-    for name, static in steps:
-        x = bind(PRIMITIVES[name], (x,), static)
-    return x
+    if type(x) is Array and x._trace.active:
+        result = x._trace.record(entry, (x,), static)
+        if type(x._value) is ndarray and type(result) is Array and type(result._value) is ndarray:
+            return _tied(result, x, (entry, static), writeable, refusal)
+    else:
+        result = bind(entry, (x,), static)
+    return linked(result, x, (entry, static), writeable, refusal)
 
 
 def linked(
     result: Value,
     x: Value,
-    *steps: Step,
+    step: Step | None = None,
     writeable: bool = True,
     refusal: SteepestError | None = None,
 ) -> Value:
     """Tie a result to the array that it is a view of."""
-    return _linked(result, x, steps, writeable, refusal)
-
-
-def _linked(
-    result: Value,
-    x: Value,
-    steps: tuple[Step, ...],
-    writeable: bool = True,
-    refusal: SteepestError | None = None,
-) -> Value:
-    if type(x) is not Array:
+    if type(x) is not Array and not isinstance(x, Array):
         return result
     if type(result) is not Array:
-        if type(result) is not np.ndarray:
+        if type(result) is not ndarray:
             return result
         result = Array(PLAIN, result, None)
-    if (
-        type(x._value) is not np.ndarray or type(result._value) is not np.ndarray
-    ) and not _may_share(x, result):
+    if (type(x._value) is not ndarray or type(result._value) is not ndarray) and not _may_share(
+        x, result
+    ):
         return result
-    link = x._alias
-    if type(link) is View:
-        owner = link.owner
+    return _tied(result, x, step, writeable, refusal)
+
+
+def _tied(
+    result: Array,
+    x: Array,
+    step: Step | None,
+    writeable: bool = True,
+    refusal: SteepestError | None = None,
+) -> Array:
+    """Tie two Arrays of ndarrays."""
+    memory = x._alias
+    if type(memory) is View:
+        before, owner = memory, memory.owner
         result._alias = View(
-            owner, link, steps, link.writeable and writeable, link.refusal or refusal
+            owner, before, step, before.writeable and writeable, before.refusal or refusal
         )
-        link = owner._alias
+        memory = owner._alias
     else:
-        result._alias = View(x, None, steps, writeable, refusal)
-        if link is None:
-            link = x._alias = Memory()
-    link.add(result)
+        result._alias = View(x, None, step, writeable, refusal)
+        if memory is None:
+            memory = x._alias = Memory()
+    memory.add(result)
     return result
 
 
@@ -291,21 +298,23 @@ def _may_share(x: Array, result: Array) -> bool:
     return x._is_ndarray() and (is_unknown(result) or result._is_ndarray())
 
 
-def reshaped(x: Value, *steps: Step) -> Value:
-    """Take steps of which one is a reshape, where NumPy makes a view if the layout permits."""
-    result = _taken(x, steps)
-    if type(x) is not Array:
-        return result
+def reshaped(x: Value, shape: tuple[int, ...]) -> Value:
+    """Reshape, where NumPy makes a view if the layout permits."""
+    static = {"shape": shape}
+    if type(x) is not Array and not isinstance(x, Array):
+        return bind(_reshape, (x,), static)
+    trace = x._trace
+    result = (trace.record if trace.active else bind)(_reshape, (x,), static)
     before, after = x._value, result._value if type(result) is Array else result
-    if type(before) is not np.ndarray or type(after) is not np.ndarray:
+    if type(before) is not ndarray or type(after) is not ndarray:
         before, after = ndarray_of(before), ndarray_of(after)
     if before is None or after is None:
         # A single axis splits up wherever its entries lie.
-        known = len(x.shape) == 1 or (len(steps) == 1 and is_contiguous(x))
-        return _linked(result, x, steps, refusal=None if known else unknown_layout())
+        known = len(x.shape) == 1 or is_contiguous(x)
+        return linked(result, x, (_reshape, static), refusal=None if known else unknown_layout())
     base = after.base
     if base is not None and (base is before or base is before.base):
-        return _linked(result, x, steps)
+        return linked(result, x, (_reshape, static))
     return result
 
 
@@ -342,7 +351,8 @@ def reshape_in_place(array: Array, shape: Any) -> bool:
         raise link.refusal
     array.become(result)
     if type(alias) is View:
-        array._alias = View(alias.owner, alias, link.steps, alias.writeable, alias.refusal)
+        (step,) = link.steps
+        array._alias = View(alias.owner, alias, step, alias.writeable, alias.refusal)
     return True
 
 
@@ -391,7 +401,7 @@ def strides_of(array: Array) -> tuple[int, ...]:
 
 def ndarray_of(value: Value) -> np.ndarray[Any, Any] | None:
     """Get the ndarray behind an Array; None where there is a scalar or no value."""
-    while type(value) is Array:
+    while isinstance(value, Traced):
         value = value._value
     return value if is_ndarray(value) else None
 
@@ -404,7 +414,9 @@ def refresh(array: Array) -> None:
     """Take the value of a view anew, after its owner was written into."""
     link: View = array._alias
     owner = link.owner
-    result = _taken(owner, link.steps)
+    result: Value = owner
+    for entry, static in link.steps:
+        result = bind(entry, (result,), static)
     if isinstance(result, Array):
         array.become(result)
     else:
@@ -453,7 +465,9 @@ def location(array: Array) -> tuple[Array, tuple[tuple[str, Any], ...]]:
     if link.refusal is not None:
         raise link.refusal
     memory.forget_values()
-    return owner, tuple((name, static.get(_SETTINGS.get(name, ""))) for name, static in link.steps)
+    return owner, tuple(
+        (entry.name, static.get(_SETTINGS.get(entry.name, ""))) for entry, static in link.steps
+    )
 
 
 def snapshot(value: Value) -> Value:
@@ -466,7 +480,7 @@ def compact(value: Value) -> Value:
 
     So the rest need not stay, and can be written into where it is.
     """
-    if type(value) is np.ndarray:
+    if type(value) is ndarray:
         # Other things than ndarrays own memory too: bytes, a capsule.
         whole = getattr(value.base, "nbytes", 0)
         return value.copy("K") if 4 * value.nbytes < whole else value
@@ -489,7 +503,7 @@ def _count_of_one() -> int:
 
 
 def _count_with_attribute() -> int:
-    holder = View(Array(PLAIN, 0.0, None), None, (), True, None)
+    holder = View(Array(PLAIN, 0.0, None), None, None, True, None)
     owner = holder.owner
     return references(owner)
 
@@ -507,7 +521,7 @@ def _is_own(value: Value) -> bool:
     Views by others are no matter here: they count as references.
     """
     return (
-        type(value) is np.ndarray
+        type(value) is ndarray
         and value.base is None
         and value.flags.owndata
         and value.flags.writeable

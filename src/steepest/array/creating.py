@@ -51,7 +51,7 @@ from steepest.array.lists import (
     TAKING_LISTS_IN_LINALG,
     Concatenation,
     Grid,
-    TakingLists,
+    taking_lists,
 )
 from steepest.array.plain import check_keeps_numbers, is_traced, plain_value
 from steepest.array.random_numbers import NAMES, generators
@@ -177,6 +177,9 @@ class _ReplacedAttributes:
             self.module.__class__ = self._class
 
 
+_frame = sys._getframe
+
+
 def _attribute(names: dict[str, Any], name: str, original: Any, replacement: Any) -> property:
     """Make an attribute that is replaced; what somebody else has put there, or puts, stays."""
 
@@ -190,7 +193,7 @@ def _attribute(names: dict[str, Any], name: str, original: Any, replacement: Any
             names[name] = value = original
         if value is not original or not making.depth:
             return value
-        frame = sys._getframe(1)
+        frame = _frame(1)
         if id(frame.f_code) in _ordinary or not _asks_for_original(original, frame):
             return replacement
         return original
@@ -499,7 +502,7 @@ def _replacement(original: Any, make: Callable[..., Value]) -> Callable[..., Val
 
 def _replacement_of_new(original: Any) -> Callable[..., Value]:
     """Make the replacement of a function that makes new ndarrays: Arrays are made of these."""
-    taking = TakingLists(original, _array)
+    taking = taking_lists(original, _array)
 
     @functools.wraps(original)
     def replacement(*args: Any, **settings: Any) -> Value:
@@ -850,7 +853,7 @@ def _replaced(
 ) -> _ReplacedAttributes:
     """Replace attributes of a module of NumPy's: its own, and what takes lists."""
     names = vars(module)
-    replacements = {name: TakingLists(names[name], _array) for name in taking if name in names}
+    replacements = {name: taking_lists(names[name], _array) for name in taking if name in names}
     return _ReplacedAttributes(module, {**replacements, **own})
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from steepest.array.arguments import NO_VALUE, as_array
 from steepest.array.array import NO_STATIC, Array, value_type
@@ -31,7 +32,7 @@ def where(condition: Value, x: Value = NO_VALUE, y: Value = NO_VALUE, /) -> Valu
 
 
 def _operand(value: Value) -> Value:
-    if type(value) is np.ndarray or isinstance(value, _OPERANDS):
+    if type(value) is ndarray or isinstance(value, _OPERANDS):
         return value
     return np.asarray(value)
 
@@ -109,12 +110,12 @@ def _scalar_or_array(value: Value) -> Value:
 
 
 def real(val: Value) -> Value:
-    return view(val, ("real", {})) if _is_complex(val) else val
+    return view(val, primitive("real"), {}) if _is_complex(val) else val
 
 
 def imag(val: Value) -> Value:
     if _is_complex(val):
-        return view(val, ("imag", {}))
+        return view(val, primitive("imag"), {})
     kind = value_type(val)
     zeros = np.zeros(kind.shape, kind.dtype)
     return zeros if isinstance(val, Array) and val._is_ndarray() else zeros[()]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from steepest.array.array import Array, value_type
 from steepest.array.buffers import known_as_ndarray, linked
@@ -42,7 +43,7 @@ def read(x: Value, key: Any) -> Value:
     """
     if type(key) is int:
         return _basic(x, (key,))
-    if type(key) is np.ndarray and key.dtype.kind == "i":
+    if type(key) is ndarray and key.dtype.kind == "i":
         return bind(_gather, (x, key), _ONE_INDEX)
     items = tuple(key) if isinstance(key, tuple) else (key,)
     basic = basic_key(items)
@@ -68,14 +69,14 @@ def _basic(x: Value, key: tuple[Any, ...]) -> Value:
         return x[key]
     static = {"key": key}
     result = bind(_slice, (x,), static)
-    if type(result) is Array and type(result._value) is np.ndarray:
-        return linked(result, x, ("slice", static))
+    if type(result) is Array and type(result._value) is ndarray:
+        return linked(result, x, (_slice, static))
     # A single entry is a copy, not a view.
     if isinstance(result, Array) and issubclass(type(result._value), np.generic):
         return result
     if len(key) == len(x.shape) and all(type(item) is int for item in key):
         return result
-    result = linked(result, x, ("slice", static))
+    result = linked(result, x, (_slice, static))
     # Of a number too.
     return known_as_ndarray(result) if Ellipsis in key else result
 
@@ -98,7 +99,7 @@ def _plain_slice(item: slice) -> slice:
 def _advanced(x: Value, items: tuple[Any, ...]) -> Value:
     """Read with index arrays, or with what has first to be told from them."""
     for item in items:
-        if type(item) is not np.ndarray or item.dtype.kind != "i":
+        if type(item) is not ndarray or item.dtype.kind != "i":
             break
     else:
         return bind(_gather, (x, *items), {"key": (INDEX,) * len(items)})
@@ -167,7 +168,7 @@ def entry_of(item: Any) -> Any:
     """Turn an entry of a key into an int, a slice of ints, None, Ellipsis or an index array."""
     if item is None or item is Ellipsis or type(item) is int:
         return item
-    if type(item) is np.ndarray and item.dtype.kind in "iub":
+    if type(item) is ndarray and item.dtype.kind in "iub":
         return item
     if isinstance(item, slice):
         return _plain_slice(item)

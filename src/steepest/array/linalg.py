@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
+from numpy import ndarray
 
 from steepest.array.arguments import NO_VALUE, as_array
 from steepest.array.array import NO_STATIC, Array, value_type
@@ -37,7 +38,7 @@ def _named(function: Callable[..., Any], values: Sequence[Value]) -> Any:
 def _whole(value: Value) -> Value:
     """Take a value as NumPy does, for what makes no views of it."""
     array = value._value if type(value) is Array else value
-    return value if type(array) is np.ndarray else as_array(value)
+    return value if type(array) is ndarray else as_array(value)
 
 
 # Determinants, inverses and systems

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from steepest.array.arguments import NO_VALUE, memory_order
@@ -32,7 +33,10 @@ from steepest.ops.spec import Traced, Value, bind, is_ndarray
 
 __all__ = ["FUNCTIONS", "diagonal_view"]
 
+_broadcast = primitive("broadcast")
 _reshape = primitive("reshape")
+_slice = primitive("slice")
+_transpose = primitive("transpose")
 _concatenate = primitive("concatenate")
 _stack = primitive("stack")
 _pad = primitive("pad")
@@ -95,14 +99,19 @@ def _each_copied(arrays: Any) -> list[Value]:
 def _each_whole(arrays: Any) -> list[Value]:
     """List the same, for what makes no views of them."""
     return [
-        each if type(each._value if type(each) is Array else each) is np.ndarray else copy(each)
+        each if type(each._value if type(each) is Array else each) is ndarray else copy(each)
         for each in (copy(arrays) if isinstance(arrays, Array) else arrays)
     ]
 
 
+def _plain(value: Value) -> Value:
+    """Look one trace deep, which is enough to see most values."""
+    return value._value if type(value) is Array else value
+
+
 def _shape(value: Value) -> tuple[int, ...]:
     plain = value._value if type(value) is Array else value
-    return plain.shape if type(plain) is np.ndarray else value_type(value).shape
+    return plain.shape if type(plain) is ndarray else value_type(value).shape
 
 
 def _integers(value: Value) -> Value:
@@ -131,14 +140,19 @@ def _at(axis: int, item: Any) -> tuple[Any, ...]:
 
 
 def reshape(a: Value, /, shape: Any, order: Any = "C", *, copy: bool | None = None) -> Value:
-    order = memory_order(order)
     if copy is False:
         result = reshape(a, shape, order)
         if isinstance(result, Array) and result._is_ndarray() and type(result._alias) is not View:
             raise ValueError("Unable to avoid creating a copy while reshaping.")
         return result
-    if order == "C" and not copy:
-        return reshaped(a, ("reshape", {"shape": _reshaped(a, shape, order)}))
+    if order == "C" and not copy and type(shape) is tuple and type(_plain(a)) is ndarray:
+        for length in shape:
+            if type(length) is not int or length < 0:
+                break
+        else:
+            # NumPy compares the number of entries.
+            return reshaped(a, shape)
+    order = memory_order(order)
     if order in {"A", "K"} and value_type(a).ndim > 1:
         raise UnsupportedError(
             f"order={order!r} depends on how the entries lie in memory",
@@ -148,29 +162,14 @@ def reshape(a: Value, /, shape: Any, order: Any = "C", *, copy: bool | None = No
     if copy:
         a = np.copy(a)
     if order != "F":
-        return reshaped(a, ("reshape", {"shape": target}))
+        return reshaped(a, target)
     # Fortran's order is C's with the axes reversed.
-    before, after = range(value_type(a).ndim)[::-1], range(len(target))[::-1]
-    return reshaped(
-        a,
-        ("transpose", {"axes": tuple(before)}),
-        ("reshape", {"shape": target[::-1]}),
-        ("transpose", {"axes": tuple(after)}),
-    )
+    return transpose(reshaped(transpose(a), target[::-1]))
 
 
 def _reshaped(a: Value, shape: Any, order: Any) -> tuple[int, ...]:
     """Find the lengths of a reshaped array, with the one that -1 stands for."""
     size = math.prod(_shape(a))
-    if type(shape) is tuple and order == "C":
-        together = 1
-        for length in shape:
-            if type(length) is not int or length < 0:
-                break
-            together *= length
-        else:
-            if together == size:
-                return shape
     given = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     target = tuple(map(operator.index, given))
     if order in ("C", "F") and math.prod(target) == size and min(target, default=0) >= 0:
@@ -181,6 +180,9 @@ def _reshaped(a: Value, shape: Any, order: Any) -> tuple[int, ...]:
 
 
 def ravel(a: Value, order: Any = "C") -> Value:
+    plain = _plain(a)
+    if order == "C" and type(plain) is ndarray and plain.flags.c_contiguous:
+        return reshaped(a, (plain.size,))
     order = memory_order(order)
     shape = _shape(a)
     if len(shape) < 2:
@@ -194,27 +196,30 @@ def ravel(a: Value, order: Any = "C") -> Value:
     elif isinstance(a, Array) and type(a._alias) is View and len(shape) == 1:
         # Unlike a reshape, it copies what does not lie in one piece.
         refusal = None if is_contiguous(a) else unknown_layout()
-        return view(a, ("reshape", {"shape": shape}), refusal=refusal)
+        return view(a, _reshape, {"shape": shape}, refusal=refusal)
     return reshape(a, (math.prod(shape),), order)
 
 
 def squeeze(a: Value, axis: Any = None) -> Value:
-    if axis is None:
+    plain = _plain(a)
+    if axis is None and type(plain) is ndarray:
+        shape = plain.squeeze().shape
+    elif axis is None:
         shape = tuple([length for length in _shape(a) if length != 1])
     else:
         shape = np.squeeze(_stand_in(a), axis).shape
-    return view(a, ("reshape", {"shape": shape}))
+    return view(a, _reshape, {"shape": shape})
 
 
 def expand_dims(a: Value, axis: Any) -> Value:
     shape = _shape(a)
     if type(axis) is int and 0 <= axis <= len(shape):
-        return view(a, ("reshape", {"shape": (*shape[:axis], 1, *shape[axis:])}))
+        return view(a, _reshape, {"shape": (*shape[:axis], 1, *shape[axis:])})
     lengths = list(shape)
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     for place in sorted(normalize_axis_tuple(axes, len(lengths) + len(axes))):
         lengths.insert(place, 1)
-    return view(a, ("reshape", {"shape": tuple(lengths)}))
+    return view(a, _reshape, {"shape": tuple(lengths)})
 
 
 def _at_least(minimal: Callable[..., Any]) -> Callable[..., Value]:
@@ -239,7 +244,7 @@ def transpose(a: Value, axes: Any = None) -> Value:
         axes = tuple(normalize_axis_tuple(axes, ndim))
         if len(axes) != ndim:
             raise ValueError("axes don't match array")
-    return view(a, ("transpose", {"axes": axes}))
+    return view(a, _transpose, {"axes": axes})
 
 
 _REVERSED = [tuple(range(ndim))[::-1] for ndim in range(65)]
@@ -251,7 +256,7 @@ def swapaxes(a: Value, axis1: int, axis2: int) -> Value:
     axes = list(range(ndim))
     first, second = normalize_axis_index(axis1, ndim), normalize_axis_index(axis2, ndim)
     axes[first], axes[second] = second, first
-    return view(a, ("transpose", {"axes": tuple(axes)}))
+    return view(a, _transpose, {"axes": tuple(axes)})
 
 
 def moveaxis(a: Value, source: Any, destination: Any) -> Value:
@@ -346,7 +351,7 @@ def broadcast_to(array: Value, shape: Any, subok: bool = False) -> Value:
     shape = np.broadcast_to(_stand_in(array), lengths).shape
     if isinstance(array, Array) and not array._is_ndarray():
         array = copy(array)  # of a number too, the result is read-only
-    return view(array, ("broadcast", {"shape": shape, "is_view": True}), writeable=False)
+    return view(array, _broadcast, {"shape": shape, "is_view": True}, writeable=False)
 
 
 def broadcast_arrays(*args: Value, subok: bool = False) -> tuple[Value, ...]:
@@ -611,13 +616,9 @@ def diagonal_view(
     rest = [axis for axis in range(ndim) if axis not in {axis1, axis2}]
     lengths = value_type(a).shape
     flat = (*shape[:-1], lengths[axis1] * lengths[axis2])
-    return view(
-        a,
-        ("transpose", {"axes": (*rest, axis1, axis2)}),
-        ("reshape", {"shape": flat}),
-        ("slice", {"key": (..., _diagonal_of(lengths[axis2], offset, shape[-1]))}),
-        writeable=writeable,
-    )
+    key = (..., _diagonal_of(lengths[axis2], offset, shape[-1]))
+    turned = view(a, _transpose, {"axes": (*rest, axis1, axis2)}, writeable=writeable)
+    return view(view(turned, _reshape, {"shape": flat}), _slice, {"key": key})
 
 
 def _diagonal_of(columns: int, offset: int, length: int) -> slice:

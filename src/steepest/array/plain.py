@@ -10,7 +10,7 @@ import numpy as np
 from steepest.array.array import Array
 from steepest.array.buffers import duck, linked, making
 from steepest.errors import NeedsValueError, UnsupportedError
-from steepest.ops.spec import Value, is_ndarray
+from steepest.ops.spec import Traced, Value, is_ndarray
 
 __all__ = [
     "apply_plainly",
@@ -145,11 +145,11 @@ def plain_arguments(arguments: Any, asked: str) -> Any:
 
 def is_traced(value: Any) -> bool:
     """Whether there is an Array in which something is differentiated among nested arguments."""
-    if isinstance(value, Array):
+    if isinstance(value, Traced):
         return value._trace.active
     if isinstance(value, (tuple, list)):
         for each in value:
-            if type(each) is Array:
+            if isinstance(each, Traced):
                 if each._trace.active:
                     return True
             elif isinstance(each, (tuple, list, dict)) and is_traced(each):

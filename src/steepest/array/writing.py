@@ -93,7 +93,7 @@ def _is_part(value: Value, target: Array, key: Key) -> bool:
 def _shows(view: View, target: Array, key: Key) -> bool:
     """Whether a view is of a part of an array."""
     link = target._alias
-    step = ("slice", {"key": key})
+    step = (primitive("slice"), {"key": key})
     if type(link) is View:
         return view.owner is link.owner and view.steps == (*link.steps, step)
     return view.owner is target and view.steps == (step,)

@@ -157,7 +157,7 @@ def _transposed(
         pulled = rule(cotangent, result, values, static)
         argument = value_type(values[position])
         pulled = fit(pulled, argument.shape, argument.dtype)
-        (direction,) = backward(pulled, tangent, [cotangent])
+        (direction,) = backward(pulled, tangent, [cotangent._node])
     finally:
         tape.active = False
     return np.zeros(kind.shape, kind.dtype) if direction is None else direction
@@ -200,7 +200,7 @@ def _transposed_several(
                     continue  # This result does not depend on the argument.
                 argument = value_type(value)
                 fitted = fit(contribution, argument.shape, argument.dtype)
-                (part,) = backward(fitted, tangent, [cotangent])
+                (part,) = backward(fitted, tangent, [cotangent._node])
                 total = total if part is None else total + part
         finally:
             tape.active = False

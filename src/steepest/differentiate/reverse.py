@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from numpy import float64, ndarray
 
 from steepest.array import Array, value_type
 from steepest.array.array import NO_STATIC
@@ -43,9 +44,13 @@ __all__ = ["Accumulator", "Record", "Tape", "backward", "fit", "propagate", "rec
 _WITH_TYPE = (np.ndarray, np.generic, Array)
 """What knows its shape and dtype."""
 
+_USUAL = frozenset((ndarray, np.float64, float, int))
+"""Exact types of which it is known without a second look whether they are of a subclass."""
+
 _TYPE = Keep.TYPE
 _real = primitive("real")
 _cast = primitive("cast")
+_new: Any = object.__new__
 _next_serial = count().__next__
 _serial = attrgetter("serial")
 
@@ -132,17 +137,21 @@ class Tape(Trace):
 
     def watch(self, value: Value) -> Array:
         """Make an argument of the differentiated function an Array of this tape."""
-        given, plain = value, is_ndarray(value)
-        value = self.captures.keep(base_array(value)) if plain else snapshot(value)
-        kind = value if type(value) is np.ndarray else value_type(value)
-        array = Array(self, value, Record(None, (), (), NO_STATIC, None, kind.shape, kind.dtype))
-        return copied_from(given, array) if plain else array
+        if type(value) is not ndarray and not is_ndarray(value):
+            kind = value_type(value)
+            record = Record(None, (), (), NO_STATIC, None, kind.shape, kind.dtype)
+            return Array(self, snapshot(value), record)
+        plain = value if type(value) is ndarray else base_array(value)
+        kept = self.captures.keep(plain)
+        record = Record(None, (), (), NO_STATIC, None, kept.shape, kept.dtype)
+        return copied_from(plain, Array(self, kept, record))
 
     def record(self, primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
         """Evaluate a primitive and keep what its derivative needs."""
         values: Sequence[Value]
         parents: Sequence[Record | None]
         kept: Sequence[Value] = ()
+        keeps_result = primitive.keeps_result
         if len(args) == 1:
             (arg,) = args
             value = arg._value
@@ -159,12 +168,38 @@ class Tape(Trace):
                 keep = primitive.keeps[0]
                 if keep is _TYPE:
                     kept = parents
-                elif type(value) is np.ndarray and value.base is None:
+                elif type(value) is ndarray and value.base is None:
                     kept = (value,)
                 else:
                     kept = (self._kept_of(keep, value, arg._node),)
         elif len(args) == 2 and not static and primitive.needs is not None:
-            return self._record_pair(primitive, *args)
+            # The usual case of several. What the rules read for an argument that is not
+            # differentiated here is not kept.
+            x, y = args
+            of_x = of_y = None
+            which, nested = 0, False
+            if type(x) is Array:
+                if x._trace is self:
+                    of_x, x, which = x._node, x._value, 1
+                nested = type(x) is Array
+            elif type(x) not in _USUAL and is_ndarray(x):
+                x = base_array(x)
+            if type(y) is Array:
+                if y._trace is self:
+                    of_y, y = y._node, y._value
+                    which += 2
+                nested = nested or type(y) is Array
+            elif type(y) not in _USUAL and is_ndarray(y):
+                y = base_array(y)
+            result = bind(primitive, (x, y), NO_STATIC) if nested else primitive.evaluate(x, y)
+            if not primitive.differentiable:
+                return result
+            parents = (of_x, of_y)
+            (keep_x, keep_y), keeps_result = primitive.needs[which]
+            kept = (
+                self._kept_of(keep_x, x, of_x) if keep_x else None,
+                self._kept_of(keep_y, y, of_y) if keep_y else None,
+            )
         else:
             values, parents, nested = self._taken_apart(args)
             result = (
@@ -176,46 +211,24 @@ class Tape(Trace):
                 kept = self._kept(primitive, values, parents)
         if primitive.outputs > 1:
             return self._several(primitive, kept, parents, static, result)
-        kind = result if type(result) is np.ndarray else _with_type(result)
-        kept_result = result if primitive.keeps_result else None
-        record = Record(primitive, parents, kept, static, kept_result, kind.shape, kind.dtype)
-        return Array(self, result, record)
-
-    def _record_pair(self, primitive: Primitive, x: Value, y: Value) -> Value:
-        """Do the same for two arguments, of which either may be differentiated: the usual case.
-
-        What the rules read for an argument that is not differentiated here is not kept.
-        """
-        of_x = of_y = None
-        which, nested = 0, False
-        if type(x) is Array:
-            if x._trace is self:
-                of_x, x, which = x._node, x._value, 1
-            nested = type(x) is Array
-        elif type(x) is not np.ndarray and is_ndarray(x):
-            x = base_array(x)
-        if type(y) is Array:
-            if y._trace is self:
-                of_y, y = y._node, y._value
-                which += 2
-            nested = nested or type(y) is Array
-        elif type(y) is not np.ndarray and is_ndarray(y):
-            y = base_array(y)
-        result = bind(primitive, (x, y), NO_STATIC) if nested else primitive.evaluate(x, y)
-        if not primitive.differentiable:
-            return result
-        assert primitive.needs is not None
-        (keep_x, keep_y), keeps_result = primitive.needs[which]
-        kept = (
-            self._kept_of(keep_x, x, of_x) if keep_x else None,
-            self._kept_of(keep_y, y, of_y) if keep_y else None,
-        )
-        kind = result if type(result) is np.ndarray else _with_type(result)
-        kept_result = result if keeps_result else None
-        record = Record(
-            primitive, (of_x, of_y), kept, NO_STATIC, kept_result, kind.shape, kind.dtype
-        )
-        return Array(self, result, record)
+        kind = result if type(result) is ndarray else _with_type(result)
+        # Without a call of __init__, which takes longer than what it does.
+        record: Record = _new(Record)
+        record.primitive = primitive
+        record.parents = parents
+        record.args = kept
+        record.static = static
+        record.result = result if keeps_result else None
+        record.shape = kind.shape
+        record.dtype = kind.dtype
+        record.position = -1
+        record.serial = _next_serial()
+        array: Array = _new(Array)
+        array._trace = self
+        array._value = result
+        array._node = record
+        array._alias = None
+        return array
 
     def _taken_apart(self, args: Sequence[Value]) -> tuple[list[Value], list[Record | None], bool]:
         """Find values of arguments, their records, and whether values are traced further out."""
@@ -228,7 +241,7 @@ class Tape(Trace):
                 if arg._trace is self:
                     value, parent = arg._value, arg._node
                 nested = nested or type(value) is Array
-            elif type(arg) is not np.ndarray and is_ndarray(arg):
+            elif type(arg) is not ndarray and is_ndarray(arg):
                 value = base_array(arg)
             values.append(value)
             parents.append(parent)
@@ -276,7 +289,7 @@ class Tape(Trace):
         if keep is _TYPE:
             # A record knows shape and dtype of what it stands for.
             return value_type(value) if parent is None else parent
-        if type(value) is not np.ndarray:
+        if type(value) is not ndarray:
             return compact(value) if type(value) is Array else value
         if parent is None:
             return self.captures.keep(value)
@@ -341,13 +354,15 @@ def _taken_together(known: Record, new: Record) -> int:
 def records_behind(start: Record) -> list[Record]:
     """All records that one depends on, itself included, latest first."""
     seen = {start}
-    pending = [start]
-    while pending:
-        for parent in pending.pop().parents:
+    records = [start]
+    # The list grows while the loop goes through it, nearly in the order that it is sorted into.
+    for record in records:
+        for parent in record.parents:
             if parent is not None and parent not in seen:
                 seen.add(parent)
-                pending.append(parent)
-    return sorted(seen, key=_serial, reverse=True)
+                records.append(parent)
+    records.sort(key=_serial, reverse=True)
+    return records
 
 
 def fit(value: Value, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Value:
@@ -400,12 +415,12 @@ class Accumulator:
         present = values.get(record)
         if present is None:
             values[record] = value
-        elif record in self._own and type(value) is np.ndarray:
+        elif record in self._own and type(value) is ndarray:
             # A sum made here belongs to nobody else.
             np.add(present, value, out=present)
         else:
             total = values[record] = present + value
-            if type(total) is np.ndarray:
+            if type(total) is ndarray:
                 self._own.add(record)
             else:
                 self._own.discard(record)
@@ -441,10 +456,6 @@ class Accumulator:
             self.values[record] = value
             self._own.add(record)
 
-    def take(self, record: Record) -> Value:
-        """Remove and return what has been added up for a record; None for nothing."""
-        return self.values.pop(record, None)
-
     def present(self, record: Record) -> Value:
         """Return what has been added up for a record so far; None for nothing."""
         return self.values.get(record)
@@ -454,7 +465,7 @@ class Accumulator:
         return record in self._own
 
 
-def backward(output: Array, cotangent: Value, inputs: Sequence[Array]) -> list[Value]:
+def backward(output: Array, cotangent: Value, inputs: Sequence[Record]) -> list[Value]:
     """Propagate a cotangent from an output of a tape back to its inputs.
 
     Parameters
@@ -463,8 +474,8 @@ def backward(output: Array, cotangent: Value, inputs: Sequence[Array]) -> list[V
         A value on the tape.
     cotangent : value
         Of the output's shape and dtype.
-    inputs : sequence of Array
-        What `Tape.watch` returned.
+    inputs : sequence of Record
+        Those of what `Tape.watch` returned.
 
     Returns
     -------
@@ -480,18 +491,19 @@ def backward(output: Array, cotangent: Value, inputs: Sequence[Array]) -> list[V
         cotangents = _backward_pass(output._node, cotangent, inputs)
     finally:
         NAN_CHECKS.reset(token)
-    if any(each is not None and has_nan(each) for each in cotangents):
-        cotangents = _backward_pass(output._node, cotangent, inputs)
+    for each in cotangents:
+        if each is not None and has_nan(each):
+            return _backward_pass(output._node, cotangent, inputs)
     return cotangents
 
 
-def _backward_pass(start: Record, cotangent: Value, inputs: Sequence[Array]) -> list[Value]:
+def _backward_pass(start: Record, cotangent: Value, inputs: Sequence[Record]) -> list[Value]:
     accumulator = Accumulator()
     accumulator.add(start, cotangent)
     # What the rules meet on the branches not taken is not the user's warning.
     with np.errstate(all="ignore"):
         propagate(records_behind(start), accumulator)
-    return [accumulator.take(each._node) for each in inputs]
+    return [accumulator.values.pop(each, None) for each in inputs]
 
 
 def propagate(records: Iterable[Record], accumulator: Accumulator) -> None:
@@ -501,6 +513,7 @@ def propagate(records: Iterable[Record], accumulator: Accumulator) -> None:
     """
     values = accumulator.values
     take = values.pop
+    is_careful = NAN_CHECKS.get()
     for record in records:
         operation = record.primitive
         if operation is None:
@@ -513,13 +526,18 @@ def propagate(records: Iterable[Record], accumulator: Accumulator) -> None:
         if not operation.rules_alone:
             _propagate_specially(record, operation, g, accumulator)
             continue
+        rules = operation.vjps if is_careful else operation.quick_vjps
         result, args, static = record.result, record.args, record.static
-        for parent, rule in zip(record.parents, operation.vjps, strict=False):
+        position = 0
+        for parent in record.parents:
+            rule = rules[position]
+            position += 1
             if parent is None or rule is None:
                 continue
             contribution = rule(g, result, args, static)
+            kind = type(contribution)
             if (
-                type(contribution) is not np.ndarray
+                (kind is not ndarray and kind is not float64)
                 or contribution.shape != parent.shape
                 or contribution.dtype is not parent.dtype
             ):
@@ -571,7 +589,7 @@ def _propagate_specially(
             continue
         shape, dtype = parent.shape, parent.dtype
         if (
-            type(contribution) is not np.ndarray
+            type(contribution) is not ndarray
             or contribution.shape != shape
             or contribution.dtype is not dtype
         ):

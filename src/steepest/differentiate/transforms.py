@@ -16,7 +16,7 @@ from steepest.array.creating import UserCode
 from steepest.array.plain import base_array
 from steepest.differentiate.finite import not_finite, raise_not_finite
 from steepest.differentiate.forward import Forward
-from steepest.differentiate.reverse import Tape, backward
+from steepest.differentiate.reverse import Record, Tape, backward
 from steepest.errors import BadInputError, NotDifferentiableError
 from steepest.ops.spec import Trace, Traced, Value, is_ndarray, released
 from steepest.shadow import SHADOWING, ShadowTrace, compare_with_plain_run
@@ -49,27 +49,22 @@ Function = Callable[..., Any]
 
 @dataclass(slots=True)
 class _Watched:
-    """An argument whose floating-point leaves are watched by a trace."""
+    """An argument whose floating-point leaves are watched by a trace.
+
+    Attributes
+    ----------
+    records : list of Record or None
+        Those of the leaves that are differentiated.
+    """
 
     structure: Structure
     leaves: list[Any]
-    arrays: list[Array | None]
+    records: list[Record | None]
 
     @property
-    def tree(self) -> Tree:
-        """What the user's function is called with: Arrays that it may write into."""
-        return unflatten(
-            self.structure,
-            [
-                leaf if array is None else snapshot(array)
-                for leaf, array in zip(self.leaves, self.arrays, strict=True)
-            ],
-        )
-
-    @property
-    def watched(self) -> list[Array]:
-        """The leaves that are differentiated."""
-        return [array for array in self.arrays if array is not None]
+    def inputs(self) -> list[Record]:
+        """The records of the leaves that are differentiated."""
+        return [record for record in self.records if record is not None]
 
     def collect(self, cotangents: Iterator[Value], seen: set[int]) -> Tree:
         """Put cotangents of the watched leaves in the place of those leaves.
@@ -82,8 +77,8 @@ class _Watched:
             Identities of arrays that belong to somebody else; what is put in is added.
         """
         leaves = []
-        for leaf, array in zip(self.leaves, self.arrays, strict=True):
-            placed = leaf if array is None else _finished(next(cotangents), leaf)
+        for leaf, record in zip(self.leaves, self.records, strict=True):
+            placed = leaf if record is None else _finished(next(cotangents), leaf)
             if is_ndarray(placed):
                 if id(placed) in seen:
                     placed = placed.copy()
@@ -92,15 +87,28 @@ class _Watched:
         return unflatten_with_arithmetic(self.structure, leaves)
 
 
-def _watch(tape: Tape, argument: Tree, name: str) -> _Watched:
+def _watch(tape: Tape, argument: Tree, position: int, function: Function) -> tuple[_Watched, Tree]:
+    """Watch an argument; with what the user's function is called with: Arrays of the tape."""
     leaves, structure = flatten(argument)
-    arrays = [tape.watch(leaf) if is_differentiable(leaf) else None for leaf in leaves]
-    if not any(array is not None for array in arrays):
+    records: list[Record | None] = []
+    given = []
+    is_differentiated = False
+    for leaf in leaves:
+        if is_differentiable(leaf):
+            array = tape.watch(leaf)
+            given.append(array)
+            records.append(array._node)
+            is_differentiated = True
+        else:
+            given.append(leaf)
+            records.append(None)
+    if not is_differentiated:
         raise NotDifferentiableError(
-            f"{name} has no floating-point value to differentiate by: {_describe(argument)}",
+            f"argument {position} of {_name(function)} has no floating-point value to"
+            f" differentiate by: {_describe(argument)}",
             instead="pass floats, as in 3.0 for 3 or array.astype(float)",
         )
-    return _Watched(structure, leaves, arrays)
+    return _Watched(structure, leaves, records), unflatten(structure, given)
 
 
 def _describe(value: object) -> str:
@@ -136,13 +144,15 @@ def _gradients(
 
 def _scalar_result(result: Any, tape: Tape, function: Function) -> None:
     """Check that a function to be differentiated returned a real number."""
-    name = getattr(function, "__name__", "the function")
+    if _is_on(tape, result) and type(result._value) is np.float64:
+        return
     if isinstance(result, (Traced, np.ndarray, np.generic, int, float, complex)):
         kind = value_type(result)
         if kind.shape == () and kind.dtype.kind == "f":
             return
         if type(result) is int:
             return
+        name = getattr(function, "__name__", "the function")
         if kind.shape:
             instead = "sd.jacobian for an array, or reduce it: np.sum(…), np.mean(…)"
         elif kind.dtype.kind == "c":
@@ -153,6 +163,7 @@ def _scalar_result(result: Any, tape: Tape, function: Function) -> None:
             f"{name} must return a real scalar to have a gradient, and returned {kind}",
             instead=instead,
         )
+    name = getattr(function, "__name__", "the function")
     raise NotDifferentiableError(
         f"{name} must return a real scalar to have a gradient, and returned {_describe(result)}",
         instead="return the loss; sd.grad(f, has_aux=True) for `return loss, anything_else`",
@@ -220,13 +231,11 @@ class _ValueAndGrad(_Transform):
         positions = _selected(args, self._argnums)
         tape = Tape()
         try:
-            watched = [
-                _watch(tape, args[position], f"argument {position} of {_name(self._function)}")
-                for position in positions
-            ]
+            watched = []
             changed = list(args)
-            for position, each in zip(positions, watched, strict=True):
-                changed[position] = each.tree
+            for position in positions:
+                each, changed[position] = _watch(tape, args[position], position, self._function)
+                watched.append(each)
             with UserCode():
                 result = self._function(*changed, **keywords)
             aux: Any = None
@@ -238,7 +247,7 @@ class _ValueAndGrad(_Transform):
                     )
                 result, aux = result
             _scalar_result(result, tape, self._function)
-            inputs = [array for each in watched for array in each.watched]
+            inputs = [record for each in watched for record in each.inputs]
             cotangents = _pulled_back(tape, result, inputs)
         finally:
             tape.active = False
@@ -272,9 +281,10 @@ class _ValueAndGrad(_Transform):
             changed = list(args)
             arrays = []
             for position in positions:
-                watched = _watch(tape, args[position], f"argument {position}")
-                changed[position] = watched.tree
-                arrays += watched.watched
+                _, changed[position] = _watch(tape, args[position], position, self._function)
+                # What the function writes into its arguments is not what it was given.
+                given = flatten(changed[position])[0]
+                arrays += [snapshot(each) for each in given if _is_on(tape, each)]
             result = self._function(*changed, **keywords)
             return (result[0] if self._has_aux else result), arrays
 
@@ -302,8 +312,12 @@ def _compare(
     compare_with_plain_run(function, value, args, keywords, trace_again)
 
 
-def _pulled_back(tape: Tape, result: Value, inputs: Sequence[Array]) -> list[Value]:
-    if not (isinstance(result, Array) and result._trace is tape):
+def _is_on(tape: Tape, value: Value) -> bool:
+    return isinstance(value, Array) and value._trace is tape
+
+
+def _pulled_back(tape: Tape, result: Value, inputs: Sequence[Record]) -> list[Value]:
+    if not _is_on(tape, result):
         return [None] * len(inputs)
     return backward(result, result.dtype.type(1), inputs)
 
@@ -425,10 +439,10 @@ class _Pullback:
         cotangents, structure = flatten(cotangent)
         if structure != self._structure:
             raise BadInputError("the cotangent must be a tree like the function's result")
-        inputs = [array for each in self._watched for array in each.watched]
+        inputs = [record for each in self._watched for record in each.inputs]
         totals: list[Value] = [None] * len(inputs)
         for output, each in zip(self._outputs, cotangents, strict=True):
-            if not (isinstance(output, Array) and output._trace is self._tape):
+            if not _is_on(self._tape, output):
                 continue
             kind = value_type(output)
             given = value_type(each)
@@ -472,12 +486,13 @@ def vjp(f: Function, *primals: Tree) -> tuple[Tree, Function]:
     """
     tape = Tape()
     try:
-        watched = [
-            _watch(tape, primal, f"argument {position} of {_name(f)}")
-            for position, primal in enumerate(primals)
-        ]
+        watched, given = [], []
+        for position, primal in enumerate(primals):
+            each, tree = _watch(tape, primal, position, f)
+            watched.append(each)
+            given.append(tree)
         with UserCode():
-            outputs, structure = flatten(f(*(each.tree for each in watched)))
+            outputs, structure = flatten(f(*given))
     finally:
         tape.active = False
     value = unflatten(structure, [_own(released(each)) for each in outputs])

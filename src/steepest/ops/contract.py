@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy import ndarray
 
 from steepest.graph import ArrayType
 from steepest.ops.movement import reshaped
 from steepest.ops.spec import Primitive, Sample, Value, bind, needs_care, scale
 
-__all__ = ["PRIMITIVES", "zero_safe_matmul", "zero_safe_product"]
+__all__ = ["PRIMITIVES", "matrix_product", "zero_safe_matmul", "zero_safe_product"]
 
 
 def _matmul_type(x: ArrayType, y: ArrayType) -> ArrayType:
@@ -26,7 +27,7 @@ def _matmul_type(x: ArrayType, y: ArrayType) -> ArrayType:
 
 def _for_blas(x: Value) -> Value:
     """Copy what BLAS cannot read, as the cotangent of a sum, which is one number repeated."""
-    if type(x) is not np.ndarray:
+    if type(x) is not ndarray:
         x = np.asarray(x)
     rows, columns = x.strides[-2:]
     return x if rows and columns and x.itemsize in (rows, columns) else np.ascontiguousarray(x)
@@ -98,8 +99,9 @@ the result; only where that has a NaN is the product made with care.
 """
 
 
-def _product(x: Value, y: Value) -> Value:
-    if type(x) is np.ndarray and type(y) is np.ndarray:
+def matrix_product(x: Value, y: Value) -> Value:
+    """Multiply by `zero_safe_matmul`; of ndarrays at once."""
+    if type(x) is ndarray and type(y) is ndarray:
         return _evaluate_zero_safe(x, y)
     return bind(zero_safe_matmul, (x, y), {})
 
@@ -108,7 +110,7 @@ def zero_safe_product(x: Value, y: Value) -> Value:
     """Multiply as ``x @ y`` does, vectors included, by `zero_safe_matmul`."""
     left = reshaped(x, (1, *x.shape)) if x.ndim == 1 else x
     right = reshaped(y, (*y.shape, 1)) if y.ndim == 1 else y
-    product = zero_safe_matmul(left, right)
+    product = matrix_product(left, right)
     shape = product.shape
     if y.ndim == 1:
         shape = shape[:-1]
@@ -126,12 +128,12 @@ def _matmul_left(g: Value, x_type: ArrayType, y: Value) -> Value:
         return scale(reshaped(g, (*g.shape, 1)) if g.ndim else g, y)
     if len(x_type.shape) == 1:
         return zero_safe_product(y, g) if y.ndim == 2 else _batch_of_rows(g, y)
-    return _product(g, y.mT)
+    return matrix_product(g, y.mT)
 
 
 def _batch_of_rows(g: Value, y: Value) -> Value:
     """Pull back to a vector that was multiplied with each matrix of a stack."""
-    product = zero_safe_matmul(y, np.reshape(g, (*g.shape, 1)))
+    product = matrix_product(y, np.reshape(g, (*g.shape, 1)))
     return np.reshape(product, product.shape[:-1])
 
 
@@ -142,11 +144,11 @@ def _matmul_right(g: Value, x: Value, y_type: ArrayType) -> Value:
         return scale(reshaped(g, (*g.shape[:-1], 1, g.shape[-1])), reshaped(x, (x.shape[0], 1)))
     if len(y_type.shape) == 1:
         if x.ndim == 2:
-            return zero_safe_matmul(x.mT, g.reshape((-1, 1))).reshape(x.shape[1:])
+            return matrix_product(x.mT, g.reshape((-1, 1))).reshape(x.shape[1:])
         return _flat_left(x, g, x.shape[-1:])
     if x.ndim > 2 and len(y_type.shape) == 2:
         return _flat_left(x, g, y_type.shape)
-    return _product(x.mT, g)
+    return matrix_product(x.mT, g)
 
 
 def _flat_left(x: Value, g: Value, shape: tuple[int, ...]) -> Value:
@@ -155,7 +157,7 @@ def _flat_left(x: Value, g: Value, shape: tuple[int, ...]) -> Value:
     if not rows:
         return np.zeros(shape, x.dtype)
     x, g = np.reshape(x, (rows, x.shape[-1])), np.reshape(g, (rows, -1))
-    return np.reshape(zero_safe_matmul(x.mT, g), shape)
+    return np.reshape(matrix_product(x.mT, g), shape)
 
 
 PRIMITIVES = (

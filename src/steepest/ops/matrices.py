@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from steepest.graph import ArrayType
-from steepest.ops.contract import zero_safe_matmul
+from steepest.ops.contract import matrix_product
 from steepest.ops.movement import reshaped
 from steepest.ops.spec import Primitive, Sample, Traced, Value, scale
 
@@ -118,7 +118,7 @@ def product(*factors: Value) -> Value:
     """Multiply matrices from the left, with zeros that win over NaN."""
     result = factors[0]
     for each in factors[1:]:
-        result = zero_safe_matmul(result, each)
+        result = matrix_product(result, each)
     return result
 
 

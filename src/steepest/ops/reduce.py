@@ -42,10 +42,13 @@ def _sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _in_line(value: Value, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Value:
-    """Give a reduction's result axes of length 1 for those that it lost."""
-    if not keepdims and axis and type(value) is not np.float64:
-        return reshaped(value, _reduced_shape(shape, axis, keepdims=True))
-    return value
+    """Give a reduction's result axes of length 1 for those that it lost, to broadcast with them."""
+    if keepdims or not axis or type(value) is np.float64:
+        return value
+    if type(value) is np.ndarray and max(axis) == len(axis) - 1:
+        # Leading axes are added by broadcasting.
+        return value
+    return reshaped(value, _reduced_shape(shape, axis, keepdims=True))
 
 
 def _spread(value: Value, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Value:

@@ -18,11 +18,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
-from itertools import count
+from itertools import count, zip_longest
 from operator import mul
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
+from numpy import ndarray
 
 from steepest.errors import TracedConversionError
 from steepest.graph import ArrayType, NodeType, type_of
@@ -106,7 +107,7 @@ class Traced:
 
 def is_ndarray(value: object) -> TypeGuard[np.ndarray[Any, Any]]:
     """Whether a value is an ndarray indeed: what is traced only answers `isinstance` like one."""
-    return type(value) is np.ndarray or (
+    return type(value) is ndarray or (
         not isinstance(value, Traced) and isinstance(value, np.ndarray)
     )
 
@@ -220,6 +221,8 @@ class Primitive:
     ----------
     keeps, keeps_result
         What the rules read of each argument, and whether they read the result.
+    quick_vjps
+        The ``vjps`` for a pass without care of NaN, on what is not traced; see `NAN_CHECKS`.
     needs : tuple or None
         The same for some of the rules, where there are two arguments: what that by the first
         reads stands at 1, that by the second at 2, and both at 3.
@@ -242,6 +245,7 @@ class Primitive:
         "name",
         "needs",
         "outputs",
+        "quick_vjps",
         "reads_arguments",
         "rules_alone",
         "samples",
@@ -285,6 +289,9 @@ class Primitive:
         self.vjps = tuple(None if rule is None else self._adapt(rule) for rule in vjps)
         if self.tail is None:
             self.vjps += (None,) * (len(self.arguments) - len(self.vjps))
+        self.quick_vjps = tuple(
+            self._adapt_quickly(rule, adapted) for rule, adapted in zip_longest(vjps, self.vjps)
+        )
         self.jvps = tuple(None if rule is None else self._adapt(rule) for rule in jvp_rules)
         self.joint_vjp = None if joint_vjp is None else self._adapt(joint_vjp)
         self.in_place_vjp = None if in_place_vjp is None else self._adapt(in_place_vjp)
@@ -326,6 +333,22 @@ class Primitive:
 
     def _adapt(self, rule: Rule) -> AdaptedRule:
         """Give a rule the signature ``(g, ans, args, static)`` that the engine calls."""
+        picks, keywords = self._places(rule)
+        if _TAIL in picks or len(picks) > 2:
+            return _adapt_general(rule, picks, keywords, self.tail)
+        if keywords:
+            return _adapt_with_keywords(rule, picks, keywords, self.tail)
+        return _adapt_alone(rule, picks)
+
+    def _adapt_quickly(self, rule: Rule | None, adapted: AdaptedRule | None) -> AdaptedRule | None:
+        """Give it the same signature for a pass without care."""
+        if not isinstance(rule, Scaling):
+            return adapted
+        picks, keywords = self._places(rule)
+        return adapted if keywords or not picks else _quick_scaling(rule.derivative, picks)
+
+    def _places(self, rule: Rule) -> tuple[list[int], list[str]]:
+        """Find which arguments a rule reads, and which static arguments."""
         picks: list[int] = []
         keywords: list[str] = []
         for name in _names_read(rule):
@@ -337,13 +360,7 @@ class Primitive:
                 picks.append(self.arguments.index(name.removesuffix("_type")))
             else:
                 keywords.append(name)
-        if isinstance(rule, Scaling) and len(picks) == 1:
-            return _adapt_scaling(rule.derivative, picks[0])
-        if _TAIL in picks or len(picks) > 2:
-            return _adapt_general(rule, picks, keywords, self.tail)
-        if keywords:
-            return _adapt_with_keywords(rule, picks, keywords, self.tail)
-        return _adapt_alone(rule, picks)
+        return picks, keywords
 
     def rule_at(
         self, rules: Sequence[AdaptedRule | None], position: int, static: dict[str, Any]
@@ -378,26 +395,19 @@ def _adapt_general(
 def _adapt_with_keywords(
     rule: Rule, picks: Sequence[int], keywords: Sequence[str], tail: int | None
 ) -> AdaptedRule:
-    """Adapt a rule that reads static arguments, and one other thing at most."""
-    number = len(keywords)
-    if len(picks) > 1 or picks == [-1]:
+    """Adapt a rule that reads static arguments; the usual ones are handed over by position."""
+    last = _names_read(rule)[-len(keywords) :]
+    if len(picks) > 1 or picks == [-1] or last != tuple(keywords) or len(keywords) > 2:
         return _adapt_general(rule, picks, keywords, tail)
+    first, second = keywords[0], keywords[-1]
+    if not picks and len(keywords) == 1:
+        return lambda g, _ans, _args, static: rule(g, static[first])
     if not picks:
-
-        def without(g: Value, _ans: Value, _args: Sequence[Value], static: dict[str, Any]) -> Value:
-            if len(static) != number:
-                static = {name: static[name] for name in keywords}
-            return rule(g, **static)
-
-        return without
+        return lambda g, _ans, _args, static: rule(g, static[first], static[second])
     (pick,) = picks
-
-    def adapted(g: Value, _ans: Value, args: Sequence[Value], static: dict[str, Any]) -> Value:
-        if len(static) != number:
-            static = {name: static[name] for name in keywords}
-        return rule(g, args[pick], **static)
-
-    return adapted
+    if len(keywords) == 1:
+        return lambda g, _ans, args, static: rule(g, args[pick], static[first])
+    return lambda g, _ans, args, static: rule(g, args[pick], static[first], static[second])
 
 
 def _adapt_alone(rule: Rule, picks: Sequence[int]) -> AdaptedRule:
@@ -417,35 +427,21 @@ def _adapt_alone(rule: Rule, picks: Sequence[int]) -> AdaptedRule:
     return lambda g, _ans, args, _static: rule(g, args[first], args[second])
 
 
-def _adapt_scaling(derivative: Callable[[Value], Value], pick: int) -> AdaptedRule:
-    # The first lines of `scale` are repeated here, where a call counts.
-    if pick == -1:
+def _quick_scaling(derivative: Callable[..., Value], picks: Sequence[int]) -> AdaptedRule:
+    """Adapt a rule that scales, for cotangents and local derivatives that are not traced.
 
-        def of_result(g: Value, ans: Value, _args: Sequence[Value], _static: Any) -> Value:
-            slope = derivative(ans)
-            if (
-                type(g) is np.ndarray
-                and type(slope) is np.ndarray
-                and slope.dtype is not _BOOL
-                and not NAN_CHECKS.get()
-            ):
-                return g * slope
-            return scale(g, slope)
+    What `scale` does besides is left to a second pass; see `NAN_CHECKS`.
+    """
+    first, *others = picks
+    if first == -1 and not others:
+        return lambda g, ans, _args, _static: g * derivative(ans)
+    if not others:
+        return lambda g, _ans, args, _static: g * derivative(args[first])
 
-        return of_result
+    def adapted(g: Value, ans: Value, args: Sequence[Value], _static: dict[str, Any]) -> Value:
+        return g * derivative(*[ans if i == -1 else args[i] for i in picks])
 
-    def of_argument(g: Value, _ans: Value, args: Sequence[Value], _static: Any) -> Value:
-        slope = derivative(args[pick])
-        if (
-            type(g) is np.ndarray
-            and type(slope) is np.ndarray
-            and slope.dtype is not _BOOL
-            and not NAN_CHECKS.get()
-        ):
-            return g * slope
-        return scale(g, slope)
-
-    return of_argument
+    return adapted
 
 
 def _names_read(rule: Rule) -> tuple[str, ...]:
@@ -575,7 +571,7 @@ def no_cotangent(kind: ArrayType) -> np.ndarray[Any, Any]:
 
 def is_absent(cotangent: Value) -> bool:
     """Whether nothing depends on one of a primitive's results; see `no_cotangent`."""
-    if type(cotangent) is not np.ndarray or any(cotangent.strides):
+    if type(cotangent) is not ndarray or any(cotangent.strides):
         return False
     return not np.any(cotangent.flat[:1])
 
@@ -590,7 +586,7 @@ reaches the end, and the pass is made again with checks, or meets a mask that dr
 
 def has_nan(value: Value) -> bool:
     """Whether there is a NaN, in one pass: squares are never negative, so none can cancel."""
-    if type(value) is np.ndarray:
+    if type(value) is ndarray:
         value = np.vdot(value, value)
     return cmath.isnan(value)
 
