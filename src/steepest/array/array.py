@@ -29,7 +29,15 @@ from steepest.graph import ArrayType, type_of
 from steepest.ops import primitive, primitive_of_ufunc
 from steepest.ops.spec import Primitive, Trace, Traced, Value, bind, is_ndarray
 
-__all__ = ["Array", "StaleView", "forget", "is_storing", "value_type"]
+__all__ = [
+    "Array",
+    "ArrayWithoutValue",
+    "begin_writing",
+    "end_writing",
+    "forget",
+    "is_storing",
+    "value_type",
+]
 
 NO_STATIC: dict[str, Any] = {}
 _PYTHON_NUMBERS = (bool, int, float, complex)
@@ -302,7 +310,8 @@ class Array(Traced, metaclass=_ArrayClass):
         Its place in the trace.
     _alias : Memory, View or None
         What other Arrays it shares memory with; see `steepest.array.buffers`. A view whose owner
-        was written into has no trace, value and node until it is asked for them; see `StaleView`.
+        was written into has no trace, value and node until it is asked for them; see
+        `ArrayWithoutValue`.
     """
 
     __slots__ = ("__weakref__", "_alias")
@@ -888,18 +897,21 @@ class Array(Traced, metaclass=_ArrayClass):
         return np.copy(np.ravel(np.copy(self), order))
 
 
-class StaleView(Array):
-    """A view whose owner was written into: it is an Array again when it is next looked at.
+class ArrayWithoutValue(Array):
+    """An Array that has no value for now: it is an Array again when it is next looked at.
 
-    A method that Python calls for what is missing makes each look take longer; so Array has none.
+    It is a view whose owner was written into, or what another thread is writing into just now. A
+    method that Python calls for what is missing makes each look take longer; so Array has none.
     """
 
     __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
         with buffers.WRITES:
-            # Another thread may have come first.
-            if type(self) is StaleView:
+            # Another thread may have come first; this one may be the one that writes.
+            if type(self) is ArrayWithoutValue:
+                if type(self._alias) is not buffers.View:
+                    return object.__getattribute__(self, name)
                 buffers.refresh(self)
                 _set_class(self, Array)
         return getattr(self, name)
@@ -910,9 +922,19 @@ _set_class = object.__dict__["__class__"].__set__
 
 def forget(view: Array) -> None:
     """Let go of what a view stands for, as its owner is written into."""
-    # In this order: another thread never finds an Array without a value.
-    _set_class(view, StaleView)
+    # In this order: no thread ever finds an Array without a value.
+    _set_class(view, ArrayWithoutValue)
     del view._trace, view._value, view._node
+
+
+def begin_writing(array: Array) -> None:
+    """Have other threads wait for the value of an Array while it is written into."""
+    _set_class(array, ArrayWithoutValue)
+
+
+def end_writing(array: Array) -> None:
+    """Let other threads have the value again."""
+    _set_class(array, Array)
 
 
 def _missing(name: str) -> property:
@@ -940,7 +962,7 @@ def _add_missing() -> None:
 
 _add_missing()
 
-_USUAL_TYPES = frozenset((Array, StaleView, ndarray))
+_USUAL_TYPES = frozenset((Array, ArrayWithoutValue, ndarray))
 
 # Modules that need the class above. Looking them up at each call would cost as much as the call.
 from steepest.array import (  # noqa: E402

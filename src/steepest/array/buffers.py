@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from steepest.array.array import Array, forget, value_type
+from steepest.array.array import Array, begin_writing, end_writing, forget, value_type
 from steepest.errors import NeedsValueError, SteepestError, UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Primitive, Trace, Traced, Value, bind, is_ndarray, released
@@ -586,16 +586,23 @@ def overwrite(
         if array._alias is None and not array.shape:
             # It stays an ndarray, also where its value is not known any more.
             array._alias = Memory()
-        innermost.write(operation, array, [released(each) for each in args], static)
+        begin_writing(array)
+        try:
+            innermost.write(operation, array, [released(each) for each in args], static)
+        finally:
+            end_writing(array)
         return
     held = [array._value]
-    del array._value  # Whoever asks for it waits until there is another.
+    begin_writing(array)
+    del array._value
     try:
         array._value = rewritten(held, operation, [released(each) for each in args], static)
+        array._trace, array._node = PLAIN, None
     except BaseException:
         array._value = held.pop()
         raise
-    array._trace, array._node = PLAIN, None
+    finally:
+        end_writing(array)
 
 
 def as_ndarray(x: Array) -> Array:

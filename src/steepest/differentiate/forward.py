@@ -78,7 +78,7 @@ class Forward(Trace):
             direction = fit(written._node, value_type(written).shape, dtype)
         value = [snapshot(target) if outer else target._value]
         tangent = [target._node if mine else np.zeros(kind.shape, kind.dtype)]
-        del target._value  # Whoever asks for it waits until there is another.
+        del target._value  # Of two who refer to it, the writer would make a copy.
         if mine:
             target._node = None
         try:

@@ -261,7 +261,7 @@ class Tape(Trace):
             values.append(arg._value if own else arg)
             parents.append(arg._node if own else None)
         held = [snapshot(target) if outer else target._value]
-        del target._value  # Whoever asks for it waits until there is another.
+        del target._value  # Of two who refer to it, the writer would make a copy.
         try:
             value = rewritten(held, primitive, values, static)
         except BaseException:
