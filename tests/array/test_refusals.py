@@ -236,12 +236,6 @@ IDIOMS = {
         lambda x: root(x[1]),
         [0, 0.5 / np.sqrt(X[1]), 0],
     ),
-    "factorised matrix": Idiom(
-        lambda x: scipy.sparse.linalg.splu(MATRIX).solve(x),
-        r"spsolve\(matrix, x\)",
-        lambda x: scipy.sparse.linalg.spsolve(MATRIX, x),
-        [1, 0.5, 0.25],
-    ),
     "parameter of a special function": Idiom(
         lambda x: scipy.special.jv(x[0], x[1]),
         r"sd\.stop_gradient\(v\)",
