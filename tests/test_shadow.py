@@ -1,5 +1,6 @@
 """The shadow run finds what tracing lost, and says where."""
 
+import builtins
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ X = np.array([1.0, 2.0, 3.0])
 
 def lost_type_branch(x: Any) -> Any:
     y = x * 2
-    scale = 3.0 if type(y) is np.ndarray else 1.0  # PARTS
+    scale = 3.0 if builtins.type(y) is np.ndarray else 1.0  # PARTS
     return np.sum(y * scale)
 
 
@@ -102,7 +103,7 @@ def test_grad_runs_it_only_when_asked_and_once() -> None:
     runs: list[type] = []
 
     def function(x: Any) -> Any:
-        runs.append(type(x))
+        runs.append(builtins.type(x))
         return np.sum(x**2)
 
     gradient = sd.grad(function)
@@ -145,7 +146,7 @@ def test_it_does_not_change_the_users_arrays() -> None:
     np.testing.assert_array_equal(X, before)
 
     def writing(x: Any) -> Any:
-        if type(x) is np.ndarray:
+        if builtins.type(x) is np.ndarray:
             x[:] = 0
         return np.sum(x) * 0
 
@@ -170,7 +171,7 @@ def test_a_debugger_stays_where_it_was() -> None:
 def test_aux_and_pytrees_are_compared_leaf_by_leaf() -> None:
     def function(w: Any) -> Any:
         loss = np.sum(w["W"])
-        return loss, {"seen": 1.0 if type(w["W"]) is np.ndarray else 0.0}
+        return loss, {"seen": 1.0 if builtins.type(w["W"]) is np.ndarray else 0.0}
 
     with pytest.raises(ShadowRunError, match=r"\[1\]\.seen"):
         sd.grad(function, has_aux=True, shadow_run=True)({"W": X})

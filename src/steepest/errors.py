@@ -38,10 +38,11 @@ __all__ = [
 ]
 
 WRITABLE_ARRAY = (
-    "make the array where it is written, in the differentiated function and its thread, by a call"
-    " of the module NumPy: out = np.zeros(…), np.array(captured) or np.copy(captured), and not by"
-    " captured.copy(), captured * 2, a captured generator of random numbers, or map(np.zeros, …);"
-    " for records a dict of arrays; into an array of objects entry by entry"
+    "make the array in the differentiated function and its thread, by a call of the module NumPy:"
+    " out = np.zeros(…), np.array(captured) or np.copy(captured). What else makes an ndarray"
+    " (captured.copy(), captured * 2, a captured generator of random numbers) does where one"
+    " variable or attribute alone holds it, and no second name, view, list or dict; for records a"
+    " dict of arrays; into an array of objects entry by entry"
 )
 """How to get an array into which traced values can be written."""
 
@@ -134,6 +135,7 @@ class SteepestError(Exception):
         if self.line is not None:
             text += f"\n  At {self.line}"
         super().__init__(text)
+        _remember_if_lost(self)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.message, self.instead, self.line)
@@ -164,13 +166,29 @@ class NeedsValueError(TracedConversionError):
 
 class _RefusedHere(threading.local):
     to_library: SteepestError | None = None
+    to_series: SteepestError | None = None
 
 
 refused_here = _RefusedHere()
-"""By thread: the last refusal of a conversion that a library asked for.
+"""By thread: the last refusal of a conversion that a library asked for, and of a value.
 
-Compiled code may lose it, as SciPy's root finders do, and complain of what follows instead.
+Compiled code may lose the one, as SciPy's root finders do, and complain of what follows instead;
+operators of np.polynomial the other.
 """
+
+
+_OPERATORS_OF_SERIES = "numpy.polynomial._polybase"
+
+
+def _remember_if_lost(refusal: SteepestError) -> None:
+    """Keep what the operators of np.polynomial lose, which say NotImplemented at any error."""
+    if not isinstance(refusal, NeedsValueError):
+        return
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        if frame.f_globals.get("__name__") == _OPERATORS_OF_SERIES:
+            refused_here.to_series = refusal
+        frame = frame.f_back
 
 
 class RefusedWrites:
@@ -190,10 +208,13 @@ class RefusedWrites:
         traceback: TracebackType | None,
     ) -> None:
         refusal, refused_here.to_library = refused_here.to_library, None
+        of_series, refused_here.to_series = refused_here.to_series, None
         if kind is None or error is None or issubclass(kind, SteepestError):
             return
         if refusal is not None and _is_of_scipy(traceback):
             raise refusal from error
+        if of_series is not None and _OF_SERIES.search(str(error)):
+            raise of_series from error
         if kind is SystemError:
             hidden = _behind(error)
             if hidden is not None:
@@ -220,6 +241,8 @@ class RefusedWrites:
             return
         cause = error.__cause__
         line = None
+        if isinstance(cause, UnsupportedError):
+            raise cause
         if isinstance(cause, TracedConversionError):
             line = cause.line
         elif str(error) == _OF_FLAT and traceback is not None:
@@ -266,6 +289,11 @@ def _line_in(traceback: TracebackType | None) -> SourceLine | None:
 
 _OF_MINPACK = "Result from function call is not a proper array of floats."
 """What MINPACK in SciPy says where a callback's result could not be converted."""
+
+_OF_SERIES = re.compile(
+    r"^unsupported operand type.*'(Polynomial|Chebyshev|Legendre|Laguerre|HermiteE?)'"
+)
+"""What Python says where both operands' methods have said NotImplemented."""
 
 _OF_MEMORY = re.compile(r"must be numpy\.ndarray, not Array\b|expected numpy\.ndarray, got Array\b")
 """What Python's C interface and Cython say of an argument that must be memory."""

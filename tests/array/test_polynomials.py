@@ -11,7 +11,7 @@ from scipy.special import roots_legendre
 from tests.array.conformity import Case, parameters
 
 import steepest as sd
-from steepest.errors import UnsupportedError
+from steepest.errors import NeedsValueError, UnsupportedError
 
 RNG = np.random.default_rng(5)
 VECTOR = RNG.uniform(-2, 2, 9)
@@ -193,3 +193,25 @@ def test_what_numpy_refuses_is_refused(call: Callable[[Any], Any]) -> None:
         call(VECTOR)
     with pytest.raises(type(plain.value)):
         sd.grad(lambda x: np.sum(call(x)))(VECTOR)
+
+
+@pytest.mark.parametrize("kind", [np.polynomial.Polynomial, np.polynomial.Chebyshev])
+@pytest.mark.parametrize(
+    "program",
+    [lambda q: (q * q)(0.2), lambda q: (q + q)(0.2), lambda q: divmod(q, q)[0](0.2)],
+    ids=["product", "sum", "quotient"],
+)
+def test_series_whose_degree_is_not_known_are_a_question_of_values(
+    kind: Any, program: Callable[[Any], Any]
+) -> None:
+    """NumPy leaves out leading coefficients that are 0, and takes any error for a wrong type."""
+
+    def loss(p: Any) -> Any:
+        return program(kind(p))
+
+    with pytest.raises(NeedsValueError) as caught:
+        sd.compile(loss)(np.array([1.0, 2.0, 3.0]))
+    assert caught.value.line is not None
+    assert "program" in caught.value.line.text or "q" in caught.value.line.text
+    with pytest.raises(TypeError, match="unsupported operand"):
+        sd.grad(lambda p: (kind(p) * None)(0.2))(np.array([1.0, 2.0]))

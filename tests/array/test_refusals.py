@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -46,10 +45,10 @@ def rows_of_a_copy(x: Any) -> Any:
 
 
 def added_to_an_ndarray(x: Any) -> Any:
-    total = CAPTURED * 2
+    totals = [CAPTURED * 2]
     for each in (x, x):
-        total += each
-    return total
+        totals[0] += each
+    return totals[0]
 
 
 def added_anew(x: Any) -> Any:
@@ -108,9 +107,6 @@ SINE = np.cos(X)
 ONES = np.ones(3)
 
 IDIOMS = {
-    "math": Idiom(
-        lambda x: math.sin(x[0]), "np.sin for math.sin", lambda x: np.sin(x[0]), [SINE[0], 0, 0]
-    ),
     "float": Idiom(
         lambda x: float(x[0]) * x[1],
         r"sd\.stop_gradient\(x\)",
@@ -119,12 +115,6 @@ IDIOMS = {
     ),
     "complex": Idiom(
         lambda x: complex(x[0]).real, r"x \+ 0j", lambda x: (x[0] + 0j).real, [1, 0, 0]
-    ),
-    "percent": Idiom(
-        lambda x: x[0] * len("%.3f" % x[0]),  # noqa: UP031  # which it is about
-        "stop_gradient",
-        lambda x: x[0] * len(f"{x[0]:.3f}"),
-        [5, 0, 0],
     ),
     "bytes": Idiom(
         lambda x: x * len(x.tobytes()),
@@ -160,8 +150,8 @@ IDIOMS = {
         rows_of_an_ndarray, r"np\.array\(captured\)", rows_of_a_copy, [1, 0, 0]
     ),
     "add to an ndarray": Idiom(added_to_an_ndarray, r"total = total \+ x", added_anew, 2 * ONES),
-    "records": Idiom(records, "for records a dict of arrays", columns, ONES),
-    "slice of objects": Idiom(objects, "of objects entry by entry", objects_one_by_one, [1, 1, 0]),
+    "records": Idiom(records, "a dict or a dataclass of arrays", columns, ONES),
+    "slice of objects": Idiom(objects, "written entry by entry", objects_one_by_one, [1, 1, 0]),
     "array of objects": Idiom(
         lambda x: np.sum(np.array([x[0], x[1]], dtype=object)),
         "a list",

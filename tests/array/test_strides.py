@@ -140,6 +140,32 @@ def test_strides() -> None:
         sd.jvp(lambda x: x * x.strides[0], (VECTOR[::-1],), (VECTOR,))
 
 
+LAID_OUT: tuple[Callable[[Any], Any], ...] = (
+    lambda x: np.pad(x.T, 1),
+    lambda x: np.pad(x, 1),
+    lambda x: np.pad(x.T, ((0, 0), (1, 2)), "reflect"),
+    lambda x: np.insert(x.T, 0, 1.0, 0),
+    lambda x: np.insert(x, [1, 2], x[:, :1], 1),
+    lambda x: np.delete(x.T, 0, 0),
+    lambda x: np.delete(x, [0, 2], 1),
+)
+
+
+@pytest.mark.parametrize("place", range(len(LAID_OUT)))
+def test_results_lie_as_numpys(place: int) -> None:
+    """So a reshaped one is a view, or a copy, where NumPy's is."""
+
+    def loss(x: Any) -> Any:
+        y = LAID_OUT[place](x)
+        y.reshape(-1)[0] = 5.0
+        strides.append(y.strides)
+        return np.sum(y)
+
+    strides: list[tuple[int, ...]] = []
+    assert sd.value_and_grad(loss)(MATRIX)[0] == loss(MATRIX)
+    assert strides[0] == strides[1]
+
+
 def test_in_another_thread_and_afterwards_it_is_that_of_numpy() -> None:
     original = stride_tricks.as_strided
     sd.grad(lambda x: np.sum(frames(x)))(VECTOR)

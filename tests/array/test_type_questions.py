@@ -4,6 +4,7 @@ import collections.abc
 import copy
 import functools
 import numbers
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import steepest as sd
-from steepest.errors import NotCompiledWarning, TracedConversionError
+from steepest.errors import NotCompiledWarning, TracedConversionError, UnsupportedError
 
 QUESTIONS: dict[str, Callable[[Any], object]] = {
     "an array": lambda x: isinstance(x, np.ndarray),
@@ -50,6 +51,24 @@ QUESTIONS: dict[str, Callable[[Any], object]] = {
     "a sequence": lambda x: isinstance(x, collections.abc.Sequence),
     "a list or a function": lambda x: (isinstance(x, list), callable(x)),
     "a type": lambda x: isinstance(x, type),
+    "the type": lambda x: (type(x), type(x[0]), type(x[0].item()), type(np.sum(x))),
+    "the type's name": lambda x: (type(x).__name__, type(x[0]).__name__),
+    "an array by its type": lambda x: type(x) is np.ndarray and type(x[0]) is np.float64,
+    "one of several types": lambda x: (type(x) in (list, np.ndarray), type(x[0]) not in (float,)),
+    "by a table of types": lambda x: {np.ndarray: 1, np.float64: 2}[type(x)],
+    "the types of several": lambda x: tuple(map(type, x)),
+    "a type of types": lambda x: (
+        isinstance(np.ndarray, type),
+        issubclass(type, type),
+        type(np.ndarray) is type,
+        type("A", (), {}).__name__,
+    ),
+    "an entry with a length": lambda x: (hasattr(x, "__len__"), hasattr(x[0], "__len__")),
+    "an entry to go through": lambda x: (hasattr(x, "__iter__"), hasattr(x[0], "__iter__")),
+    "Python's number with a shape": lambda x: tuple(
+        hasattr(each, "shape") for each in (x, x[0], x[0].item())
+    ),
+    "what no array has": lambda x: (hasattr(x, "detach"), hasattr([], "append"), hasattr(x, "T")),
 }
 
 
@@ -109,6 +128,63 @@ def test_branches_on_the_type_are_those_of_numpy() -> None:
         for transformed in (sd.grad(f), sd.compile(sd.grad(f))):
             assert np.array_equal(transformed(np.array([1.0, 2.0])), [2.0, 4.0])
             assert transformed(2.0) == 12.0
+
+
+def test_classes_can_be_made_of_type_meanwhile() -> None:
+    class Meta(type):
+        def __new__(cls, name: str, bases: Any, names: Any) -> Any:
+            return type.__new__(cls, name, bases, {**names, "scale": 2.0})
+
+    def loss(x: Any) -> Any:
+        class Scaled(metaclass=Meta):
+            scale: float
+
+        assert isinstance(Scaled, type)
+        assert type(Scaled) is Meta
+        assert repr(type) == "<class 'type'>"
+        return Scaled.scale * x
+
+    assert sd.grad(loss)(1.0) == 2.0
+
+
+def test_numbers_are_no_keys() -> None:
+    def by_number(x: Any) -> Any:
+        values = {each: each**2 for each in x}
+        return values[x[0]]
+
+    def by_array(x: Any) -> Any:
+        return {x: 1.0}[x]
+
+    x = np.array([1.0, 2.0])
+    with pytest.raises(UnsupportedError, match="key of a dict"):
+        sd.grad(by_number)(x)
+    with pytest.raises(TypeError, match=r"unhashable type: 'numpy\.ndarray'"):
+        sd.grad(by_array)(x)
+    assert sd.grad(lambda x: x * {1.5: 3.0}[sd.stop_gradient(x)])(1.5) == 3.0
+
+
+def test_statistics_says_what_to_write() -> None:
+    with pytest.raises(TracedConversionError) as caught:
+        sd.grad(statistics.mean)(np.array([1.0, 2.0]))
+    assert caught.value.instead is not None
+    assert "np.mean" in caught.value.instead
+
+
+def test_text_of_numbers() -> None:
+    several, named = "%.2f of %5.1f, %s", "%(a)e"
+
+    def loss(x: Any) -> Any:
+        text = several % (x[0], np.sum(x), x[1])
+        assert text == "1.00 of   3.0, 2.0"
+        text = named
+        text %= {"a": x[0]}
+        assert text == "1.000000e+00"
+        return np.sum(x**2)
+
+    np.testing.assert_array_equal(sd.grad(loss)(np.array([1.0, 2.0])), [2.0, 4.0])
+    with pytest.raises(TracedConversionError):
+        sd.grad(lambda x: 2.0 % float(x))(1.0)
+    assert sd.grad(lambda x: 2.5 % x)(1.0) == -2.0
 
 
 def test_memory_is_not_given_to_compiled_code() -> None:

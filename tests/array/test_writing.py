@@ -18,7 +18,7 @@ import pytest
 import steepest as sd
 from steepest.array import Array
 from steepest.compiling import compile as compiled
-from steepest.errors import NeedsValueError, UnsupportedError
+from steepest.errors import NeedsValueError, TracedConversionError, UnsupportedError
 
 X = np.array([0.52, -1.23, 1.9, 0.77])
 PLAIN = np.array([1.0, 2.0, 3.0, 4.0])
@@ -453,9 +453,9 @@ def test_memory_is_freed_without_the_garbage_collector() -> None:
     gc.collect()
     gc.disable()
     try:
-        before = sum(type(each) is Array for each in gc.get_objects())
+        before = sum(isinstance(each, Array) for each in gc.get_objects())
         sd.grad(loss)(X)
-        assert sum(type(each) is Array for each in gc.get_objects()) <= before
+        assert sum(isinstance(each, Array) for each in gc.get_objects()) <= before
     finally:
         gc.enable()
 
@@ -637,3 +637,37 @@ def test_threads_may_write_into_parts_of_one_array(of_traced: bool) -> None:
         np.testing.assert_allclose(second, (steps[0] - steps[1]) / 2e-6, rtol=1e-5, atol=1e-5)
     finally:
         sys.setswitchinterval(interval)
+
+
+def _write_field(records: Any, x: Any) -> None:
+    records["a"] = x
+
+
+def _write_record(records: Any, x: Any) -> None:
+    records[0] = (x[0], 1.0)
+
+
+def _write_objects(objects: Any, x: Any) -> None:
+    objects[:] = [x[0], x[1]]
+
+
+@pytest.mark.parametrize(
+    ("make", "write", "what"),
+    [
+        (lambda: np.zeros(2, [("a", float)]), lambda r, x: r.__setitem__("a", x), "ndarray"),
+        (lambda: np.zeros(2, [("a", float)]), _write_field, "records"),
+        (lambda: np.zeros(2, [("a", float), ("b", float)]), _write_record, "records"),
+        (lambda: np.array([None, None]), _write_objects, "objects"),
+    ],
+    ids=["method", "field", "record", "objects"],
+)
+def test_records_and_objects_are_refused_as_what_they_are(
+    make: Callable[[], Any], write: Callable[[Any, Any], None], what: str
+) -> None:
+    def loss(x: Any) -> Any:
+        write(make(), x)
+        return np.sum(x)
+
+    with pytest.raises((UnsupportedError, TracedConversionError), match=what) as caught:
+        sd.grad(loss)(X[:2])
+    assert caught.value.instead is not None

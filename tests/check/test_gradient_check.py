@@ -1,3 +1,4 @@
+import builtins
 import pickle
 import re
 from typing import Any
@@ -524,7 +525,7 @@ def test_functions_that_no_step_resolves_are_undecided(x):
 
 def test_a_function_that_is_another_when_traced_is_an_error():
     def f(x):
-        factor = 2.0 if type(x) is np.ndarray else 3.0
+        factor = 2.0 if builtins.type(x) is np.ndarray else 3.0
         return np.sum(factor * x)
 
     with pytest.raises(ShadowRunError, match="differ"):

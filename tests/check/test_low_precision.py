@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ def opaque(gradient: Any) -> Any:
     """Make of a gradient one of another framework, which takes ndarrays alone."""
 
     def guarded(p: Any) -> Any:
-        if any(type(part) is not np.ndarray for part in p.values()):
+        if any(builtins.type(part) is not np.ndarray for part in p.values()):
             raise TypeError("ndarrays only")
         return gradient(p)
 

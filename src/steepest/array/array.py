@@ -216,6 +216,16 @@ def is_storing(frame: FrameType) -> bool:
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("STORE_SUBSCR", "STORE_SLICE")
 
 
+def _is_formatting(frame: FrameType) -> bool:
+    """Whether a frame is at ``text % values``, which needs numbers, and makes text of them."""
+    code = frame.f_code.co_code
+    operator = code[frame.f_lasti + 1]
+    return dis.opname[code[frame.f_lasti]] == "BINARY_OP" and operator in _REMAINDERS
+
+
+_REMAINDERS = (6, 19)
+"""What stands for % and %= in Python's bytecode."""
+
 _TRANSPOSE = np.transpose
 _PLACES = frozenset((int, tuple, type(None)))
 """Types of axes and shapes."""
@@ -449,7 +459,18 @@ class Array(Traced, metaclass=_ArrayClass):
     __ge__ = _binary(primitive("greater_equal"))
     __eq__ = _comparison(primitive("equal"), operator.eq)
     __ne__ = _comparison(primitive("not_equal"), operator.ne)
-    __hash__ = None  # type: ignore[assignment]  # as ndarray's
+
+    def __hash__(self) -> int:
+        if self._is_ndarray():
+            raise TypeError("unhashable type: 'numpy.ndarray'")
+        if self._trace.active:
+            raise UnsupportedError(
+                "a traced number as a key of a dict, or an entry of a set: where another one is"
+                " equal to it, one of the two would get the gradient of both",
+                instead="the position of the number, or sd.stop_gradient(x), as key",
+            )
+        return hash(self._plain_value("a key"))
+
     __and__ = _binary(primitive("bitwise_and"))
     __rand__ = _reflected(primitive("bitwise_and"))
     __or__ = _binary(primitive("bitwise_or"))
@@ -585,6 +606,10 @@ class Array(Traced, metaclass=_ArrayClass):
             return array
         caller = sys._getframe(1)
         if is_user_code(caller.f_code.co_filename) and is_storing(caller):
+            positions = adopting.adopt(self, caller)
+            if positions is not None:
+                return positions
+            adopting.refuse_of_other_kind(caller)
             raise UnsupportedError(
                 "writing a traced value into an ndarray, as in `out[i] = x`", instead=WRITABLE_ARRAY
             )
@@ -612,19 +637,33 @@ class Array(Traced, metaclass=_ArrayClass):
             refused_here.to_library = refusal
             raise refusal
 
+    def _is_adopted(self, caller: FrameType) -> bool:
+        """Whether NumPy asks for a number to write, into what has become an Array by that."""
+        if self.shape or not is_user_code(caller.f_code.co_filename) or not is_storing(caller):
+            return False
+        adopting.refuse_of_other_kind(caller)
+        return adopting.adopt(self, caller, as_number=True) is not None
+
     def __float__(self) -> float:
         if not self._trace.active and self._value is not None:
             return float(self._value)
+        caller = sys._getframe(1)
+        if self._is_adopted(caller):
+            return 1.0
+        if _is_formatting(caller):
+            return float(self._plain_value("text % values"))
         self._refuse_library()
         raise self._refusal(
-            "float(…) or a function of the math module",
-            "the functions of NumPy (np.sin for math.sin), and no float(); float(sd.stop_gradient"
-            "(x)) where no gradient is wanted",
+            "float(…), or a function of a library that takes numbers,",
+            "x itself for float(x), and the functions of NumPy; float(sd.stop_gradient(x)) where"
+            " no gradient is wanted",
         )
 
     def __complex__(self) -> complex:
         if not self._trace.active and self._value is not None:
             return complex(self._value)
+        if self._is_adopted(sys._getframe(1)):
+            return 1.0 + 0.0j
         raise self._refusal("complex(…)", "x + 0j, or x.astype(complex)")
 
     def __bool__(self) -> bool:
@@ -655,6 +694,18 @@ class Array(Traced, metaclass=_ArrayClass):
         else:
             entry = self[position[0] if len(position) == 1 else position]
         return bind(primitive("item"), (entry,), NO_STATIC)
+
+    def as_integer_ratio(self) -> tuple[int, int]:
+        """Give the numerator and denominator of a number in which nothing is differentiated."""
+        if self._is_ndarray():
+            raise AttributeError("'numpy.ndarray' object has no attribute 'as_integer_ratio'")
+        if not self._trace.active:
+            ratio: tuple[int, int] = self._plain_value("a ratio").as_integer_ratio()
+            return ratio
+        raise self._refusal(
+            "the ratio of two integers, as the module statistics takes it,",
+            "np.mean, np.median, np.var(x, ddof=1) and np.std(x, ddof=1) for those of statistics",
+        )
 
     def tolist(self) -> Any:
         """Take the entries as lists of Python's numbers, which keep their gradients."""
@@ -900,8 +951,9 @@ class Array(Traced, metaclass=_ArrayClass):
 class ArrayWithoutValue(Array):
     """An Array that has no value for now: it is an Array again when it is next looked at.
 
-    It is a view whose owner was written into, or what another thread is writing into just now. A
-    method that Python calls for what is missing makes each look take longer; so Array has none.
+    It is a view whose owner was written into, what another thread is writing into just now, or what
+    has taken the place of an ndarray (`steepest.array.adopting`). A method that Python calls for
+    what is missing makes each look take longer; so Array has none.
     """
 
     __slots__ = ()
@@ -910,10 +962,14 @@ class ArrayWithoutValue(Array):
         with buffers.WRITES:
             # Another thread may have come first; this one may be the one that writes.
             if type(self) is ArrayWithoutValue:
-                if type(self._alias) is not buffers.View:
+                kind = type(self._alias)
+                if kind is buffers.View:
+                    buffers.refresh(self)
+                    _set_class(self, Array)
+                elif kind is adopting.Pending:
+                    adopting.resolve(self)
+                else:
                     return object.__getattribute__(self, name)
-                buffers.refresh(self)
-                _set_class(self, Array)
         return getattr(self, name)
 
 
@@ -966,6 +1022,7 @@ _USUAL_TYPES = frozenset((Array, ArrayWithoutValue, ndarray))
 
 # Modules that need the class above. Looking them up at each call would cost as much as the call.
 from steepest.array import (  # noqa: E402
+    adopting,
     buffers,
     creating,
     dispatch,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ __all__ = [
     "copied_from",
     "duck",
     "is_contiguous",
+    "is_own",
     "is_unknown",
     "known_as_ndarray",
     "linked",
@@ -39,6 +40,7 @@ __all__ = [
     "making",
     "ndarray_of",
     "overwrite",
+    "references_from",
     "refresh",
     "remember_copy",
     "reshape_in_place",
@@ -508,6 +510,37 @@ def _count_with_attribute() -> int:
     return references(owner)
 
 
+def references_from(
+    entries: Iterable[tuple[Any, ...]], array: np.ndarray[Any, Any], holders: int
+) -> int:
+    """Count the references to an array from entries whose first item is an array.
+
+    Parameters
+    ----------
+    entries : iterable of tuple
+    array : ndarray
+        Which the first item may be, or be a view of that nobody else refers to.
+    holders : int
+        How often what refers to an item refers to it: by the entry, and besides.
+    """
+    count = 0
+    for entry in entries:
+        if entry[0] is array:
+            count += holders
+        elif entry[0].base is array and references(entry[0]) == _ONE_IN_ENTRY + holders - 1:
+            count += 1
+    return count
+
+
+def _count_in_entry() -> int:
+    for entry in [(np.empty(0),)]:
+        count = references(entry[0])
+    return count
+
+
+_ONE_IN_ENTRY = _count_in_entry()
+"""What it says of what a tuple alone holds."""
+
 _ONE = _count_of_one()
 """What `references` says of an object that a local variable alone holds."""
 
@@ -515,7 +548,7 @@ _ONE_MORE = _count_with_attribute()
 """What it says when an attribute holds it too."""
 
 
-def _is_own(value: Value) -> bool:
+def is_own(value: Value) -> bool:
     """Whether a value is an ndarray with writeable memory of its own.
 
     Views by others are no matter here: they count as references.
@@ -552,7 +585,7 @@ def rewritten(
                 changed = snapshot(value)
             overwrite(changed, operation, args, static)
             return changed
-        if references(value) != _ONE or not _is_own(value):
+        if references(value) != _ONE or not is_own(value):
             held.append(value)
             value = _copied(value)
         assert operation.in_place is not None

@@ -10,7 +10,8 @@ So are those that take lists of numbers, for lists of traced values (`lists.py`)
 where a module has them by name (``from numpy import zeros``).
 
 The environment variable ``STEEPEST_PATCH_NUMPY=0`` and the context `untouched_numpy` switch this
-off: then arrays made in the function are ndarrays, and writing a traced value into one an error.
+off: then arrays made in the function are ndarrays, and what becomes of a traced value that is
+written into one is a matter of `adopting.py`.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ import itertools
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import CodeType, FrameType, MemberDescriptorType, ModuleType, TracebackType
 from typing import Any, ClassVar
 
 import numpy as np
 
+from steepest.array import math_functions
 from steepest.array.arguments import memory_order
 from steepest.array.array import Array, value_type
 from steepest.array.buffers import (
@@ -54,12 +57,13 @@ from steepest.array.lists import (
     taking_lists,
 )
 from steepest.array.plain import check_keeps_numbers, is_traced, plain_value
+from steepest.array.questions import asked_in, has_numpy
 from steepest.array.random_numbers import NAMES, generators
 from steepest.array.scipy import names as scipy_names
 from steepest.array.vectorized import apply_along_axis, vectorize_call
 from steepest.array.windows import as_strided
 from steepest.array.writing import FlatIterator
-from steepest.errors import RefusedWrites, UnsupportedError
+from steepest.errors import RefusedWrites, UnsupportedError, is_user_code
 from steepest.ops import primitive
 from steepest.ops.spec import Traced, Value, bind, is_ndarray
 
@@ -245,6 +249,10 @@ def _remember_compared(code: CodeType) -> tuple[CodeType, dict[int, _Name]]:
             middle, right = _name_before(instructions, end)
             _, left = _name_before(instructions, middle)
             is_none = instructions[middle - 1].opname == "LOAD_CONST"
+            if not right and each.opname == "IS_OP" and instructions[end - 1].opname not in _PLAIN:
+                before = _name_where_it_begins(instructions[:end], each)
+                if before is not None:
+                    places[before.offset] = ()
             if right and (left or (each.opname == "IS_OP" and not is_none)):
                 places[instructions[end - 1].offset] = left
             if left and right:
@@ -266,6 +274,21 @@ def _name_before(instructions: list[dis.Instruction], end: int) -> tuple[int, _N
     ):
         return start, ()
     return start, tuple(each.argval for each in loads)
+
+
+def _name_where_it_begins(
+    instructions: list[dis.Instruction], comparison: dis.Instruction
+) -> dis.Instruction | None:
+    """Find what gets the name that a comparison begins with; None for other expressions."""
+    start = comparison.positions
+    found = None
+    for each in instructions:
+        place = each.positions
+        if not place or not start:
+            continue
+        if (place.lineno, place.col_offset) == (start.lineno, start.col_offset):
+            found = each if each.opname in (*_ATTRIBUTES, "LOAD_GLOBAL", "LOAD_NAME") else None
+    return found
 
 
 def _is_compared_with(function: object, frame: FrameType, places: dict[int, _Name]) -> bool:
@@ -308,11 +331,19 @@ class _ReplacedNames:
         Of the module.
     replacements : dict
         What to put there while a function is traced.
+    additions : dict, optional
+        What to put there besides, by names that the module does not have: those of builtins.
     """
 
-    def __init__(self, names: dict[str, Any], replacements: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        names: dict[str, Any],
+        replacements: dict[str, Any],
+        additions: dict[str, Any] | None = None,
+    ) -> None:
         self.names = names
         self.replacements = replacements
+        self.additions = additions or {}
         self.originals = {name: names[name] for name in replacements}
 
     def replace(self) -> None:
@@ -320,12 +351,17 @@ class _ReplacedNames:
         for name, original in self.originals.items():
             if self.names.get(name) is original:
                 self.names[name] = self.replacements[name]
+        for name, addition in self.additions.items():
+            self.names.setdefault(name, addition)
 
     def restore(self) -> None:
         """Put the originals back, except where somebody else has put something meanwhile."""
         for name, replacement in self.replacements.items():
             if self.names.get(name) is replacement:
                 self.names[name] = self.originals[name]
+        for name, addition in self.additions.items():
+            if self.names.get(name) is addition:
+                del self.names[name]
 
 
 class _Namespaces:
@@ -381,13 +417,23 @@ class _Namespaces:
         if self._seen.get(name) == seen:
             return
         self._seen[name] = seen
+        stand_ins: Mapping[int, Any] = _stand_ins_by_id
+        if is_user_code(names.get("__file__") or ""):
+            stand_ins = _stand_ins_in_user_code
         replacements = {
-            key: _stand_ins_by_id[id(value)]
+            key: stand_ins[id(value)]
             for key, value in list(names.items())
-            if id(value) in _stand_ins_by_id
+            if id(value) in stand_ins
         }
-        if replacements and not _is_library(names):
-            self.now[name] = _ReplacedNames(names, replacements)
+        additions = {}
+        if replacements or has_numpy(names):
+            # Who is a library takes longer to find out.
+            if _is_library(names):
+                replacements = {}
+            else:
+                additions = asked_in(names)
+        if replacements or additions:
+            self.now[name] = _ReplacedNames(names, replacements, additions)
         else:
             self.now.pop(name, None)
 
@@ -590,6 +636,8 @@ def _names_called(code: CodeType, offset: int) -> list[tuple[str, str]]:
 
 
 _ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
+_PLAIN = ("LOAD_CONST", "LOAD_FAST", "LOAD_DEREF")
+"""What gets a value that a comparison tells from a function without more ado."""
 _names: dict[tuple[int, int], tuple[CodeType, list[tuple[str, str]]]] = {}
 _MOST_NAMES = 10_000
 
@@ -889,6 +937,7 @@ _stand_ins_by_id = {
     for name, each in module.replacements.items()
 }
 """By the identity of what is replaced, which NumPy keeps alive."""
+_stand_ins_in_user_code: Mapping[int, Any] = ChainMap(_stand_ins_by_id, math_functions.STAND_INS)
 _originals_by_id = {
     id(each): module.originals[name]
     for module in _MODULES

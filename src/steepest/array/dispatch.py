@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array.adopting import adopt_in_place
 from steepest.array.arguments import NO_VALUE
 from steepest.array.array import Array, value_type
 from steepest.array.creating import joined
@@ -102,6 +103,10 @@ def _into(
     """Apply a ufunc and write its results into the arrays given as out=."""
     where = settings.pop("where", True) if method == "__call__" else True
     casting = settings.get("casting", "same_kind")
+    if len(inputs) == 2 and inputs[0] is out[0] and is_ndarray(out[0]) and where is True:
+        array = adopt_in_place(out[0], inputs[1])
+        if array is not None:
+            inputs, out = (array, inputs[1]), (array,)
     if method in _REDUCING:
         return _reduced_into(
             getattr(ufunc, method), f"{ufunc.__name__}.{method}", inputs, settings, *out

@@ -112,10 +112,14 @@ PLAIN_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
         np.flatnonzero,
         np.isin,
         np.nonzero,
+        np.ravel_multi_index,
         np.save,
         np.savetxt,
         np.savez,
         np.savez_compressed,
+        np.shares_memory,
+        np.may_share_memory,
+        np.unravel_index,
     }
 )
 """Functions without a derivative: their results, or the files they write, are plain values."""

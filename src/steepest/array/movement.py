@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -698,6 +699,23 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
 """The modes that have a name, and what each may be given."""
 
 
+def _as_it_lies(function: Callable[..., Value]) -> Callable[..., Value]:
+    """Let a result lie in the order of Fortran where the argument does, and in that of C else."""
+
+    @functools.wraps(function)
+    def laid_out(arr: Value, *args: Any, **settings: Any) -> Value:
+        result = function(arr, *args, **settings)
+        given, plain = ndarray_of(arr), ndarray_of(result)
+        if given is None or plain is None:
+            return result
+        order: Any = "F" if given.flags.fnc else "C"
+        lies = plain.flags.f_contiguous if order == "F" else plain.flags.c_contiguous
+        return result if lies else copy(result, order)
+
+    return laid_out
+
+
+@_as_it_lies
 def pad(array: Value, pad_width: Any, mode: Any = "constant", **settings: Any) -> Value:
     if callable(mode):
         return _pad_by_function(array, pad_width, mode, settings)
@@ -953,10 +971,22 @@ def delete(arr: Value, obj: Any, axis: int | None = None) -> Value:
     arr = copy(arr)
     if axis is None:
         arr, axis = ravel(arr), 0
-    positions = np.arange(value_type(arr).shape[axis])
-    return take(arr, np.delete(positions, plain_arguments(obj, "np.delete")), axis)
+    length = value_type(arr).shape[axis]
+    obj = plain_arguments(obj, "np.delete")
+    kept = np.delete(np.arange(length), obj)
+    if isinstance(obj, slice) or (np.size(obj) == 1 and np.asarray(obj).dtype != bool):
+        return _taken_as_it_lies(arr, kept, axis)
+    # By an index array, as NumPy, of which the result lies in memory as it does here.
+    axis = normalize_axis_index(axis, value_type(arr).ndim)
+    return read(arr, (*(slice(None),) * axis, kept))
 
 
+@_as_it_lies
+def _taken_as_it_lies(arr: Value, kept: np.ndarray[Any, Any], axis: int) -> Value:
+    return take(arr, kept, axis)
+
+
+@_as_it_lies
 def insert(arr: Value, obj: Any, values: Value, axis: int | None = None) -> Value:
     arr, values = copy(arr), copy(values)
     if axis is None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from steepest.array.array import Array
-from steepest.array.buffers import Memory
+from steepest.array.buffers import Memory, references_from
 from steepest.array.plain import base_array
 from steepest.errors import CapturedArrayChangedError, SourceLine, UnsupportedError, user_line
 from steepest.fingerprint import fingerprint
@@ -32,6 +32,7 @@ class Recorder(Trace):
     __slots__ = (
         "_captured",
         "_constants",
+        "_owed",
         "has_own_derivatives",
         "inputs",
         "nodes",
@@ -46,6 +47,7 @@ class Recorder(Trace):
         self.has_own_derivatives = False
         self._constants: dict[tuple[type, Any], Node] = {}
         self._captured: dict[int, tuple[np.ndarray[Any, Any], int, SourceLine | None]] = {}
+        self._owed: list[Traced] = []
 
     def input(self, kind: ArrayType, is_ndarray: bool = True) -> Array:
         """Add an argument of the graph; without axes it may be an ndarray, or a number."""
@@ -123,10 +125,20 @@ class Recorder(Trace):
             When an array that was captured by reference was written into while recording, so
             that no single reading of it can stand for all its uses.
         """
+        for each in self._owed:
+            _ = each._value
         for array, recorded, line in self._captured.values():
             if fingerprint(array) != recorded:
                 raise _changed(array, line)
         return Graph.build(self.nodes, self.inputs, [self.node_of(each) for each in outputs])
+
+    def references_to(self, array: np.ndarray[Any, Any]) -> int:
+        """Count the references to an ndarray from captured arrays and their constants."""
+        return references_from(self._captured.values(), array, holders=2)
+
+    def owe(self, stand_in: Traced) -> None:
+        """Remember what has to be asked for its value before captured arrays are compared."""
+        self._owed.append(stand_in)
 
     def _array_constant(self, array: np.ndarray[Any, Any]) -> Node:
         base_array(array)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array.buffers import references_from
 from steepest.errors import CapturedArrayChangedError, SourceLine, user_line
 from steepest.fingerprint import fingerprint, may_be_written
 
@@ -51,6 +52,10 @@ class Captures:
         if watched[1] != now:
             raise _changed(array, watched[2])
         return array
+
+    def references_to(self, array: np.ndarray[Any, Any]) -> int:
+        """Count the references to an array from here; how often watched ones are is not known."""
+        return references_from(self._copies.values(), array, holders=1)
 
     def verify(self) -> None:
         """Check before the backward pass that no watched array has changed.

@@ -146,6 +146,10 @@ class Tape(Trace):
         record = Record(None, (), (), NO_STATIC, None, kept.shape, kept.dtype)
         return copied_from(plain, Array(self, kept, record))
 
+    def references_to(self, array: np.ndarray[Any, Any]) -> int:
+        """Count the references to an ndarray from what was captured."""
+        return self.captures.references_to(array)
+
     def record(self, primitive: Primitive, args: Sequence[Value], static: dict[str, Any]) -> Value:
         """Evaluate a primitive and keep what its derivative needs."""
         values: Sequence[Value]
