@@ -157,7 +157,7 @@ def _flat_left(x: Value, g: Value, shape: tuple[int, ...]) -> Value:
     if not rows:
         return np.zeros(shape, x.dtype)
     x, g = np.reshape(x, (rows, x.shape[-1])), np.reshape(g, (rows, -1))
-    return np.reshape(matrix_product(x.mT, g), shape)
+    return np.reshape(zero_safe_matmul(x.mT, g), shape)
 
 
 PRIMITIVES = (
