@@ -6,6 +6,7 @@ NumPy's value and its derivative, or, where the table allows it, end with an err
 
 from __future__ import annotations
 
+import operator
 import random
 from collections.abc import Callable
 from typing import Any
@@ -356,3 +357,36 @@ def test_a_reshape_that_would_copy_is_refused_where_numpy_refuses_it() -> None:
             call(np.arange(6.0))
         with pytest.raises(ValueError, match="avoid creating a copy"):
             sd.grad(lambda x, f=call: np.sum(f(x)))(np.arange(6.0))
+
+
+STALE: dict[str, Callable[[Any, Any], Any]] = {
+    "out": lambda x, view: np.exp(view, out=view),
+    "divmod": lambda x, view: np.divmod(7 * x[:3], view)[1],
+    "initial": lambda x, view: np.sum(np.ones(3), initial=view[1]),
+    "type": lambda x, view: view**2 if type(view) is np.ndarray else 0 * view,
+    "hasattr": lambda x, view: view**2 if hasattr(view, "shape") else 0 * view,
+    "operator": lambda x, view: x[:3] * view,
+    "reflected": lambda x, view: np.ones(3) * view,
+    "in place": lambda x, view: operator.iadd(view, view),
+    "list": lambda x, view: np.array([view[0], view[2]]),
+    "joined": lambda x, view: np.concatenate([view, x]),
+    "product": lambda x, view: np.dot(view, x[:3]),
+    "average": lambda x, view: np.average(x[:3], weights=view),
+}
+
+
+@pytest.mark.parametrize("name", STALE)
+def test_a_view_that_is_first_looked_at_after_a_write(name: str) -> None:
+    def function(x: Any) -> Any:
+        whole = np.zeros(6)
+        whole[:] = x
+        view = whole[1:4]
+        whole[2] = x[0] ** 2
+        return np.sum(np.sin(STALE[name](x, view))) + np.sum(whole)
+
+    x = np.array([0.53, 0.71, 0.94, 1.08, 1.32, 1.47])
+    steps = 1e-6 * np.eye(6)
+    expected = [(function(x + step) - function(x - step)) / 2e-6 for step in steps]
+    np.testing.assert_allclose(sd.grad(function)(x), expected, rtol=1e-6, atol=1e-7)
+    tangent = sd.jvp(function, (x,), (np.ones(6),))[1]
+    np.testing.assert_allclose(tangent, np.sum(expected), rtol=1e-6, atol=1e-6)

@@ -28,7 +28,7 @@ from steepest.array.ufuncs import (
 from steepest.array.writing import add_at, into
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive_of_ufunc, refused_ufuncs
-from steepest.ops.spec import Value, is_ndarray
+from steepest.ops.spec import Traced, Value, is_ndarray
 
 __all__ = ["apply_function", "apply_ufunc"]
 
@@ -90,7 +90,7 @@ def apply_ufunc(
 def _decides(value: Any) -> bool:
     """Whether a value is of a class of others that says itself what a ufunc does to it."""
     decides = getattr(type(value), "__array_ufunc__", None)
-    return decides is not None and decides is not _OF_NDARRAYS and type(value) is not Array
+    return decides is not None and decides is not _OF_NDARRAYS and not isinstance(value, Traced)
 
 
 def _into(

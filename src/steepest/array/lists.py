@@ -116,7 +116,7 @@ class TakingLists:
                     settings[name] = self._joined(each)
             for each in (*args, *settings.values()):
                 # Also where NumPy asks other arguments alone: as initial=, left=, default=.
-                if type(each) is Array and is_traced(each):
+                if isinstance(each, Array) and is_traced(each):
                     return each.__array_function__(self._original, (), args, settings)
         return self._original(*args, **settings)
 

@@ -69,7 +69,7 @@ def check_meanings(values: Iterable[Any]) -> None:
         kind = type(value)
         if kind is list or kind is tuple:
             check_meanings(value)
-        elif kind is not np.ndarray and kind is not Array and is_ndarray(value):
+        elif kind is not np.ndarray and not isinstance(value, Traced) and is_ndarray(value):
             base_array(value)
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from steepest.array.array import Array
 from steepest.errors import is_user_code
+from steepest.ops.spec import Traced
 
 __all__ = ["asked_in", "has_numpy"]
 
@@ -26,7 +26,7 @@ class _TypeOfType(type):
     def __call__(cls, *args: Any, **settings: Any) -> Any:
         if cls is not Type:
             return super().__call__(*args, **settings)
-        if len(args) == 1 and type(args[0]) is Array:
+        if len(args) == 1 and isinstance(args[0], Traced):
             return args[0].__class__
         made = type(*args, **settings)
         # For those who ask whether it is this one.
@@ -56,7 +56,7 @@ class Type(type, metaclass=_TypeOfType):
 
 def has_attribute(value: Any, name: str, /) -> bool:
     """Stands for `hasattr`: a traced number has no length, and a Python number no shape."""
-    if type(value) is Array and not hasattr(value.__class__, name):
+    if isinstance(value, Traced) and not hasattr(value.__class__, name):
         return False
     return hasattr(value, name)
 
