@@ -143,6 +143,33 @@ def test_functions_from_before_are_the_same() -> None:
     assert answers == [True] * 20
 
 
+def test_names_that_are_got_two_at_once() -> None:
+    # On one line, Python 3.13 gets local variables by one instruction that are next to each other.
+    def written(x: Any, out: Any) -> Any:
+        out[1:] = x[1:] ** 2
+        return np.sum(out)
+
+    def chosen(x: Any, is_mean: bool) -> Any:
+        return x if is_mean else 2 * x
+
+    def loss(x: Any) -> Any:
+        reduce, empty, module = np.mean, np.zeros, np
+        generator = np.random.default_rng(0)
+        total = written(x, empty(2)) + written(x, module.zeros(2)) + written(x, empty(len(x)))
+        total += written(x, generator.normal(size=2))
+        total += sum(written(x, out) for out in [empty(2) for i in range(2)])
+        chosen_one = chosen(x, reduce is np.mean) + chosen(x, np.sum is reduce)
+        assert [each is np.mean for each in (reduce, empty)] == [True, False]
+        return total + np.sum(chosen_one)
+
+    def loss_on_lines(x: Any) -> Any:
+        return 6 * x[1] ** 2 + np.random.default_rng(0).normal(size=2)[0] + np.sum(3 * x)
+
+    value, gradient = sd.value_and_grad(loss)(X)
+    np.testing.assert_allclose(value, loss_on_lines(X), rtol=1e-12)
+    np.testing.assert_allclose(gradient, sd.grad(loss_on_lines)(X), rtol=1e-12)
+
+
 def test_an_expression_that_may_be_a_function_from_before_is_refused() -> None:
     functions = {"mean": np.mean}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,35 @@ ROWS = np.array([[1.0, 2.0], [0.0, 1.0], [1.0, 2.0]])
 
 AXES = (0, 1, -1, None)
 
+
+def sorted_in_place(x: Any) -> Any:
+    entries = x * 1.0
+    entries.sort(0, descending=True)
+    return entries
+
+
+# NumPy 2.5's.
+DESCENDING = {
+    **{
+        f"sort descending axis={k}": Case(
+            lambda x, k=k: np.sort(x, axis=k, descending=True), (MATRIX,)
+        )
+        for k in AXES
+    },
+    "sort not descending": Case(lambda x: np.sort(x, descending=False), (VECTOR,)),
+    "sort descending complex": Case(lambda x: np.sort(x, descending=True), (COMPLEX,)),
+    "sort descending single": Case(
+        lambda x: np.sort(x, descending=True, stable=True), (VECTOR.astype(np.float32),)
+    ),
+    "sort descending by a method": Case(sorted_in_place, (MATRIX,)),
+    "argsort descending and read": Case(lambda x: x[x.argsort(descending=True)], (VECTOR,)),
+    "argsort descending of ties": Case(
+        lambda x: (x, np.argsort(x, stable=True, descending=True)),
+        (REPEATED,),
+        differentiable=False,
+    ),
+}
+
 SORTED = {
     **{f"sort axis={k}": Case(lambda x, k=k: np.sort(x, axis=k), (MATRIX,)) for k in AXES},
     **{
@@ -47,6 +77,7 @@ SORTED = {
         for k in AXES
     },
     "argsort and read": Case(lambda x: x[np.argsort(x)], (VECTOR,)),
+    **(DESCENDING if "descending" in inspect.signature(np.sort).parameters else {}),
     "unique": Case(np.unique, (REPEATED,), needs_values=True, differentiable=False),
     "unique with all": Case(
         lambda x: np.unique(x, True, True, True), (REPEATED,), True, differentiable=False
@@ -120,12 +151,12 @@ def test_empty_and_small_arrays(call: Callable[[Any], Any], shape: tuple[int, ..
     Case(call, (np.ones(shape),), special=False).check_values()
 
 
-def mean_over_orders(x: Any, weights: Any) -> Any:
-    """Average the gradient of weights · sorted over all permutations that sort x."""
+def mean_over_orders(x: Any, weights: Any, ordered: Any) -> Any:
+    """Average the gradient of weights · sorted over all the permutations that sort x so."""
     found = [
         order
         for order in map(list, itertools.permutations(range(len(x))))
-        if np.array_equal(x[order], np.sort(x), equal_nan=True)
+        if np.array_equal(x[order], ordered, equal_nan=True)
     ]
     total = np.zeros(len(x))
     for order in found:
@@ -137,8 +168,11 @@ def mean_over_orders(x: Any, weights: Any) -> Any:
 def test_ties_share_equally(entries: list[float]) -> None:
     x = np.array(entries)
     weights = 2.0 ** np.arange(len(x))
-    expected = mean_over_orders(x, weights)
-    for call in (np.sort, lambda x: np.partition(x, list(range(len(x))))):
+    calls = [np.sort, lambda x: np.partition(x, list(range(len(x))))]
+    if DESCENDING.keys() <= SORTED.keys():
+        calls.append(lambda x: np.sort(x, descending=True))
+    for call in calls:
+        expected = mean_over_orders(x, weights, call(x))
         gradient = sd.vjp(call, x)[1](weights)[0]
         np.testing.assert_allclose(gradient, expected, rtol=1e-14)
         tangent = RNG.uniform(-1, 1, len(x))

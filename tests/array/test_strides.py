@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,15 @@ def blocks(x: Any) -> Any:
     return np.lib.stride_tricks.as_strided(x, shape=shape, strides=x.strides + x.strides)
 
 
+# NumPy 2.5's.
+CHECKED: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "in bounds": (lambda x: as_strided(x, (10, 3), x.strides * 2, check_bounds=True), VECTOR),
+    "in bounds of a part": (
+        lambda x: as_strided(x[2:9], (5, 3), x.strides * 2, check_bounds=True),
+        VECTOR,
+    ),
+}
+
 CALLS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "rolling": (lambda x: stride_tricks.as_strided(x, (10, 3), x.strides * 2), VECTOR),
     "frames": (frames, VECTOR),
@@ -48,6 +58,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "no entries": (lambda x: as_strided(x, (0, 3), (8, 8)), VECTOR),
     "of none": (lambda x: as_strided(x[:0], (0, 3), (8, 8)), VECTOR),
     "one number": (lambda x: as_strided(x[1:2], (3,), (0,)), VECTOR),
+    **(CHECKED if "check_bounds" in inspect.signature(as_strided).parameters else {}),
     "complex": (lambda x: np.abs(frames(np.exp(1j * x)) + x[0]), VECTOR),
 }
 

@@ -874,11 +874,9 @@ class Array(Traced, metaclass=_ArrayClass):
         if writing.is_written(self):
             self[...] = value
 
-    def sort(
-        self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None
-    ) -> None:
+    def sort(self, axis: int = -1, kind: Any = None, order: Any = None, **settings: Any) -> None:
         """Sort in place."""
-        self[...] = np.sort(self, axis, kind, order, stable=stable)
+        self[...] = np.sort(self, axis, kind, order, **settings)
 
     def partition(
         self, kth: Any, axis: int = -1, kind: Any = "introselect", order: Any = None

@@ -46,6 +46,7 @@ from steepest.array.buffers import (
     snapshot,
     unknown_layout,
 )
+from steepest.array.bytecode import instructions_of
 from steepest.array.creation import full_like
 from steepest.array.lists import (
     EQUIVALENTS,
@@ -243,7 +244,7 @@ def _asks_for_original(original: object, frame: FrameType) -> bool:
 def _remember_compared(code: CodeType) -> tuple[CodeType, dict[int, _Name]]:
     """Find the names in a code that operands of comparisons are compared with, by their place."""
     places: dict[int, _Name] = {}
-    instructions = [each for each in dis.get_instructions(code) if each.opname != "CACHE"]
+    instructions = instructions_of(code)
     for end, each in enumerate(instructions):
         if each.opname == "IS_OP" or (each.opname, each.argval) in _EQUALITIES:
             middle, right = _name_before(instructions, end)
@@ -610,7 +611,7 @@ def _names_called(code: CodeType, offset: int) -> list[tuple[str, str]]:
     known = _names.get((id(code), offset))
     if known is not None and known[0] is code:
         return known[1]
-    instructions = [each for each in dis.get_instructions(code) if each.offset <= offset]
+    instructions = [each for each in instructions_of(code) if each.offset <= offset]
     names: list[tuple[str, str]] = []
     # The offset may lie in the cache behind the instruction.
     call = instructions[-1].positions if instructions else None

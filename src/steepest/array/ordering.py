@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from steepest.array.arguments import as_array
+from steepest.array.arguments import NO_VALUE, as_array, given
 from steepest.array.array import value_type
 from steepest.array.plain import holds, plain_value
 from steepest.ops import primitive
@@ -26,10 +26,11 @@ def _along(a: Value, axis: Any) -> tuple[Value, int]:
     return a, np.lib.array_utils.normalize_axis_index(operator.index(axis), a.ndim)
 
 
-def _kind(kind: Any, stable: Any) -> Any:
-    """Check the kind of a sort as NumPy does."""
-    np.sort(np.empty(0), kind=kind, stable=stable)
-    return "stable" if stable else kind
+def _order(kind: Any, stable: Any, descending: Any) -> dict[str, Any]:
+    """Check what says how to sort as NumPy does, which has ``descending`` from version 2.5 on."""
+    settings = given(descending=descending)
+    np.sort(np.empty(0), kind=kind, stable=stable, **settings)
+    return {"kind": "stable" if stable else kind, "descending": bool(settings.get("descending"))}
 
 
 def _refuse_fields(order: Any) -> None:
@@ -38,20 +39,32 @@ def _refuse_fields(order: Any) -> None:
 
 
 def sort(
-    a: Value, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+    a: Value,
+    axis: Any = -1,
+    kind: Any = None,
+    order: Any = None,
+    *,
+    stable: Any = None,
+    descending: Any = NO_VALUE,
 ) -> Value:
     _refuse_fields(order)
     a, axis = _along(a, axis)
-    return bind(primitive("sort"), (a,), {"axis": axis, "kind": _kind(kind, stable)})
+    return bind(primitive("sort"), (a,), {"axis": axis, **_order(kind, stable, descending)})
 
 
 def argsort(
-    a: Value, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+    a: Value,
+    axis: Any = -1,
+    kind: Any = None,
+    order: Any = None,
+    *,
+    stable: Any = None,
+    descending: Any = NO_VALUE,
 ) -> Value:
     _refuse_fields(order)
     # To argsort, a number is an array of one entry.
     a, axis = _along(a, axis if value_type(a).ndim else None)
-    return bind(primitive("argsort"), (a,), {"axis": axis, "kind": _kind(kind, stable)})
+    return bind(primitive("argsort"), (a,), {"axis": axis, **_order(kind, stable, descending)})
 
 
 def _parts(kth: Any) -> tuple[int, ...]:

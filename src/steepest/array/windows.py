@@ -56,6 +56,7 @@ def as_strided(
     strides: Any = None,
     subok: bool = False,
     writeable: bool = True,
+    **settings: Any,
 ) -> Value:
     """Read an array's entries with strides of one's own, as ``stride_tricks.as_strided`` does.
 
@@ -70,7 +71,9 @@ def as_strided(
         that share the entry would have to see.
     """
     if not isinstance(x, Array):
-        return numpy_as_strided(x, shape, strides, subok, writeable)
+        return numpy_as_strided(x, shape, strides, subok, writeable, **settings)
+    # The bounds, which NumPy 2.5 checks on request (check_bounds), are always checked here.
+    numpy_as_strided(np.empty(1, x.dtype), (), (), **settings)
     if not is_traced(x):
         return apply_plainly(numpy_as_strided, (x, shape, strides), {"subok": subok})
     lengths = x.shape if shape is None else tuple(shape)

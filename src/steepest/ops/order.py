@@ -10,7 +10,8 @@ Nonsmooth Analysis", 1983, section 2.6).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -83,9 +84,9 @@ def _permute_back(x: Value, order: Value, axis: int) -> Value:
     return _permute(x, bind(invert_order, (order,), {"axis": axis}), axis)
 
 
-def _argsort(x: Value, axis: int) -> Value:
+def _argsort(x: Value, axis: int, descending: bool = False) -> Value:
     # In which order ties come does not matter where they share.
-    return bind(argsort, (x,), {"axis": axis, "kind": None})
+    return bind(argsort, (x,), {"axis": axis, "kind": None, "descending": descending})
 
 
 # Ties
@@ -138,12 +139,24 @@ def _share(x: Value, keys: Value, axis: int) -> Value:
 # Sorting
 
 
-def _sort_vjp(g: Value, x: Value, ans: Value, axis: int) -> Value:
-    return _permute_back(_share(g, ans, axis), _argsort(x, axis), axis)
+def _sorting(function: Callable[..., Any]) -> Callable[..., Value]:
+    """Evaluate ``np.sort`` or ``np.argsort``, which know ``descending`` from NumPy 2.5 on."""
+
+    def evaluate(x: Value, axis: int, kind: str | None, descending: bool) -> Value:
+        if descending:
+            # No kind but "stable" is to be had together with it.
+            return function(x, axis, stable=kind == "stable", descending=True)
+        return function(x, axis, kind)
+
+    return evaluate
 
 
-def _sort_jvp(t: Value, x: Value, ans: Value, axis: int) -> Value:
-    return _share(_permute(t, _argsort(x, axis), axis), ans, axis)
+def _sort_vjp(g: Value, x: Value, ans: Value, axis: int, descending: bool) -> Value:
+    return _permute_back(_share(g, ans, axis), _argsort(x, axis, descending), axis)
+
+
+def _sort_jvp(t: Value, x: Value, ans: Value, axis: int, descending: bool) -> Value:
+    return _share(_permute(t, _argsort(x, axis, descending), axis), ans, axis)
 
 
 def _partition_vjp(g: Value, x: Value, ans: Value, axis: int) -> Value:
@@ -160,7 +173,13 @@ def _partition_jvp(t: Value, x: Value, ans: Value, axis: int) -> Value:
 
 def _sort_samples(rng: np.random.Generator) -> Iterator[Sample]:
     for shape, axis in (((4,), 0), ((3, 2), 0), ((2, 3, 2), 1), ((1,), 0), ((0, 2), 1)):
-        yield Sample((_distinct(rng, shape),), {"axis": axis, "kind": None})
+        for descending in (False, True)[: 1 + _KNOWS_DESCENDING]:
+            static = {"axis": axis, "kind": None, "descending": descending}
+            yield Sample((_distinct(rng, shape),), static)
+
+
+# NumPy 2.5's.
+_KNOWS_DESCENDING = "descending" in inspect.signature(np.sort).parameters
 
 
 def _partition_samples(rng: np.random.Generator) -> Iterator[Sample]:
@@ -179,7 +198,7 @@ def _distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray[An
     return (rng.permutation(size) + rng.uniform(0.3, 0.7, size)).reshape(shape) - size / 3
 
 
-argsort = Primitive("argsort", np.argsort, infer=_positions_like, samples=_sort_samples)
+argsort = Primitive("argsort", _sorting(np.argsort), infer=_positions_like, samples=_sort_samples)
 
 
 # Searching
@@ -201,7 +220,7 @@ PRIMITIVES: tuple[Primitive, ...] = (
     share_ties,
     Primitive(
         "sort",
-        np.sort,
+        _sorting(np.sort),
         infer=_same_type,
         vjps=(_sort_vjp,),
         jvp=(_sort_jvp,),

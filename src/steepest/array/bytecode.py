@@ -1,0 +1,43 @@
+"""What the instructions of a function's bytecode say of the names that it is at work on."""
+
+from __future__ import annotations
+
+import dis
+import re
+from types import CodeType
+
+__all__ = ["instructions_of"]
+
+
+def instructions_of(code: CodeType) -> list[dis.Instruction]:
+    """List the instructions of a code, each of which does one thing.
+
+    Since Python 3.13, one instruction may do two in a row, of which it has only the first one's
+    place in the source. The second of two loads begins, if it is followed by what is done to its
+    value, where that begins; otherwise its place is not known.
+    """
+    listed = [each for each in dis.get_instructions(code) if each.opname != "CACHE"]
+    parted: list[dis.Instruction] = []
+    for each, after in zip(listed, [*listed[1:], None], strict=True):
+        pair = _PAIR.fullmatch(each.opname)
+        if pair is None:
+            parted.append(each)
+            continue
+        is_followed = after is not None and after.opname in _APPLIED_TO_LAST
+        places = each.positions, after.positions if after and is_followed else None
+        for kind, name, place in zip(pair.groups(), each.argval, places, strict=True):
+            parted.append(
+                each._replace(
+                    opname=kind,
+                    opcode=dis.opmap[kind],
+                    arg=code.co_varnames.index(name),
+                    argval=name,
+                    argrepr=name,
+                    positions=place,
+                )
+            )
+    return parted
+
+
+_PAIR = re.compile("((?:LOAD|STORE)_FAST(?:_BORROW)?)_((?:LOAD|STORE)_FAST(?:_BORROW)?)")
+_APPLIED_TO_LAST = ("LOAD_ATTR", "PUSH_NULL")
