@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from tests.array.conftest import central_difference
 
 import steepest as sd
+from steepest.array import adopting
 from steepest.errors import NeedsValueError, UnsupportedError
 
 _GENERATOR = np.random.default_rng(0)
@@ -226,12 +229,31 @@ def _with_key_of_calls(w: Any) -> Any:
     return u
 
 
+def _two_names_at_once(w: Any) -> Any:
+    # Python 3.13 gets local variables that are next to each other by one instruction.
+    i, j = 2, 5
+    u, v = VECTOR.copy(), VECTOR.copy()
+    kept = u[:] = w
+    state = _State(VECTOR)
+    state.u[i:j] = w[i:j]
+    entry = w[i] * w[j]
+    u[i] = entry
+    u[i] += entry
+    u[i:j] *= entry
+    for k in range(3):
+        if k != 1:
+            v[k] = 0.5
+        u[k] += entry
+    v[i - j] = entry
+    return u * v * kept * state.u
+
+
 PROGRAMS: tuple[Callable[[Any], Any], ...] = (
     _slice, _entries, _index_array, _mask, _one_value, _matrix, _backwards, _other_order,
     _operators, _attribute, _time_steps, _cell, _argument, _own_generator, _threads,
     _several_targets, _no_place, _used_before, _used_before_and_never_again,
     _without_axes, _an_error, _complex, _integers, _from_a_generator,
-    _with_key_of_calls,
+    _with_key_of_calls, _two_names_at_once,
 )  # fmt: skip
 
 
@@ -457,9 +479,40 @@ def _make_enclosed() -> Callable[[Any], Any]:
     return enclosed
 
 
+def _chosen(w: Any) -> Any:
+    u, v = VECTOR.copy(), MATRIX[0].copy()
+    both = [v]
+    (u if len(both) == 1 else v)[PLACES] = w[PLACES]
+    return 2.0 * u + len(both)
+
+
+def _chosen_slice(w: Any) -> Any:
+    u, v = VECTOR.copy(), MATRIX[0].copy()
+    both = [v, v]
+    (u if len(both) == 2 else v)[1:3] = w[1:3]
+    return 2.0 * u + len(both)
+
+
+def _renamed_by_the_key(w: Any) -> Any:
+    u, v = VECTOR.copy(), VECTOR.copy()
+    second = u
+    both = [v]
+    u[[(u := v).size - 1]] = w[:1]
+    return second * len(both)
+
+
+def _renamed_by_the_value(w: Any) -> Any:
+    u, v = VECTOR.copy(), VECTOR.copy()
+    second = u
+    both = [v]
+    u[PLACES] += (u := v)[PLACES] * w[PLACES]
+    return second * len(both)
+
+
 REFUSED: tuple[Callable[[Any], Any], ...] = (
     _second_name, _in_a_list, _in_a_list_by_index_array, _in_a_list_entry, _in_a_list_by_operator,
     _with_a_view, _through_a_view, _through_a_view_by_operator, _captured, _captured_by_name,
+    _chosen, _chosen_slice, _renamed_by_the_key, _renamed_by_the_value,
     _in_a_dict, _second_attribute, _of_a_class, _of_a_class_by_key, _of_a_class_by_operator,
     _make_enclosed(),
 )  # fmt: skip
@@ -493,3 +546,24 @@ def test_an_argument_is_the_callers() -> None:
     np.testing.assert_allclose(
         sd.grad(of_a_copy)(W, VECTOR), [0.0, *(2 * W * VECTOR)[1:]], rtol=1e-12
     )
+
+
+def test_nothing_is_adopted_by_an_unknown_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adopting, "_IS_KNOWN", False)
+    for program in (_slice, _entries, _operators, _attribute, *REFUSED):
+        with pytest.raises(UnsupportedError):
+            sd.grad(lambda w, program=program: np.sum(program(w)))(W)
+    script = """
+import sys
+import numpy as np
+sys.implementation.name = "another"
+import steepest as sd
+
+def loss(x):
+    u = np.zeros(3)
+    u[1:] = x[1:] ** 2
+    return np.sum(u)
+
+assert list(sd.grad(loss)(np.ones(3))) == [0.0, 2.0, 2.0]
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -16,6 +16,7 @@ import ctypes
 import dis
 import math
 import sys
+import sysconfig
 from collections.abc import Callable
 from types import CodeType, FrameType, ModuleType
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ import numpy as np
 from steepest.array import plain
 from steepest.array.array import Array, ArrayWithoutValue, end_writing
 from steepest.array.buffers import PLAIN, duck, is_own, references, snapshot
+from steepest.array.bytecode import instructions_of
 from steepest.errors import is_user_code
 from steepest.ops.spec import Primitive, Trace, Value
 
@@ -261,7 +263,7 @@ def _put(frame: FrameType, names: _Name, namespace: Any, value: Value) -> None:
 
 
 class _Probe:
-    """Says how many references there are to an ndarray that it is written into."""
+    """Says how many references there are to an ndarray that it is written into, where known."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -269,10 +271,10 @@ class _Probe:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> _Plain:
         frame = sys._getframe(1)
         place = _place(frame.f_code, frame.f_lasti)
-        assert place is not None
-        namespace = _namespace(frame, place[0])
-        array = namespace.get(place[0][-1])
-        self.count = references(array)
+        if place is not None:
+            namespace = _namespace(frame, place[0])
+            array = namespace.get(place[0][-1])
+            self.count = references(array)
         return np.zeros(1)
 
 
@@ -349,7 +351,20 @@ def _store_after(code: CodeType, offset: int) -> tuple[str, _Name] | None:
     return found
 
 
+_IS_KNOWN = (
+    sys.implementation.name == "cpython"
+    and sys.version_info < (3, 14)
+    and not sysconfig.get_config_var("Py_GIL_DISABLED")
+)
+"""Whether it is a Python whose bytecode and counts of references are known to be read rightly.
+
+In another one an instruction may not count as a reference what it takes, and nothing is adopted.
+"""
+
+
 def _read(code: CodeType, offset: int, reading: Callable[[CodeType, int], Any]) -> Any:
+    if not _IS_KNOWN:
+        return None
     known = _known.get((id(code), offset))
     if known is None or known[0] is not code:
         if len(_known) >= _MOST_KNOWN:
@@ -364,11 +379,11 @@ _MOST_KNOWN = 10_000
 
 def _store_of_operator(code: CodeType, offset: int) -> tuple[str, _Name] | None:
     is_operator = False
-    for each in dis.get_instructions(code):
+    for each in instructions_of(code):
         if each.offset == offset:
             is_operator = each.opname == "BINARY_OP" and each.argrepr.endswith("=")
-        elif each.offset > offset and each.opname not in ("CACHE", "SWAP"):
-            kind = "STORE_FAST" if each.opname.startswith("STORE_FAST") else each.opname
+        elif each.offset > offset and each.opname != "SWAP":
+            kind = each.opname
             if not is_operator or kind not in _STORES:
                 return None
             if kind == "STORE_DEREF" and each.argval in code.co_freevars:
@@ -394,30 +409,29 @@ _STORES = ("STORE_FAST", "STORE_DEREF", "STORE_ATTR", "STORE_SUBSCR", "STORE_SLI
 
 
 class _Step(NamedTuple):
-    """An instruction: its kind, what it is about, and how much longer the stack is after it."""
+    """An instruction: its kind, what it is about, and how much longer the stack is after it.
+
+    `is_target` says whether what other instructions have left on the stack may lie there too.
+    """
 
     kind: str
     argument: Any
     effect: int
+    is_target: bool
 
 
 def _steps(code: CodeType, offset: int) -> list[_Step]:
-    """List the instructions before a place; some are two in one."""
-    steps = []
-    for each in dis.get_instructions(code):
-        if each.offset >= offset:
-            break
-        if each.opname in ("CACHE", "EXTENDED_ARG"):
-            continue
-        effect = dis.stack_effect(each.opcode, each.arg, jump=False)
-        if type(each.argval) is tuple and each.opname.count("_FAST") == 2:
-            first, second = each.argval
-            steps.append(_Step("LOAD_FAST" if effect == 2 else "STORE_FAST", first, effect - 1))
-            steps.append(_Step("LOAD_FAST", second, 1))
-        else:
-            kind = "LOAD_FAST" if each.opname in _LOCAL_LOADS else each.opname
-            steps.append(_Step(kind, each.argval, effect))
-    return steps
+    """List the instructions before a place."""
+    return [
+        _Step(
+            "LOAD_FAST" if each.opname in _LOCAL_LOADS else each.opname,
+            each.argval,
+            dis.stack_effect(each.opcode, each.arg, jump=False),
+            each.is_jump_target,
+        )
+        for each in instructions_of(code)
+        if each.offset < offset
+    ]
 
 
 def _start(steps: list[_Step], end: int) -> int | None:
@@ -445,7 +459,7 @@ def _written_name(code: CodeType, offset: int) -> tuple[_Name, _Key] | None:
     store = dis.opname[code.co_code[offset]]
     if store not in ("STORE_SUBSCR", "STORE_SLICE"):
         return None
-    steps = _steps(code, offset)
+    all_steps = steps = _steps(code, offset)
     if steps and steps[-1].kind == "SWAP":
         # What is before the value that += and the like are applied to.
         copies = [i for i, each in enumerate(steps) if each.kind == "COPY"]
@@ -459,6 +473,14 @@ def _written_name(code: CodeType, offset: int) -> tuple[_Name, _Key] | None:
     names = () if begin is None else _dotted_name(steps[begin:key])
     if not names or (len(names) == 1 and names[0] in code.co_freevars):
         # It may be there for longer than the function runs.
+        return None
+    if any(each.is_target for each in steps[begin:][1:]):
+        # It may be what another branch has put there: (u if condition else v)[key] = x.
+        return None
+    if any(
+        each.kind.startswith("STORE_") and each.argument == names[0] for each in all_steps[begin:]
+    ):
+        # The name has got another value meanwhile.
         return None
     return names, store == "STORE_SLICE" or _entries(steps[key:])
 
