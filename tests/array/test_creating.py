@@ -158,6 +158,13 @@ def test_names_that_are_got_two_at_once() -> None:
         total = written(x, empty(2)) + written(x, module.zeros(2)) + written(x, empty(len(x)))
         total += written(x, generator.normal(size=2))
         total += sum(written(x, out) for out in [empty(2) for i in range(2)])
+        other = np.zeros
+
+        def of_cells() -> Any:
+            cells = [lambda: (reduce, other)]
+            return written(x, other(2)) * len(cells)
+
+        total += of_cells() - written(x, np.zeros(2))
         chosen_one = chosen(x, reduce is np.mean) + chosen(x, np.sum is reduce)
         assert [each is np.mean for each in (reduce, empty)] == [True, False]
         return total + np.sum(chosen_one)

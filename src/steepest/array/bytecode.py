@@ -26,11 +26,14 @@ def instructions_of(code: CodeType) -> list[dis.Instruction]:
             continue
         is_followed = after is not None and after.opname in _APPLIED_TO_LAST
         places = each.positions, after.positions if after and is_followed else None
-        for kind, name, place in zip(pair.groups(), each.argval, places, strict=True):
+        numbers = divmod(each.arg or 0, 16)
+        for kind, number, name, place in zip(
+            pair.groups(), numbers, each.argval, places, strict=True
+        ):
             parts: dict[str, Any] = {
                 "opname": kind,
                 "opcode": dis.opmap[kind],
-                "arg": code.co_varnames.index(name),
+                "arg": number,
                 "argval": name,
                 "argrepr": name,
                 "positions": place,
