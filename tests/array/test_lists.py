@@ -112,7 +112,7 @@ def test_a_replaced_function_equals_numpys() -> None:
         assert kept == np.max
         assert choices[np.max] == choices[kept] == "max"
         assert (np.mean.__name__, np.mean.__module__) == ("mean", "numpy")
-        assert (np.mean.__doc__ or "").startswith("\n    Compute the arithmetic mean")
+        assert (np.mean.__doc__ or "").lstrip().startswith("Compute the arithmetic mean")
         assert "keepdims" in inspect.signature(np.mean).parameters
         assert repr(np.mean).startswith("<function mean")
         assert copy.deepcopy(np.mean) == np.mean

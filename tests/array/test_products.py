@@ -286,7 +286,15 @@ def test_shapes_that_do_not_fit_are_errors_as_in_numpy(
 @pytest.mark.filterwarnings("ignore:Arrays of 2-dimensional:DeprecationWarning")
 @pytest.mark.parametrize("shapes", [((2,), (2,)), ((2, 3), (2,)), ((2,), (4, 3))])
 def test_cross_of_vectors_in_the_plane(shapes: Any, check_derivatives: Check) -> None:
-    check_derivatives(np.cross, *uniform(*shapes))
+    arrays = uniform(*shapes)
+    try:
+        np.cross(*arrays)
+    except ValueError:
+        # Since NumPy 2.5.
+        with pytest.raises(ValueError, match="3-dimensional vectors"):
+            sd.vjp(np.cross, *arrays)
+    else:
+        check_derivatives(np.cross, *arrays)
 
 
 OUT = np.zeros(())

@@ -170,6 +170,8 @@ def test_errors(call: Callable[[Any], Any], kind: type[Exception]) -> None:
         sd.grad(lambda a: np.sum(np.real(call(a))))(S)
 
 
+# SciPy 1.18 will not take them for long.
+@pytest.mark.filterwarnings("ignore:Calling linalg.*dtype=float16:DeprecationWarning")
 @pytest.mark.parametrize("dtype", [np.float16, np.int64])
 def test_other_dtypes_are_cast_as_scipy_casts_them(dtype: Any) -> None:
     plain = np.eye(3, dtype=dtype) * 2

@@ -49,7 +49,9 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "solve": lambda p: linalg.solve(rotation(p), [1.0, p[0]]),
     "det": lambda p: linalg.det(rotation(p)),
     "expm": lambda p: linalg.expm(rotation(p)),
-    "cho_solve": lambda p: linalg.cho_solve(linalg.cho_factor(covariance(p)), [1.0, p[1]]),
+    "cho_solve": lambda p: linalg.cho_solve(
+        linalg.cho_factor(np.array(covariance(p))), [1.0, p[1]]
+    ),
     "solve_triangular": lambda p: linalg.solve_triangular(
         [[p[0], 0], [p[1], p[2]]], [1, 2], lower=1
     ),

@@ -74,6 +74,7 @@ FUNCTIONS: dict[str, Call] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:numpy.fix is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("dtype", ["e", "f", "d", "g"])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_value_and_dtype_are_numpys(name: str, dtype: str) -> None:

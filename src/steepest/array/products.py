@@ -161,6 +161,11 @@ def cross(
         )
     a0, a1, b0, b1 = a[..., 0], a[..., 1], b[..., 0], b[..., 1]
     last = a0 * b1 - a1 * b0
+    if 2 in lengths and not _TAKES_VECTORS_OF_THE_PLANE:
+        raise ValueError(
+            "Both input arrays must be (arrays of) 3-dimensional vectors, but they are"
+            f" {a.shape[-1]} and {b.shape[-1]} dimensional instead."
+        )
     if 2 in lengths:
         warnings.warn(
             "Arrays of 2-dimensional vectors are deprecated. Use arrays of 3-dimensional vectors"
@@ -180,6 +185,9 @@ def cross(
         a2, b2 = a[..., 2], b[..., 2]
         entries = [a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, last]
     return np.moveaxis(np.stack(entries, axis=-1), -1, axisc)
+
+
+_TAKES_VECTORS_OF_THE_PLANE = np.lib.NumpyVersion(np.__version__) < "2.5.0"
 
 
 def linalg_cross(x1: Value, x2: Value, /, *, axis: int = -1) -> Value:

@@ -6,11 +6,13 @@ SciPy looks at the type of an array to find out whose it is. Arrays are NumPy's,
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from steepest.array.scipy.names import LIBRARIES
 from steepest.ops.spec import Value
 
 __all__ = ["FUNCTIONS"]
@@ -21,18 +23,27 @@ def _yes(_: Value) -> bool:
 
 
 def array_namespace(*_arrays: Value, **_settings: Any) -> Any:
-    from scipy._lib.array_api_compat.common._helpers import array_namespace as original
+    modules = (sys.modules.get(f"{each}{_HELPERS}") for each in LIBRARIES)
+    return next(each.array_namespace(np.empty(0)) for each in modules if each is not None)
 
-    return original(np.empty(0))
+
+_HELPERS = "array_api_compat.common._helpers"
 
 
 FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
-    "scipy._lib.array_api_compat.common._helpers": {
-        "array_namespace": array_namespace,
-        "is_array_api_obj": _yes,
-        "is_numpy_array": _yes,
-        "is_writeable_array": _yes,
-    },
-    "scipy._lib.array_api_compat.numpy.linalg": {"solve": np.linalg.solve},
+    f"{library}{module}": functions
+    for library in LIBRARIES
+    for module, functions in (
+        (
+            _HELPERS,
+            {
+                "array_namespace": array_namespace,
+                "is_array_api_obj": _yes,
+                "is_numpy_array": _yes,
+                "is_writeable_array": _yes,
+            },
+        ),
+        ("array_api_compat.numpy.linalg", {"solve": np.linalg.solve}),
+    )
 }
 """By module and name."""

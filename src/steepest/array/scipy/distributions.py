@@ -17,6 +17,7 @@ from steepest.array.arguments import as_array
 from steepest.array.creating import following
 from steepest.array.plain import is_known, plain_value
 from steepest.array.scipy.frozen import frozen
+from steepest.array.scipy.names import LIBRARIES
 from steepest.errors import NeedsValueError, TracedConversionError, UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Value, bind
@@ -491,6 +492,6 @@ METHODS: dict[str, dict[str, dict[str, Callable[..., Any]]]] = {
 """By module, class and name."""
 
 FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
-    "scipy._lib.array_api_extra": {"apply_where": apply_where}
+    f"{library}array_api_extra": {"apply_where": apply_where} for library in LIBRARIES
 }
 """By module and name: what the formulas are written with."""

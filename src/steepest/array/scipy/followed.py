@@ -13,6 +13,7 @@ from typing import Any
 
 from steepest.array.creating import following, untouched_numpy
 from steepest.array.plain import is_known, is_traced, plain_arguments
+from steepest.array.scipy.names import LIBRARIES
 from steepest.errors import SteepestError, TracedConversionError, UnsupportedError
 from steepest.ops.spec import Traced, Value
 
@@ -51,7 +52,7 @@ def follow(
         Where code of SciPy's cannot do with Arrays what it does with ndarrays.
     """
     try:
-        with following(*modules, "scipy._lib."):
+        with following(*modules, *LIBRARIES):
             return original(*args, **settings)
     except SteepestError:
         raise

@@ -179,8 +179,15 @@ def lstsq(
     if not is_known(x):
         return x, residuals, rank, values
     if b.ndim == 1 and residuals.size:
-        residuals = residuals[0]
-    return x, residuals, int(rank), values
+        residuals = np.reshape(residuals, ()) if _takes_stacks() else residuals[0]
+    return x, residuals, np.int64(rank) if _takes_stacks() else int(rank), values
+
+
+def _takes_stacks() -> bool:
+    """Whether SciPy is 1.18 or later, in which functions of one matrix have been written anew."""
+    import scipy
+
+    return np.lib.NumpyVersion(scipy.__version__) >= "1.18.0"
 
 
 def pinv(
@@ -232,17 +239,22 @@ def cholesky(
 
 def cho_factor(
     a: Value, lower: bool = False, overwrite_a: bool = False, check_finite: bool = True
-) -> tuple[Value, bool]:
+) -> tuple[Value, Any]:
     a = _square(a, check_finite)
+    factor = np.linalg.cholesky(a, upper=not lower)
+    if _takes_stacks():
+        return factor, np.tile(lower, a.shape[:-2])
     # The other triangle is left as it is.
-    rest = np.triu(a, 1) if lower else np.tril(a, -1)
-    return np.linalg.cholesky(a, upper=not lower) + rest, lower
+    return factor + (np.triu(a, 1) if lower else np.tril(a, -1)), lower
 
 
 def cho_solve(
-    c_and_lower: tuple[Value, bool], b: Value, overwrite_b: bool = False, check_finite: bool = True
+    c_and_lower: tuple[Value, Any], b: Value, overwrite_b: bool = False, check_finite: bool = True
 ) -> Value:
     c, lower = c_and_lower
+    if np.any(lower) != np.all(lower):
+        raise _refuse("scipy.linalg.cho_solve of lower and upper factors", "a call for each")
+    lower = bool(np.all(lower))
     c = _square_matrix(c, "cho_solve", check_finite)
     b = _matrix(b, "cho_solve", check_finite)
     if b.shape[:1] != c.shape[:1]:

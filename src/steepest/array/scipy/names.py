@@ -28,12 +28,21 @@ from steepest.array.array import Array
 from steepest.array.buffers import making
 from steepest.array.plain import apply_plainly, is_traced
 
-__all__ = ["Found", "OfTraced", "has"]
+__all__ = ["LIBRARIES", "Found", "OfTraced", "has"]
+
+LIBRARIES = ("scipy._lib.", "scipy._external.")
+"""What SciPy's functions are written with; the second one from SciPy 1.18 on."""
 
 MODULES: dict[str, tuple[str, ...]] = {
-    "scipy._lib.array_api_compat.common._helpers": ("array_api",),
-    "scipy._lib.array_api_compat.numpy.linalg": ("array_api",),
-    "scipy._lib.array_api_extra": ("distributions",),
+    **{
+        f"{library}{module}": (file,)
+        for library in LIBRARIES
+        for module, file in (
+            ("array_api_compat.common._helpers", "array_api"),
+            ("array_api_compat.numpy.linalg", "array_api"),
+            ("array_api_extra", "distributions"),
+        )
+    },
     "scipy.fft": ("fourier",),
     "scipy.integrate": ("integrate",),
     "scipy.interpolate": ("interpolation",),
@@ -119,7 +128,7 @@ class StandIn:
         self._original = original
         self._on_arrays = on_arrays
         # What SciPy's own code calls: also of Arrays in which nothing is differentiated.
-        self._of_all = str(getattr(original, "__module__", "")).startswith("scipy._lib.")
+        self._of_all = str(getattr(original, "__module__", "")).startswith(LIBRARIES)
         self._always = getattr(on_arrays, "always", False)
         # For libraries that read names, signatures and documentation.
         functools.update_wrapper(self, original, updated=())
