@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,15 +38,22 @@ def padded(vector: Any, widths: Any, axis: int, settings: dict[str, Any]) -> Non
     vector[-after:] = vector[before] ** 2
 
 
+def set_shape(array: Any, shape: Any) -> None:
+    with warnings.catch_warnings():
+        # Of NumPy 2.5, which still does it.
+        warnings.filterwarnings("ignore", "Setting the shape", DeprecationWarning)
+        array.shape = shape
+
+
 def reshaped(array: Any, shape: Any) -> Any:
-    array.shape = shape
+    set_shape(array, shape)
     return array
 
 
 def reshaped_view(x: Any) -> Any:
     whole = x * x
     part = whole[1]
-    part.shape = (3, 1)
+    set_shape(part, (3, 1))
     part[1] = x[0, 0] ** 3
     whole[0, 2] = x[1, 1]
     return part + 0.0, whole
