@@ -33,23 +33,26 @@ def sorted_in_place(x: Any) -> Any:
     return entries
 
 
+# With what the type stubs of earlier versions do not know, too.
+sort: Callable[..., Any] = np.sort
+argsort: Callable[..., Any] = np.argsort
 # NumPy 2.5's.
 DESCENDING = {
     **{
         f"sort descending axis={k}": Case(
-            lambda x, k=k: np.sort(x, axis=k, descending=True), (MATRIX,)
+            lambda x, k=k: sort(x, axis=k, descending=True), (MATRIX,)
         )
         for k in AXES
     },
-    "sort not descending": Case(lambda x: np.sort(x, descending=False), (VECTOR,)),
-    "sort descending complex": Case(lambda x: np.sort(x, descending=True), (COMPLEX,)),
+    "sort not descending": Case(lambda x: sort(x, descending=False), (VECTOR,)),
+    "sort descending complex": Case(lambda x: sort(x, descending=True), (COMPLEX,)),
     "sort descending single": Case(
-        lambda x: np.sort(x, descending=True, stable=True), (VECTOR.astype(np.float32),)
+        lambda x: sort(x, descending=True, stable=True), (VECTOR.astype(np.float32),)
     ),
     "sort descending by a method": Case(sorted_in_place, (MATRIX,)),
     "argsort descending and read": Case(lambda x: x[x.argsort(descending=True)], (VECTOR,)),
     "argsort descending of ties": Case(
-        lambda x: (x, np.argsort(x, stable=True, descending=True)),
+        lambda x: (x, argsort(x, stable=True, descending=True)),
         (REPEATED,),
         differentiable=False,
     ),
@@ -168,9 +171,9 @@ def mean_over_orders(x: Any, weights: Any, ordered: Any) -> Any:
 def test_ties_share_equally(entries: list[float]) -> None:
     x = np.array(entries)
     weights = 2.0 ** np.arange(len(x))
-    calls = [np.sort, lambda x: np.partition(x, list(range(len(x))))]
+    calls = [sort, lambda x: np.partition(x, list(range(len(x))))]
     if DESCENDING.keys() <= SORTED.keys():
-        calls.append(lambda x: np.sort(x, descending=True))
+        calls.append(lambda x: sort(x, descending=True))
     for call in calls:
         expected = mean_over_orders(x, weights, call(x))
         gradient = sd.vjp(call, x)[1](weights)[0]
