@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from steepest.array.arguments import as_array
 from steepest.array.scipy.names import LIBRARIES
 from steepest.ops.spec import Value
 
@@ -25,6 +26,13 @@ def _yes(_: Value) -> bool:
 def array_namespace(*_arrays: Value, **_settings: Any) -> Any:
     modules = (sys.modules.get(f"{each}{_HELPERS}") for each in LIBRARIES)
     return next(each.array_namespace(np.empty(0)) for each in modules if each is not None)
+
+
+def asarray(
+    obj: Value, /, *, dtype: Any = None, copy: bool | None = None, **_settings: Any
+) -> Value:
+    array = as_array(obj)
+    return array.astype(array.dtype if dtype is None else dtype, copy=bool(copy))
 
 
 _HELPERS = "array_api_compat.common._helpers"
@@ -43,6 +51,7 @@ FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
                 "is_writeable_array": _yes,
             },
         ),
+        ("array_api_compat.numpy", {"asarray": asarray}),
         ("array_api_compat.numpy.linalg", {"solve": np.linalg.solve}),
     )
 }

@@ -480,11 +480,17 @@ def _of_state(method: Callable[..., Any]) -> Callable[..., Any]:
 METHODS: dict[str, dict[str, dict[str, Callable[..., Any]]]] = {
     _MODULE: {
         "_interpolate._PPolyBase": {"__call__": _of_state(_polynomials)},
-        "_interpolate.PPoly": {
-            "derivative": _of_state(_followed_method("derivative")),
-            "integrate": _of_state(_integral),
+        **{
+            # SciPy 1.18's public class leaves its work to the other one.
+            name: {
+                "derivative": _of_state(_followed_method("derivative")),
+                "integrate": _of_state(_integral),
+            }
+            for name in ("_interpolate.PPoly", "_interpolate._PPoly")
         },
         "BSpline": {"__call__": _of_state(_evaluated_spline)},
+        # SciPy 1.18's, to which the one above leaves its work.
+        "_bsplines._BSpline": {"__call__": _of_state(_evaluated_spline)},
         "_polyint._Interpolator1D": {"__call__": _of_state(_followed_method("__call__"))},
         "RegularGridInterpolator": {"__call__": _on_grid},
     }

@@ -39,6 +39,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         for library in LIBRARIES
         for module, file in (
             ("array_api_compat.common._helpers", "array_api"),
+            ("array_api_compat.numpy", "array_api"),
             ("array_api_compat.numpy.linalg", "array_api"),
             ("array_api_extra", "distributions"),
         )
@@ -269,7 +270,10 @@ def _state(owner: object) -> dict[str, Any]:
     """List the attributes of an object, those in slots too."""
     slots = [name for kind in type(owner).__mro__ for name in getattr(kind, "__slots__", ())]
     state = {name: getattr(owner, name, None) for name in slots if name not in ("__dict__",)}
-    return {**state, **getattr(owner, "__dict__", {})}
+    state.update(getattr(owner, "__dict__", {}))
+    # Of SciPy 1.18, an object that has the work done by another one.
+    state.update(getattr(state.get("_delegate_to"), "__dict__", {}))
+    return state
 
 
 def _method(original: Callable[..., Any], on_arrays: Callable[..., Any]) -> Callable[..., Any]:
