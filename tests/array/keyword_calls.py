@@ -21,7 +21,7 @@ TABLE = """
     argmax: np.argmax(x, axis=0, out=np.zeros(4, int))
     argmin: np.argmin(x, axis=0, out=np.zeros(4, int)) | np.argmin(x, axis=0, keepdims=True)
     argpartition: np.argpartition(x, 1, kind='introselect', order=None)[:, 1]
-    argsort: np.argsort(x, kind='stable', order=None)
+    argsort: np.argsort(x, kind='stable', order=None) | np.argsort(x, descending=True)
     around: np.around(x, 1, out=np.zeros(x.shape)) | np.around(x, decimals=0)
     array2string: np.array2string(x, max_line_width=20, suppress_small=True, separator=', ', prefix='a', suffix='b') | np.array2string(x, formatter={'float_kind': lambda each: '%.1f' % each}) | np.array2string(x, threshold=2, edgeitems=1, sign='+', floatmode='fixed')
     array: np.array(x, order='F') | np.array(x, order='K') | np.array(x, subok=True) | np.array([x, y], order='F') | np.array([[s, 1], [2, s]], order='F', ndmin=3) | np.array(x, dtype=np.float32, copy=None) | np.array(x, dtype=np.float32, copy=False) | np.array([x, y], copy=False) | np.array([s, 2], dtype=int)
@@ -157,7 +157,7 @@ TABLE = """
     shares_memory: np.shares_memory(x, y, max_work=1)
     sin: np.sin(x, signature='d->d') | np.sin(x, signature='f->f', casting='same_kind') | np.sin(x, signature=(np.float32, np.float32), casting='same_kind') | np.sin(x, signature=(None, np.float32), casting='same_kind') | np.sin(x, sig='d->d') | np.sin(x, casting='safe', dtype=np.float32) | np.sin(x, casting='unsafe', dtype=np.float32) | np.sin(x, casting='no') | np.sin(x, casting='nonsense') | np.sin(x, order='Q') | np.sin(x, nonsense=1) | np.sin(x, dtype='nonsense')
     sinc: np.sinc(v * 0)
-    sort: np.sort(x, order=None) | np.sort(x, kind='heapsort') | np.sort(x, kind='nonsense') | np.sort(x, order='a') | np.sort(x, axis=-1, kind=None, order=None, stable=True) | np.sort(np.unique(x, sorted=False))
+    sort: np.sort(x, descending=True) | np.sort(x, order=None) | np.sort(x, kind='heapsort') | np.sort(x, kind='nonsense') | np.sort(x, order='a') | np.sort(x, axis=-1, kind=None, order=None, stable=True) | np.sort(np.unique(x, sorted=False))
     stack: np.stack([x, y], out=np.zeros((2, 3, 4))) | np.stack([x, y], axis=1, out=np.zeros((3, 2, 4))) | np.stack([x, y], out=np.zeros((2, 3, 4), np.float32), casting='no')
     std: np.std(x, axis=0, out=np.zeros(4)) | np.std(x, axis=0, out=np.zeros(4, np.float32))
     subtract: np.subtract.reduce(x, axis=1)
@@ -231,7 +231,7 @@ TABLE = """
     ndarray.argmax: x.argmax(0, out=np.zeros(4, int))
     ndarray.argmin: x.argmin(0, keepdims=True) | x.argmin(0, np.zeros(4, int))
     ndarray.argpartition: x.argpartition(1, -1, 'introselect', None)[:, 1]
-    ndarray.argsort: x.argsort(stable=True) | x.argsort(-1, 'stable', None)
+    ndarray.argsort: x.argsort(descending=True) | x.argsort(stable=True) | x.argsort(-1, 'stable', None)
     ndarray.astype: x.astype(np.float32, order='F', subok=False) | x.astype(np.float32, 'K', 'unsafe', True, False) | x.astype(np.float32, order='nonsense')
     ndarray.choose: x.choose([x, y])
     ndarray.clip: x.clip(-1, 1, out=np.zeros(x.shape)) | x.clip(-1, 1, dtype=np.float32, casting='same_kind') | x.clip(-1, 1, where=m, out=np.zeros(x.shape))
@@ -249,7 +249,7 @@ TABLE = """
     ndarray.reshape: x.reshape(4, 3, copy=True) | x.reshape((4, 3), copy=False) | x.reshape(4, 3, order='F', copy=None)
     ndarray.round: x.round(1, out=np.zeros(x.shape)) | x.round(decimals=-1)
     ndarray.searchsorted: t.searchsorted(x, sorter=np.argsort(t))
-    ndarray.sort: changed('sort', x, kind='stable') | changed('sort', x, -1, None, None) | changed('sort', x, stable=True) | changed('sort', x, order=None)
+    ndarray.sort: changed('sort', x, descending=True) | changed('sort', x, kind='stable') | changed('sort', x, -1, None, None) | changed('sort', x, stable=True) | changed('sort', x, order=None)
     ndarray.std: x.std(dtype=np.float32) | x.std(0, out=np.zeros(4)) | x.std(where=m) | x.std(0, mean=x.mean(0, keepdims=True))
     ndarray.sum: x.sum(0, out=np.zeros(4)) | x.sum(0, np.float32, None, True, 1.5, True)
     ndarray.take: x.take([0, 9], axis=0, mode='wrap') | x.take([0, 1], 0, np.zeros((2, 4)), 'clip') | x.take([0, 1], 0, np.zeros((2, 4)))
@@ -313,6 +313,11 @@ NEED_VALUES = {
 """Calls that are not recorded with shapes alone."""
 
 NO_DIFFERENCES = {
+    # They are errors before NumPy 2.5.
+    "np.argsort(x, descending=True)",
+    "np.sort(x, descending=True)",
+    "x.argsort(descending=True)",
+    "changed('sort', x, descending=True)",
     # They round to single precision in between.
     "np.add.reduce(x, 0, np.float32, np.zeros(4))",
     "np.nansum(x, axis=0, out=np.zeros(4), dtype=np.float32)",

@@ -271,7 +271,9 @@ FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
             function.__name__: function
             for function in (cumulative_trapezoid, quad, simpson, solve_ivp, trapezoid)
         },
-        **followed("scipy.integrate", "cumulative_simpson romb", "scipy.integrate.simpson"),
+        **followed(
+            "scipy.integrate", "cumulative_simpson fixed_quad romb", "scipy.integrate.simpson"
+        ),
         **followed_with_callbacks("scipy.integrate", "dblquad nquad tplquad", _SUMS),
     }
 }
