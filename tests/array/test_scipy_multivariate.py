@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy
 import scipy.stats
 from tests.array.scipy_calls import check
 
@@ -149,7 +150,9 @@ def test_value_and_derivatives(name: str) -> None:
 
 @pytest.mark.parametrize("name", BY_VALUES)
 def test_value_and_derivatives_of_formulas_with_conditions(name: str) -> None:
-    check(*BY_VALUES[name], compiles=False, single=False)
+    # SciPy 1.18 writes that formula without a condition.
+    compiles = name == "t, entropy" and np.lib.NumpyVersion(scipy.__version__) >= "1.18.0"
+    check(*BY_VALUES[name], compiles=compiles, single=False)
 
 
 def test_an_entropy_that_is_integrated() -> None:

@@ -319,6 +319,12 @@ def moment(
     if not orders.size or np.any(orders != np.round(orders)):
         raise ValueError("`order` must be a whole number, or a vector of such.")
     if orders.ndim:
+        import scipy
+
+        a = as_array(a)
+        if np.lib.NumpyVersion(scipy.__version__) >= "1.18.0":
+            # The orders are an array of numbers of double precision, and count.
+            a = a.astype(np.result_type(a.dtype, np.float64))
         parts = [
             moment(a, each, axis, nan_policy, center=center, **settings) for each in orders.tolist()
         ]
