@@ -10,7 +10,7 @@ import dis
 import math
 import operator
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -569,7 +569,7 @@ class Array(Traced, metaclass=_ArrayClass):
     def __array_function__(
         self,
         function: Callable[..., Any],
-        types: Sequence[type],
+        types: Collection[type],
         args: tuple[Any, ...],
         settings: dict[str, Any],
     ) -> Value:

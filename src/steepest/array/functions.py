@@ -117,8 +117,6 @@ PLAIN_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
         np.savetxt,
         np.savez,
         np.savez_compressed,
-        np.shares_memory,
-        np.may_share_memory,
         np.unravel_index,
     }
 )

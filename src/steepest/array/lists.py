@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,9 @@ class TakingLists:
             for each in (*args, *settings.values()):
                 # Also where NumPy asks other arguments alone: as initial=, left=, default=.
                 if isinstance(each, Array) and is_traced(each):
-                    return each.__array_function__(self._original, (), args, settings)
+                    types = _types_of(args) | _types_of(settings.values())
+                    if all(map(_leaves_to_numpy, types)):
+                        return each.__array_function__(self._original, types, args, settings)
         return self._original(*args, **settings)
 
     def _joined(self, value: Any) -> Any:
@@ -141,6 +143,17 @@ class TakingLists:
 
     def __reduce__(self) -> Any:
         return _named, (self._original.__module__, self._original.__name__)
+
+
+def _types_of(values: Iterable[Any]) -> set[type]:
+    """Collect the classes that NumPy's functions ask what they mean."""
+    return {kind for kind in map(type, values) if hasattr(kind, "__array_function__")}
+
+
+def _leaves_to_numpy(kind: type) -> bool:
+    """Whether a class has no meaning of its own for NumPy's functions."""
+    asked: Any = kind
+    return issubclass(kind, Array) or asked.__array_function__ is np.ndarray.__array_function__
 
 
 def _named(module: str, name: str) -> Any:
