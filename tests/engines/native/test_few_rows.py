@@ -229,8 +229,8 @@ def test_a_profile_counts_the_rows_that_are_read() -> None:
 def test_the_bits_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     loss = loss_of(lambda table, rows: np.tanh(np.mean(table[rows], axis=1)))
     rng = np.random.default_rng(0)
-    weights = {"table": rng.normal(size=(3000, 100)), "w": rng.normal(size=100)}
-    data = (rng.integers(0, 3000, (400, 3)), rng.normal(size=400))
+    weights = {"table": rng.normal(size=(2000, 40)), "w": rng.normal(size=40)}
+    data = (rng.integers(0, 2000, (400, 2)), rng.normal(size=400))
     results = []
     for number in (1, 2, 3, 7):
         monkeypatch.setenv(threads.VARIABLE, str(number))
