@@ -9,7 +9,6 @@ writes as classes by equivalents.
 from __future__ import annotations
 
 import functools
-import importlib
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,6 +19,7 @@ from steepest.array.array import Array, value_type
 from steepest.array.buffers import making
 from steepest.array.numpy_errors import NUMPY_ERRORS
 from steepest.array.plain import is_traced
+from steepest.array.standing_in import StandsFor
 from steepest.errors import UnsupportedError
 from steepest.ops.spec import Value
 
@@ -73,10 +73,8 @@ _OF_ONE_ARRAY = frozenset([
 """Functions of one array, and of axes, shapes and the like."""
 
 
-class TakingLists:
+class TakingLists(StandsFor):
     """One of NumPy's functions, of lists that hold traced values too.
-
-    It equals NumPy's: what tells functions apart, as by a dict, goes on working.
 
     Parameters
     ----------
@@ -87,11 +85,9 @@ class TakingLists:
     """
 
     def __init__(self, original: Callable[..., Any], join: Joiner) -> None:
-        self._original = original
+        super().__init__(original)
         self._join = join
         self._is_of_sequences = original.__name__ in _OF_SEQUENCES
-        # For libraries that read names, signatures and documentation, as numpy.ma does.
-        functools.update_wrapper(self, original)
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Call NumPy's function, which asks an Array what it means."""
@@ -129,21 +125,6 @@ class TakingLists:
             return self._join(value)
         return type(value)(self._join(each) if _is_traced_list(each) else each for each in value)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._original, name)
-
-    def __eq__(self, other: object) -> bool:
-        return self._original is (other._original if isinstance(other, TakingLists) else other)
-
-    def __hash__(self) -> int:
-        return hash(self._original)
-
-    def __repr__(self) -> str:
-        return repr(self._original)
-
-    def __reduce__(self) -> Any:
-        return _named, (self._original.__module__, self._original.__name__)
-
 
 def _types_of(values: Iterable[Any]) -> set[type]:
     """Collect the classes that NumPy's functions ask what they mean."""
@@ -154,10 +135,6 @@ def _leaves_to_numpy(kind: type) -> bool:
     """Whether a class has no meaning of its own for NumPy's functions."""
     asked: Any = kind
     return issubclass(kind, Array) or asked.__array_function__ is np.ndarray.__array_function__
-
-
-def _named(module: str, name: str) -> Any:
-    return getattr(importlib.import_module(module), name)
 
 
 class _OfOneArray(TakingLists):

@@ -8,7 +8,6 @@ is Python's number, as it is without traces, and what math refuses is refused wi
 from __future__ import annotations
 
 import cmath
-import functools
 import importlib
 import math
 from collections.abc import Callable, Iterable
@@ -19,13 +18,14 @@ import numpy as np
 
 from steepest.array.array import Array, value_type
 from steepest.array.plain import is_known, is_traced, plain_arguments
+from steepest.array.standing_in import StandsFor
 from steepest.ops.spec import Value
 
 __all__ = ["STAND_INS"]
 
 
-class _OfNumbers:
-    """One of the functions of math, of traced numbers too; it equals math's.
+class _OfNumbers(StandsFor):
+    """One of the functions of math, of traced numbers too.
 
     Parameters
     ----------
@@ -44,10 +44,9 @@ class _OfNumbers:
         *,
         of_sequences: bool = False,
     ) -> None:
-        self._original = original
+        super().__init__(original)
         self._function = function
         self._of_sequences = of_sequences
-        functools.update_wrapper(self, original)
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Call the function of math, unless a number is traced."""
@@ -61,22 +60,6 @@ class _OfNumbers:
             if self._function is None:
                 return plain
         return _number(self._function(*args, **settings))
-
-    def __eq__(self, other: object) -> bool:
-        return self._original is (other._original if isinstance(other, _OfNumbers) else other)
-
-    def __hash__(self) -> int:
-        return hash(self._original)
-
-    def __repr__(self) -> str:
-        return repr(self._original)
-
-    def __reduce__(self) -> Any:
-        return _named, (self._original.__module__, self._original.__name__)
-
-
-def _named(module: str, name: str) -> Any:
-    return getattr(importlib.import_module(module), name)
 
 
 def _is_known(args: Any) -> bool:

@@ -27,6 +27,7 @@ from typing import Any
 from steepest.array.array import Array
 from steepest.array.buffers import making
 from steepest.array.plain import apply_plainly, is_traced
+from steepest.array.standing_in import StandsFor
 
 __all__ = ["LIBRARIES", "Found", "OfTraced", "has"]
 
@@ -112,10 +113,8 @@ def has(module: str, name: str) -> bool:
     return name in _functions(module)
 
 
-class StandIn:
+class StandIn(StandsFor):
     """One of SciPy's functions, of Arrays too.
-
-    It equals SciPy's: what tells functions apart, as by a dict, goes on working.
 
     Parameters
     ----------
@@ -126,13 +125,11 @@ class StandIn:
     """
 
     def __init__(self, original: Callable[..., Any], on_arrays: Callable[..., Any]) -> None:
-        self._original = original
+        super().__init__(original)
         self._on_arrays = on_arrays
         # What SciPy's own code calls: also of Arrays in which nothing is differentiated.
         self._of_all = str(getattr(original, "__module__", "")).startswith(LIBRARIES)
         self._always = getattr(on_arrays, "always", False)
-        # For libraries that read names, signatures and documentation.
-        functools.update_wrapper(self, original, updated=())
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Call SciPy's function, or what computes it on Arrays."""
@@ -147,9 +144,6 @@ class StandIn:
             return self._on_arrays(*args, **settings)
         return apply_plainly(self._original, args, settings)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._original, name)
-
     def __instancecheck__(self, instance: object) -> bool:
         return isinstance(instance, self._instances())
 
@@ -160,15 +154,6 @@ class StandIn:
         """List the classes that are meant by one of SciPy's."""
         on_arrays = self._on_arrays
         return (self._original, on_arrays) if isinstance(on_arrays, type) else self._original
-
-    def __eq__(self, other: object) -> bool:
-        return self._original is (other._original if isinstance(other, StandIn) else other)
-
-    def __hash__(self) -> int:
-        return hash(self._original)
-
-    def __repr__(self) -> str:
-        return repr(self._original)
 
     def __reduce__(self) -> Any:
         return _original, (self._original.__module__, self._original.__name__)
