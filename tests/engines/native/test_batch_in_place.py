@@ -1,4 +1,4 @@
-"""Batches whose rows are read where the data lie: the bits of a batch whose rows were gathered."""
+"""Batches that a product gathers on its way: the same bits as those that are gathered before."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ import steepest as sd
 from steepest.descend import native_steps
 from steepest.engines.native import loop
 from steepest.engines.native.assembly import Module
-from steepest.engines.native.batch_in_place import read_in_place
+from steepest.engines.native.batch_in_place import gathered_by_products
 from steepest.engines.native.loading import load
 from steepest.engines.native.object_code import machine_code
 from steepest.engines.native.processor import Processor
 from steepest.engines.native.products import (
-    Axis,
     Product,
     can_list,
     choose,
@@ -37,15 +36,12 @@ SHAPES = [
     (600, 70, 200),
     (64, 129, 50),
 ]
-AXES: tuple[Axis, ...] = ("rows", "inner")
 
 
-def product_of(shape: tuple[int, int, int], axis: Axis, element: str) -> Product:
-    """Describe the product of a forward pass, or of a gradient."""
+def product_of(shape: tuple[int, int, int], element: str) -> Product:
+    """Describe the product of a batch and a matrix."""
     rows, width, columns = shape
-    if axis == "rows":
-        return Product(rows, columns, width, element, (width, 1), (columns, 1), columns)
-    return Product(width, columns, rows, element, (1, width), (columns, 1), columns)
+    return Product(rows, columns, width, element, (width, 1), (columns, 1), columns)
 
 
 def compiled(products: list[Product], target: Processor) -> list[Any]:
@@ -54,7 +50,7 @@ def compiled(products: list[Product], target: Processor) -> list[Any]:
     loaded = load(machine_code(str(module), target), {})
     functions = []
     for product, name in zip(products, names, strict=True):
-        count = 3 if product.listed is None else 4
+        count = 5 if product.listed else 3
         kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * count)
         functions.append((kind(loaded.address(name)), loaded))
     return functions
@@ -62,20 +58,19 @@ def compiled(products: list[Product], target: Processor) -> list[Any]:
 
 @every_processor
 @pytest.mark.parametrize("element", ["float", "double"])
-@pytest.mark.parametrize("axis", AXES)
-def test_a_product_with_a_list(target: Processor, element: str, axis: Axis) -> None:
+def test_a_product_with_a_list(target: Processor, element: str) -> None:
     dtype = {"float": np.float32, "double": np.float64}[element]
-    plain = [product_of(shape, axis, element) for shape in SHAPES]
+    plain = [product_of(shape, element) for shape in SHAPES]
     shapes = [
         (shape, each)
         for shape, each in zip(SHAPES, plain, strict=True)
         if choose(each, target) == "emitted" and can_list(each, target)
     ]
     assert shapes
-    listed = [replace(each, listed=axis) for _, each in shapes]
+    listed = [replace(each, listed=True) for _, each in shapes]
     functions = compiled([*(each for _, each in shapes), *listed], target)
     rng = np.random.default_rng(0)
-    for (shape, product), (gathered, _), (in_place, _) in zip(
+    for (shape, product), (gathered, _), (on_its_way, _) in zip(
         shapes, functions[: len(shapes)], functions[len(shapes) :], strict=True
     ):
         data = rng.normal(size=(2 * shape[0] + 3, shape[1])).astype(dtype)
@@ -83,27 +78,34 @@ def test_a_product_with_a_list(target: Processor, element: str, axis: Axis) -> N
         other = rng.normal(size=(product.inner, product.columns)).astype(dtype)
         batch = data[numbers]
         results = [np.full((product.rows, product.columns), np.nan, dtype) for _ in range(2)]
+        # What lies behind the copy stays as it was.
+        copy = np.full((shape[0] + 1, shape[1]), 7, dtype)
         gathered(batch.ctypes.data, other.ctypes.data, results[0].ctypes.data)
-        in_place(data.ctypes.data, other.ctypes.data, results[1].ctypes.data, numbers.ctypes.data)
+        arguments = (data, other, results[1], numbers, copy)
+        on_its_way(*(each.ctypes.data for each in arguments))
         assert results[0].tobytes() == results[1].tobytes(), product
-        left = batch if axis == "rows" else batch.T
-        np.testing.assert_allclose(results[1], left @ other, rtol=1e-3, atol=1e-3)
+        assert copy[:-1].tobytes() == batch.tobytes(), product
+        assert np.all(copy[-1] == 7)
+        np.testing.assert_allclose(results[1], batch @ other, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [84, 1])
 def test_a_piece_of_a_product_with_a_list(size: int) -> None:
-    product = product_of((256, 784, 128), "rows", "float")
-    whole = replace(product, listed="rows")
+    whole = replace(product_of((256, 784, 128), "float"), listed=True)
     piece = replace(whole, rows=size, whole=whole)
     (all_of_it, _), (one, _) = compiled([whole, piece], HOST)
     rng = np.random.default_rng(0)
     data = rng.normal(size=(400, 784)).astype("f4")
     other, numbers = rng.normal(size=(784, 128)).astype("f4"), rng.permutation(400)[:256]
     expected, result = np.empty((256, 128), "f4"), np.empty((size, 128), "f4")
+    copies = np.empty((256, 784), "f4"), np.empty((size, 784), "f4")
     arguments = data.ctypes.data, other.ctypes.data
-    all_of_it(*arguments, expected.ctypes.data, numbers.ctypes.data)
-    one(*arguments, result.ctypes.data, numbers.ctypes.data + 8 * size)
+    all_of_it(*arguments, expected.ctypes.data, numbers.ctypes.data, copies[0].ctypes.data)
+    place = numbers.ctypes.data + 8 * size
+    one(*arguments, result.ctypes.data, place, copies[1].ctypes.data)
     np.testing.assert_allclose(result, expected[size : 2 * size], rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(copies[0], data[numbers])
+    np.testing.assert_array_equal(copies[1], data[numbers[size : 2 * size]])
 
 
 def train(
@@ -136,15 +138,15 @@ def bits(result: sd.Descent) -> list[bytes]:
 
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Count the arrays that are read in place, of each kind of batch."""
+    """Count the arrays that products gather, of each kind of batch."""
     counts: list[int] = []
 
     def counted(*arguments: Any) -> Any:
-        result = read_in_place(*arguments)
+        result = gathered_by_products(*arguments)
         counts.append(len(result))
         return result
 
-    monkeypatch.setattr(loop, "read_in_place", counted)
+    monkeypatch.setattr(loop, "gathered_by_products", counted)
     # The code of an earlier run of the same loss would be taken.
     monkeypatch.setattr(
         native_steps,
@@ -161,7 +163,7 @@ def some_rows(dtype: str = "f4", width: int = 200) -> np.ndarray:
 def is_expected(rows: int, dtype: str) -> bool:
     """Whether this processor's products may have lists, as those of most have."""
     element = {"f4": "float", "f8": "double"}[dtype]
-    return all(can_list(product_of((rows, 200, 128), axis, element), HOST) for axis in AXES)
+    return can_list(product_of((rows, 200, 128), element), HOST)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -179,14 +181,14 @@ def is_expected(rows: int, dtype: str) -> bool:
 def test_training(
     dtype: str, options: dict[str, Any], found: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_place = train(some_rows(dtype), (200, 128, 5), **options)
+    on_its_way = train(some_rows(dtype), (200, 128, 5), **options)
     assert max(found) == is_expected(min(options.get("batch_size", 64), 299), dtype)
-    monkeypatch.setattr(loop, "read_in_place", lambda *arguments: frozenset())
+    monkeypatch.setattr(loop, "gathered_by_products", lambda *arguments: {})
     gathered = train(some_rows(dtype), (200, 128, 5), **options)
-    assert in_place.engine == gathered.engine == "native"
-    assert bits(in_place) == bits(gathered)
+    assert on_its_way.engine == gathered.engine == "native"
+    assert bits(on_its_way) == bits(gathered)
     reference = train(some_rows(dtype), (200, 128, 5), engine="interpret", **options)
-    np.testing.assert_allclose(in_place.losses, reference.losses, rtol=1e-4)
+    np.testing.assert_allclose(on_its_way.losses, reference.losses, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -415,6 +415,12 @@ class Function:
             self._allocations.append(f"  store {initial}, ptr {name}")
         return Value(name, POINTER)
 
+    def entries_between(self, start: Value, end: Value, element: str) -> Value:
+        """Count the entries from one address to another."""
+        first, last = (self.emit(INT64, f"ptrtoint {each} to i64") for each in (start, end))
+        size = "8" if element in ("double", "i64") else "4"
+        return self.binary("sdiv", self.subtract(last, first), Value(size, INT64))
+
     def offset(self, pointer: Value, element: str, index: Value | int) -> Value:
         """Find the address of the entry at an index."""
         if index == 0:

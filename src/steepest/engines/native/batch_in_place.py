@@ -1,4 +1,4 @@
-"""Which arrays of a batch products read where the data lie, so that no rows need be gathered."""
+"""Which arrays of a batch are gathered by the product that reads them first, on its way."""
 
 from __future__ import annotations
 
@@ -6,52 +6,50 @@ from steepest.engines.native.layout import buffers_read, buffers_written
 from steepest.engines.native.nests import Buffer, MatrixProduct, Program
 from steepest.engines.native.partition import product_of
 from steepest.engines.native.processor import Processor
-from steepest.engines.native.products import Axis, can_list
+from steepest.engines.native.products import can_list
 from steepest.engines.native.steps import StepGraph
 
-__all__ = ["listed_axis", "read_in_place"]
+__all__ = ["gathered_by_products"]
 
 LEAST_WIDTH = 256
-"""Bytes of a row from which on it is left where it lies."""
+"""Bytes of a row from which on a product reads it where the data lie."""
 
 
-def read_in_place(
+def gathered_by_products(
     program: Program, step: StepGraph, rows: int, processor: Processor
-) -> frozenset[Buffer]:
-    """Find the arrays of a batch, of so many rows, of which whoever reads them can do without.
+) -> dict[Buffer, MatrixProduct]:
+    """Find the arrays of a batch, of so many rows, that a product is the first to read.
 
-    These are the left matrices of products that `can_list` is true for. What NumPy may be called
-    for is not among them.
+    If `can_list` is true for it, it reads the rows where they lie in the data, and copies them to
+    where others read the batch.
     """
     if program.careful or rows < 2:
-        return frozenset()
-    found = {program.inputs[position] for position in step.batch}
-    found -= {*program.outputs}
-    found = {each for each in found if each.bytes // rows >= LEAST_WIDTH}
+        return {}
+    waiting = {program.inputs[position] for position in step.batch}
+    waiting = {each for each in waiting if each.bytes // rows >= LEAST_WIDTH}
+    found = {}
     for item in program.items:
-        found -= {*buffers_written(item)}
-        read = found.intersection(buffers_read(item))
-        if not read:
-            continue
-        found -= {
-            each
-            for each in read
-            if not isinstance(item, MatrixProduct)
-            or item.right.buffer is each
-            or listed_axis(item, rows) is None
-            or not can_list(product_of(item), processor)
-        }
-    return frozenset(found)
+        for buffer in waiting.intersection(buffers_read(item)):
+            waiting.remove(buffer)
+            if (
+                isinstance(item, MatrixProduct)
+                and item.right.buffer is not buffer
+                and _reads_rows(item, rows)
+                and can_list(product_of(item), processor)
+            ):
+                found[buffer] = item
+        waiting -= {*buffers_written(item)}
+    return {each: item for each, item in found.items() if each not in program.outputs}
 
 
-def listed_axis(item: MatrixProduct, rows: int) -> Axis | None:
-    """Say which axis of a product counts the rows of its left matrix, as it lies in memory."""
+def _reads_rows(item: MatrixProduct, rows: int) -> bool:
+    """Whether the rows of a product's left matrix are those of the batch."""
     storage = item.left
     width = storage.buffer.size // rows
-    if item.batch or storage.offset or not item.extents[2]:
-        return None
-    if storage.strides == (width, 1) and item.extents[:2] == (rows, width):
-        return "rows"
-    if storage.strides == (1, width) and item.extents[:2] == (width, rows):
-        return "inner"
-    return None
+    return (
+        not item.batch
+        and not storage.offset
+        and item.extents[2] > 0
+        and storage.strides == (width, 1)
+        and item.extents[:2] == (rows, width)
+    )

@@ -9,7 +9,7 @@ once.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,7 +26,6 @@ from steepest.engines.native.assembly import (
     Type,
     Value,
 )
-from steepest.engines.native.batch_in_place import listed_axis
 from steepest.engines.native.calling import CALLBACK, Flags, table_of
 from steepest.engines.native.coalesce import with_few_loops
 from steepest.engines.native.fuse import is_expensive
@@ -117,8 +116,7 @@ def emit_program(
     homes: dict[Buffer, Buffer] | None = None,
     first_callback: int = 0,
     moving: Collection[Buffer] = (),
-    in_place: Collection[Buffer] = (),
-    rows: int = 0,
+    gathered: Mapping[MatrixProduct, int] | None = None,
     padded: Collection[Buffer] = (),
     linkage: str = "",
     threads: int = 1,
@@ -141,11 +139,10 @@ def emit_program(
         The number that NumPy is called with for the first of `callbacks_of`; others follow.
     moving : collection of Buffer
         Inputs whose addresses in the table change while the module's functions run.
-    in_place : collection of Buffer
-        Inputs that are some rows of what lies at their addresses in the table. The address of
-        these rows' numbers is the fourth behind the buffers'.
-    rows : int
-        How many these are.
+    gathered : mapping from MatrixProduct to int, optional
+        Products that gather the rows of a batch: their left matrix has those rows of an array,
+        which is the so-manieth of those whose addresses are the last in the table. The address of
+        the rows' numbers is before these.
     padded : collection of Buffer
         What lies outside the arena and is followed, as all in it is, by room up to the next
         multiple of `ALIGNMENT` bytes, in which anything may be written.
@@ -164,8 +161,7 @@ def emit_program(
         homes or {},
         frozenset(finite),
         frozenset(moving),
-        frozenset(in_place),
-        rows,
+        gathered or {},
         frozenset(padded),
         first_callback,
         threads,
@@ -202,8 +198,7 @@ class _ProgramEmitter:
         homes: dict[Buffer, Buffer],
         finite: frozenset[Buffer],
         moving: frozenset[Buffer],
-        in_place: frozenset[Buffer],
-        rows: int,
+        gathered: Mapping[MatrixProduct, int],
         padded: frozenset[Buffer],
         first_callback: int,
         threads: int,
@@ -215,7 +210,7 @@ class _ProgramEmitter:
         self._processor = processor
         self._homes = homes
         self._finite, self._moving, self._padded = finite, moving, padded
-        self._in_place, self._rows = in_place, rows
+        self._gathered = gathered
         self._next_callback = first_callback
         self._threads = threads
         self._table = table_of(program)
@@ -251,14 +246,18 @@ class _ProgramEmitter:
             else:
                 self._callback()
             if ticks is not None:
-                place = function.offset(function.parameters[1], "ptr", len(self._table) + 2)
-                counters = function.load(POINTER, place)
-                counter = function.offset(counters, "i64", first + number)
+                counter = function.offset(self._behind(2), "i64", first + number)
                 ticks = add_ticks(function, self._processor, counter, ticks)
         result = Value("0", INT64)
         for flag in flags:
             result = function.binary("or", result, flag)
         function.give(result)
+
+    def _behind(self, place: int) -> Value:
+        """Read one of the addresses behind those of the buffers in the table."""
+        function = self._function
+        slot = function.offset(function.parameters[1], "ptr", len(self._table) + place)
+        return function.load(POINTER, slot)
 
     def _home(self, buffer: Buffer) -> Buffer:
         return self._homes.get(buffer, buffer)
@@ -403,19 +402,19 @@ class _ProgramEmitter:
     def _product(self, item: MatrixProduct) -> list[Value]:
         pieces = None
         product = product_of(item)
-        if choose(product, self._processor) == "blas":
-            # Its bits depend on the cut.
-            pieces = pieces_of_product(item, self._processor, MOST_PRODUCT_PIECES)
-        elif self._threads > 1:
-            most = PRODUCT_PIECES_A_THREAD * self._threads
-            pieces = pieces_of_product(item, self._processor, most)
         pointers = [
             self._pointer(each) for each in (item.left.buffer, item.right.buffer, item.result)
         ]
-        if item.left.buffer in self._in_place:
-            product = replace(product, listed=listed_axis(item, self._rows))
-            slot = self._function.offset(self._function.parameters[1], "ptr", len(self._table) + 3)
-            pointers.append(self._function.load(POINTER, slot))
+        if item in self._gathered:
+            product = replace(product, listed=True)
+            numbers, data = (self._behind(each) for each in (3, 4 + self._gathered[item]))
+            pointers = [data, *pointers[1:], numbers, pointers[0]]
+        if choose(product, self._processor) == "blas":
+            # Its bits depend on the cut.
+            pieces = pieces_of_product(item, product, self._processor, MOST_PRODUCT_PIECES)
+        elif self._threads > 1:
+            most = PRODUCT_PIECES_A_THREAD * self._threads
+            pieces = pieces_of_product(item, product, self._processor, most)
         if pieces is None:
             self._multiply(self._function, item, product, pointers, item.batch)
         else:
@@ -457,7 +456,7 @@ class _ProgramEmitter:
         dims = len(item.batch)
         if axis == "stack":
             product_size = product.rows * product.columns
-            steps = (
+            steps: tuple[int, ...] = (
                 item.left.strides[0],
                 item.right.strides[0],
                 math.prod(item.batch[1:]) * product_size,
@@ -469,19 +468,18 @@ class _ProgramEmitter:
                 if axis == "rows"
                 else (0, item.right.strides[dims + 1], 1)
             )
-            if axis == product.listed:
-                steps = (0, *steps[1:])
+            if product.listed:
+                # Some of the numbers, and of the copies; the data are those of all.
+                steps = (0, *steps[1:], 0, product.inner)
+                numbers = task.offset(pointers[3], "i64", first)
+                pointers = [*pointers[:3], numbers, pointers[4]]
             product, batch = piece_of(product, axis, size), item.batch
         width = memory_element(item.result.dtype)
         moved = [
             task.offset(pointer, width, task.multiply(first, Value(str(step), INT64)))
             if step
             else pointer
-            for pointer, step in zip(pointers[: len(steps)], steps, strict=True)
-        ]
-        moved += [
-            task.offset(numbers, "i64", first) if axis == product.listed else numbers
-            for numbers in pointers[len(steps) :]
+            for pointer, step in zip(pointers, steps, strict=True)
         ]
         self._multiply(task, item, product, moved, batch)
         task.give(task.zero(INT64))

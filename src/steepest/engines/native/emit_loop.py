@@ -59,8 +59,10 @@ def emit_loop(
             homes=kind.homes,
             first_callback=kind.first_callback,
             moving=[program.inputs[position] for position in step.batch] if kind.rows == 1 else [],
-            in_place=kind.in_place,
-            rows=kind.rows,
+            gathered={
+                item: kind.step.batch.index(buffer.position)
+                for buffer, item in kind.gathered.items()
+            },
             padded=[*(program.inputs[before] for before, _ in step.carried), *program.outputs],
             linkage="internal",
             threads=threads,
@@ -197,7 +199,7 @@ class _LoopEmitter:
         rows = function.offset(order, "i64", start)
         for number, (position, width) in enumerate(zip(kind.step.batch, self._widths, strict=True)):
             buffer = kind.program.inputs[position]
-            if buffer in kind.in_place:
+            if buffer in kind.gathered:
                 function.store(rows, function.offset(table, "ptr", len(places) + 3))
                 continue
             slot = function.offset(table, "ptr", places[buffer])

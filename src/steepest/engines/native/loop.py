@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steepest.engines.native.batch_in_place import read_in_place
+from steepest.engines.native.batch_in_place import gathered_by_products
 from steepest.engines.native.calling import CALLBACK, callbacks_of, table_of
 from steepest.engines.native.few_rows import update_few_rows
 from steepest.engines.native.formulas import rewrite_formulas
@@ -82,9 +82,9 @@ class LoopCode:
             self.size = max(self.size, lay_out(program))
             homes = written_in_place(program, step.carried)
             rows = batch_sizes[number] if batch_sizes else 0
-            in_place = read_in_place(program, step, rows, processor)
+            gathered = gathered_by_products(program, step, rows, processor)
             self.kinds.append(
-                StepKind(f"step{number}", step, program, homes, rows, in_place, len(callbacks))
+                StepKind(f"step{number}", step, program, homes, rows, gathered, len(callbacks))
             )
             callbacks += [(program, each) for each in callbacks_of(program)]
         self.programs = [kind.program for kind in self.kinds]
@@ -197,10 +197,12 @@ class NativeLoop:
         """Make the addresses that a step's program reads and writes at."""
         step, program = kind.step, kind.program
         places = table_of(program)
-        # Behind the buffers, what hands out work, counters of time, and the numbers of the rows.
-        table = np.zeros(len(places) + 4, np.uintp)
+        # Behind the buffers, what hands out work, counters of time, the numbers of the rows, and
+        # the data that the rows are of.
+        table = np.zeros(len(places) + 4 + len(self._data), np.uintp)
         self._counters.append(np.zeros(len(program.items) + 1, np.int64))
-        table[-2] = self._counters[-1].ctypes.data
+        table[len(places) + 2] = self._counters[-1].ctypes.data
+        table[len(places) + 4 :] = [each.ctypes.data for each in self._data]
 
         def put(buffer: Buffer, array: NDArray[Any]) -> None:
             self._kept.append(array)
@@ -213,7 +215,7 @@ class NativeLoop:
             if after >= 0 and program.outputs[after] in kind.homes:
                 put(program.outputs[after], array)
         for position, array in zip(step.batch, self._data, strict=True):
-            if kind.rows < 2 or program.inputs[position] in kind.in_place:
+            if kind.rows < 2:
                 put(program.inputs[position], array)
         for buffer in program.buffers:
             if buffer.origin is Origin.CONSTANT:
@@ -284,8 +286,9 @@ class NativeLoop:
         """
         code = self._code
         threads = code.helpers.threads()
-        for table in self._tables:
-            table[-4:-2] = code.helpers.addresses(threads)
+        for table, kind in zip(self._tables, code.kinds, strict=True):
+            behind = len(table_of(kind.program))
+            table[behind : behind + 2] = code.helpers.addresses(threads)
         began = time.perf_counter()
         with (
             code.alone(),

@@ -186,9 +186,10 @@ def pieces_of_kernel(kernel: Kernel, processor: Processor) -> Pieces | None:
     return Pieces(extent, size, tuple(partial)) if size < extent else None
 
 
-def pieces_of_product(item: MatrixProduct, processor: Processor, most: int) -> ProductPieces | None:
+def pieces_of_product(
+    item: MatrixProduct, product: Product, processor: Processor, most: int
+) -> ProductPieces | None:
     """Cut a matrix product, or a stack of them; None for a small one."""
-    product = product_of(item)
     stack = math.prod(item.batch)
     count = min(int(stack * product_cycles(product, processor) // PIECE), most)
     if count < 2:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
 from steepest.engines.native.assembly import (
     BOOL,
@@ -33,7 +33,6 @@ from steepest.engines.native.assembly import (
 from steepest.engines.native.processor import Processor
 
 __all__ = [
-    "Axis",
     "Product",
     "can_list",
     "choose",
@@ -43,9 +42,6 @@ __all__ = [
     "shuffled",
     "transposed",
 ]
-
-
-Axis: TypeAlias = Literal["rows", "inner"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +62,10 @@ class Product:
         From row to row of the result, whose columns are contiguous.
     whole : Product or None
         What this is a piece of: it is computed in the same way, bit by bit.
-    listed : str or None
-        Along which axis the left matrix is made of slices of a larger one, whose numbers are in a
-        list, a fourth argument of the function, instead of being 0, 1, 2, ….
+    listed : bool
+        Whether the rows of the left matrix are some of a larger one's. Their numbers are in a
+        list, the fourth argument of the function, which copies them, one after the other, to
+        where the fifth points.
     """
 
     rows: int
@@ -79,7 +76,7 @@ class Product:
     right_strides: tuple[int, int]
     result_stride: int
     whole: Product | None = None
-    listed: Axis | None = None
+    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ class _Problem:
     left: tuple[int, int]  # (row, inner)
     right: tuple[int, int]  # (inner, column)
     result: tuple[int, int]  # (row, column)
-    listed: Axis | None = None
+    listed: bool = False
 
     @property
     def transposed(self) -> _Problem:
@@ -247,7 +244,7 @@ def cut(
     ):
         tiles = -(-extent // tile)
         count = min(most, tiles)
-        if count < 2:
+        if count < 2 or (product.listed and name == "columns"):
             continue
         size = -(-tiles // count) * tile
         pieces = -(-extent // size)
@@ -265,7 +262,12 @@ def can_list(product: Product, processor: Processor) -> bool:
         return False
     problem = _problem(_normalised(product))
     plan = _plan(problem, product.element, processor)
-    if plan.form == "dot" or plan.transposed or _parts(problem, product.element, processor):
+    if (
+        plan.form == "dot"
+        or plan.transposed
+        or plan.packed
+        or _parts(problem, product.element, processor)
+    ):
         return False
     panels = -(-product.columns // (plan.columns * plan.lanes))
     return panels * _MOST_AHEAD >= plan.rows
@@ -284,8 +286,8 @@ def _normalised(product: Product) -> Product:
     return replace(
         product,
         left_strides=(
-            product.left_strides[0] if rows > 1 or product.listed == "rows" else 1,
-            product.left_strides[1] if inner > 1 or product.listed == "inner" else 1,
+            product.left_strides[0] if rows > 1 or product.listed else 1,
+            product.left_strides[1] if inner > 1 else 1,
         ),
         right_strides=(
             product.right_strides[0] if inner > 1 else 1,
@@ -299,8 +301,8 @@ def _name(product: Product) -> str:
     shape = f"{product.rows}x{product.inner}x{product.columns}"
     strides = (*product.left_strides, *product.right_strides, product.result_stride)
     name = f"product_{product.element}_{shape}_" + "_".join(map(str, strides))
-    if product.listed is not None:
-        name = f"{name}_listed_{product.listed}"
+    if product.listed:
+        name = f"{name}_listed"
     if product.whole is None:
         return name
     whole = product.whole
@@ -572,11 +574,11 @@ _Piece = tuple[Value, Value, int]  # a vector, its address, and how many of its 
 
 def _emit(module: Module, name: str, product: Product, processor: Processor, linkage: str) -> None:
     problem = _problem(product)
-    numbers = [] if product.listed is None else [("ptr noalias readonly", "numbers")]
+    others = [("ptr noalias readonly", "numbers"), ("ptr noalias", "copy")]
     function = module.function(
         name,
         None,
-        [*_PARAMETERS, *numbers],
+        [*_PARAMETERS, *(others if product.listed else ())],
         linkage=linkage,
         attributes="noinline",
     )
@@ -613,13 +615,13 @@ def _emit_way(
     pointers: Sequence[Value],
 ) -> None:
     """Write a product in the way that takes the least cycles for all that it is a piece of."""
-    left, right, result, *numbers = pointers
-    plan = _plan(replace(whole, listed=None), element, processor)
+    left, right, result, *others = pointers
+    plan = _plan(whole, element, processor)
     if plan.transposed:
         problem, whole = problem.transposed, whole.transposed
         left, right = right, left
     block = _block_length(whole, plan, element)
-    emitter = _Emitter(function, problem, plan, block, element, processor.has_masks, *numbers)
+    emitter = _Emitter(function, problem, plan, block, element, processor.has_masks, others)
     emitter.emit(left, right, result)
 
 
@@ -654,9 +656,10 @@ class _Emitter:
         block: int,
         element: str,
         has_masks: bool,
-        numbers: Value | None = None,
+        listed: Sequence[Value],
     ) -> None:
-        self._numbers = numbers
+        self._listed = listed
+        self._block_start: _Index = 0
         self._f = function
         self._problem = problem
         self._plan = plan
@@ -675,16 +678,10 @@ class _Emitter:
         if self._plan.packed:
             self._scratch = self._f.allocate(Type(self._element), self._scratch_entries())
 
-        numbers = self._numbers
-
         def block(start: _Index, length: int, first: Value | bool) -> None:
-            if numbers is not None and problem.listed == "inner":
-                self._numbers = self._f.offset(numbers, "i64", start)
-                at_left = left
-            else:
-                at_left = self._address(left, (start, problem.left[1]))
+            self._block_start = start
             work(
-                at_left,
+                self._address(left, (start, problem.left[1])),
                 self._address(right, (start, problem.right[0])),
                 result,
                 length,
@@ -786,28 +783,29 @@ class _Emitter:
 
         def row_of_tiles(row: _Index, rows: int) -> None:
             result_row = self._address(result, (row, problem.result[0]))
-            places: list[_Index]
-            if problem.listed == "rows":
-                first_number, *others = (self._number(row, each) for each in range(rows))
-                left_start = self._slice(left, first_number)
-                places = [0, *(self._apart(each, first_number) for each in others)]
+            if problem.listed:
+                left_start, left_stride = self._copied(left, row, rows, length), problem.inner
             else:
-                left_start = self._address(left, (row, problem.left[0]))
-                places = [each * problem.left[0] for each in range(rows)]
+                left_start, left_stride = (
+                    self._address(left, (row, problem.left[0])),
+                    problem.left[0],
+                )
 
             def tile(panel: _Index, columns: int, stride: int) -> None:
                 ahead: list[_Index] = []
-                if problem.listed == "rows":
+                if problem.listed:
                     share = min(-(-rows // -(-problem.columns // width)), _MOST_AHEAD)
-                    start = self._f.multiply(_value(panel), _integer(share))
-                    later = self._f.add(self._f.add(_value(row), _integer(rows)), start)
+                    begin = self._f.multiply(_value(panel), _integer(share))
+                    later = self._f.add(self._f.add(_value(row), _integer(rows)), begin)
                     ahead = [
-                        self._apart(self._number(later, each), first_number)
+                        self._f.entries_between(
+                            left_start, self._listed_row(left, later, each), self._element
+                        )
                         for each in range(share)
                     ]
                 self._broadcast_tile(
                     left_start,
-                    places,
+                    left_stride,
                     ahead,
                     source(panel),
                     stride,
@@ -827,7 +825,7 @@ class _Emitter:
     def _broadcast_tile(
         self,
         left: Value,
-        places: Sequence[_Index],
+        left_stride: int,
         ahead: Sequence[_Index],
         right: Value,
         right_stride: int,
@@ -841,12 +839,12 @@ class _Emitter:
 
         Parameters
         ----------
-        places : sequence of int or Value
-            Of the rows of the left matrix, in entries from the first.
+        left_stride : int
+            From row to row of the left matrix.
         ahead : sequence of int or Value
-            Of rows that are read after these.
+            Where rows are that are read after these, in entries from the first row.
         """
-        f, lanes, matrix = self._f, self._lanes, left
+        f, lanes = self._f, self._lanes
         parts = [
             (start, min(lanes, columns - start)) for start in range(0, columns, lanes)
         ]  # of a row of the tile
@@ -856,15 +854,11 @@ class _Emitter:
                 self._load(self._address(right, (1, start)), lanes if self._plan.packed else active)
                 for start, active in parts
             ]
-            at = left
-            if self._problem.listed == "inner":
-                at = self._slice(matrix, f.load(INT64, left))
-                self._prefetch(self._address(at, (1, 2 * rows * self._problem.left[0])))
             for place in ahead:
-                self._prefetch(self._address(at, (place, 1)))
+                self._prefetch(self._address(left, (place, 1)))
             new: _Sums = []
             for row in range(rows):
-                scalar = f.load(self._vector.scalar, self._address(at, (places[row], 1)))
+                scalar = f.load(self._vector.scalar, self._address(left, (row, left_stride)))
                 factor = f.splat(scalar, lanes)
                 for entry, total in zip(
                     entries, sums[row * len(parts) : (row + 1) * len(parts)], strict=True
@@ -872,12 +866,8 @@ class _Emitter:
                     new.append(self._multiply_add(factor, entry, total))
             return new
 
-        stride, start = self._problem.left[1], left
-        if self._problem.listed == "inner":
-            assert self._numbers is not None
-            stride, start = 64 // _BITS[self._element], self._numbers
-        strides = stride, right_stride
-        sums = self._accumulate(length, start, right, strides, rows * len(parts), step)
+        strides = self._problem.left[1], right_stride
+        sums = self._accumulate(length, left, right, strides, rows * len(parts), step)
         if self._problem.result[1] == 1:
             corners = [(row, start) for row in range(rows) for start, _ in parts]
             self._finish(
@@ -896,25 +886,31 @@ class _Emitter:
         else:
             self._finish_transposed(sums, result, rows, columns, first)
 
-    # A list of slices of the left matrix.
+    # A list of rows of the left matrix.
 
-    def _number(self, start: _Index, index: int) -> Value:
-        """Read the number of a row from the list, or that of the last one."""
-        assert self._numbers is not None
+    def _listed_row(self, left: Value, start: _Index, index: int) -> Value:
+        """Find a row by its place in the list; the last one for what is beyond."""
         place = self._f.add(_value(start), _integer(index))
         last = _integer(self._problem.rows - 1)
         place = self._f.intrinsic("llvm.smin", place, last)
-        return self._f.load(INT64, self._f.offset(self._numbers, "i64", place))
+        number = self._f.load(INT64, self._f.offset(self._listed[0], "i64", place))
+        return self._address(left, (number, self._problem.left[0]))
 
-    def _slice(self, left: Value, number: Value) -> Value:
-        """Find where the slice of a number begins."""
-        stride = self._problem.left[self._problem.listed == "inner"]
-        return self._address(left, (number, stride))
-
-    def _apart(self, number: Value, first: Value) -> Value:
-        """Count the entries from one row to another."""
-        stride = _integer(self._problem.left[0])
-        return self._f.multiply(self._f.subtract(number, first), stride)
+    def _copied(self, left: Value, row: _Index, rows: int, length: int) -> Value:
+        """Copy rows that are listed, as much of each as a block has; give where they are then."""
+        f, lanes = self._f, self._lanes
+        numbers, copy = self._listed
+        copy = self._address(copy, (row, self._problem.inner), (self._block_start, 1))
+        numbers = f.offset(numbers, "i64", row)
+        with self._loop(rows) as each:
+            number = f.load(INT64, f.offset(numbers, "i64", each))
+            source = self._address(left, (number, self._problem.left[0]))
+            target = self._address(copy, (each, self._problem.inner))
+            for start in range(0, length, lanes):
+                active = min(lanes, length - start)
+                value = self._load(self._address(source, (start, 1)), active)
+                self._store(value, self._address(target, (start, 1)), active)
+        return copy
 
     def _prefetch(self, pointer: Value) -> None:
         """Have a line brought from memory; nothing happens where there is none."""

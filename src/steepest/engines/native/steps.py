@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from steepest.engines.native.listing import listing
-from steepest.engines.native.nests import Buffer, Program
+from steepest.engines.native.nests import Buffer, MatrixProduct, Program
 from steepest.graph import Graph
 
 __all__ = ["StepGraph", "StepKind"]
@@ -51,8 +51,8 @@ class StepKind:
     ----------
     rows : int
         Rows of the batch; 0 where it is all rows, in order.
-    in_place : frozenset of Buffer
-        The arrays of the batch that are read where the data lie.
+    gathered : dict from Buffer to MatrixProduct
+        The arrays of the batch that a product gathers.
     first_callback : int
     """
 
@@ -61,15 +61,15 @@ class StepKind:
     program: Program
     homes: dict[Buffer, Buffer]
     rows: int
-    in_place: frozenset[Buffer]
+    gathered: dict[Buffer, MatrixProduct]
     first_callback: int
 
     def __str__(self) -> str:
         step = self.step
         homes = [(new.position, old.position) for new, old in self.homes.items()]
-        in_place = sorted(each.position for each in self.in_place)
+        gathered = sorted(each.position for each in self.gathered)
         parts = (
-            in_place,
+            gathered,
             step.carried,
             sorted(step.finite),
             step.batch,
