@@ -209,6 +209,21 @@ def test_data_that_lie_otherwise(arrange: Any, found: list[int]) -> None:
     assert found[0] == is_expected(64, "f4")
 
 
+def test_what_others_read_too(found: list[int]) -> None:
+    def loss(weights: Any, batch: Any) -> Any:
+        scores = batch @ weights
+        return np.mean(np.square(scores)) + np.mean(np.sin(batch[:, ::2] * scores[:, :100]))
+
+    weights = np.random.default_rng(0).normal(size=(200, 128)).astype("f4") / 10
+    options: Any = {"batch_size": 64, "steps": 9, "step_size": 0.1, "seed": 0}
+    result = sd.descend(loss, weights, some_rows(), progress=False, **options)
+    assert max(found) == is_expected(64, "f4")
+    reference = sd.descend(
+        loss, weights, some_rows(), progress=False, engine="interpret", **options
+    )
+    np.testing.assert_allclose(result.losses, reference.losses, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("width", "loss_of"),
     [

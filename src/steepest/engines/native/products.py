@@ -645,6 +645,24 @@ def _emit_zeros(function: Function, problem: _Problem, element: str, result: Val
         function.store(function.zero(kind), address)
 
 
+class _Panels(NamedTuple):
+    """The right matrix, of so many panels of full width and one of the rest of the columns.
+
+    Attributes
+    ----------
+    full : int or Value
+    source : callable
+        Takes the number of a panel and gives its address.
+    strides : tuple of int
+        From row to row of full panels, and of the rest.
+    """
+
+    full: _Index
+    rest: int
+    source: Callable[[_Index], Value]
+    strides: tuple[int, int]
+
+
 class _Emitter:
     """Writes one product, in the form of its plan."""
 
@@ -674,27 +692,44 @@ class _Emitter:
     def emit(self, left: Value, right: Value, result: Value) -> None:
         """Write the body: the inner index block by block, each added to the result."""
         problem = self._problem
-        work = self._dot_block if self._plan.form == "dot" else self._broadcast_block
         if self._plan.packed:
             self._scratch = self._f.allocate(Type(self._element), self._scratch_entries())
 
-        def block(start: _Index, length: int, first: Value | bool) -> None:
+        def at_block(start: _Index) -> tuple[Value, Value]:
             self._block_start = start
-            work(
+            return (
                 self._address(left, (start, problem.left[1])),
                 self._address(right, (start, problem.right[0])),
-                result,
-                length,
-                first,
             )
 
-        if problem.inner == self._block:
-            block(0, problem.inner, True)
+        if self._plan.form == "dot" or self._plan.packed:
+            work = self._dot_block if self._plan.form == "dot" else self._broadcast_block
+            self._each_block(
+                lambda start, length, first: work(*at_block(start), result, length, first)
+            )
             return
-        with self._loop(problem.inner // self._block * self._block, step=self._block) as start:
-            block(start, self._block, self._f.compare("eq", start, _integer(0)))
-        if rest := problem.inner % self._block:
-            block(problem.inner - rest, rest, False)
+
+        # Rows of tiles outermost, so that all of a row of the left matrix is read at once.
+        def row_of_tiles(row: _Index, rows: int) -> None:
+            def block(start: _Index, length: int, first: Value | bool) -> None:
+                at_left, at_right = at_block(start)
+                panels = self._panels(at_right)
+                self._row_of_tiles(row, rows, at_left, panels, result, length, first)
+
+            self._each_block(block)
+
+        self._each_tile(problem.rows, self._plan.rows, row_of_tiles)
+
+    def _each_block(self, body: Callable[[_Index, int, Value | bool], None]) -> None:
+        """Divide the inner index: where each block starts, its length, whether it is the first."""
+        inner, length = self._problem.inner, self._block
+        if inner == length:
+            body(0, inner, True)
+            return
+        with self._loop(inner // length * length, step=length) as start:
+            body(start, length, self._f.compare("eq", start, _integer(0)))
+        if rest := inner % length:
+            body(inner - rest, rest, False)
 
     # The broadcast form. A panel is as many columns as a tile has.
 
@@ -733,8 +768,6 @@ class _Emitter:
     def _chunk_panels(self) -> int:
         """Count the panels that are copied together."""
         width = self._plan.columns * self._lanes
-        if not self._plan.packed:
-            return self._problem.columns // width
         return max(1, _SCRATCH * 8 // (_BITS[self._element] * self._block * width))
 
     def _scratch_entries(self) -> int:
@@ -760,67 +793,69 @@ class _Emitter:
         """Multiply by some panels of full width, and one of the rest of the columns."""
         problem, width = self._problem, self._plan.columns * self._lanes
         padded_rest = _padded(rest, self._lanes)
-        if self._plan.packed:
 
-            def source(panel: _Index) -> Value:
-                return self._address(self._scratch, (panel, length * width))
+        def source(panel: _Index) -> Value:
+            return self._address(self._scratch, (panel, length * width))
 
-            strides = width, padded_rest
+        def copy(panel: _Index, columns: int, stride: int) -> None:
+            start = self._address(right, (panel, width * problem.right[1]))
+            self._copy(start, problem.right, stride, (length, columns), source(panel))
 
-            def copy(panel: _Index, columns: int, stride: int) -> None:
-                start = self._address(right, (panel, width * problem.right[1]))
-                self._copy(start, problem.right, stride, (length, columns), source(panel))
+        self._each(panels, lambda panel: copy(panel, width, width))
+        if rest:
+            copy(panels, rest, padded_rest)
+        copied = _Panels(panels, rest, source, (width, padded_rest))
+        self._each_tile(
+            problem.rows,
+            self._plan.rows,
+            lambda row, rows: self._row_of_tiles(row, rows, left, copied, result, length, first),
+        )
 
-            self._each(panels, lambda panel: copy(panel, width, width))
-            if rest:
-                copy(panels, rest, padded_rest)
+    def _panels(self, right: Value) -> _Panels:
+        """Describe a right matrix that is not copied."""
+        width, stride = self._plan.columns * self._lanes, self._problem.right[0]
+        count, rest = divmod(self._problem.columns, width)
+        return _Panels(
+            count, rest, lambda panel: self._address(right, (panel, width)), (stride, stride)
+        )
+
+    def _row_of_tiles(
+        self,
+        row: _Index,
+        rows: int,
+        left: Value,
+        panels: _Panels,
+        result: Value,
+        length: int,
+        first: Value | bool,
+    ) -> None:
+        problem, width = self._problem, self._plan.columns * self._lanes
+        result_row = self._address(result, (row, problem.result[0]))
+        if problem.listed:
+            left_start, left_stride = self._copied(left, row, rows, length), problem.inner
         else:
+            left_start, left_stride = (
+                self._address(left, (row, problem.left[0])),
+                problem.left[0],
+            )
 
-            def source(panel: _Index) -> Value:
-                return self._address(right, (panel, width))
+        def tile(panel: _Index, columns: int, stride: int) -> None:
+            self._broadcast_tile(
+                left_start,
+                left_stride,
+                self._ahead(left, left_start, row, rows, panel) if problem.listed else (),
+                panels.source(panel),
+                stride,
+                self._address(result_row, (panel, width * problem.result[1])),
+                length,
+                first,
+                rows,
+                columns,
+            )
 
-            strides = problem.right[0], problem.right[0]
-
-        def row_of_tiles(row: _Index, rows: int) -> None:
-            result_row = self._address(result, (row, problem.result[0]))
-            if problem.listed:
-                left_start, left_stride = self._copied(left, row, rows, length), problem.inner
-            else:
-                left_start, left_stride = (
-                    self._address(left, (row, problem.left[0])),
-                    problem.left[0],
-                )
-
-            def tile(panel: _Index, columns: int, stride: int) -> None:
-                ahead: list[_Index] = []
-                if problem.listed:
-                    share = min(-(-rows // -(-problem.columns // width)), _MOST_AHEAD)
-                    begin = self._f.multiply(_value(panel), _integer(share))
-                    later = self._f.add(self._f.add(_value(row), _integer(rows)), begin)
-                    ahead = [
-                        self._f.entries_between(
-                            left_start, self._listed_row(left, later, each), self._element
-                        )
-                        for each in range(share)
-                    ]
-                self._broadcast_tile(
-                    left_start,
-                    left_stride,
-                    ahead,
-                    source(panel),
-                    stride,
-                    self._address(result_row, (panel, width * problem.result[1])),
-                    length,
-                    first,
-                    rows,
-                    columns,
-                )
-
-            self._each(panels, lambda panel: tile(panel, width, strides[0]))
-            if rest:
-                tile(panels, rest, strides[1])
-
-        self._each_tile(problem.rows, self._plan.rows, row_of_tiles)
+        self._each(panels.full, lambda panel: tile(panel, width, panels.strides[0]))
+        if panels.rest:
+            tile(panels.full, panels.rest, panels.strides[1])
 
     def _broadcast_tile(
         self,
@@ -887,6 +922,19 @@ class _Emitter:
             self._finish_transposed(sums, result, rows, columns, first)
 
     # A list of rows of the left matrix.
+
+    def _ahead(
+        self, left: Value, origin: Value, row: _Index, rows: int, panel: _Index
+    ) -> list[Value]:
+        """Find the rows that are asked for in a panel, of those that come next."""
+        f, width = self._f, self._plan.columns * self._lanes
+        share = min(-(-rows // -(-self._problem.columns // width)), _MOST_AHEAD)
+        begin = f.multiply(_value(panel), _integer(share))
+        later = f.add(f.add(_value(row), _integer(rows)), begin)
+        return [
+            f.entries_between(origin, self._listed_row(left, later, each), self._element)
+            for each in range(share)
+        ]
 
     def _listed_row(self, left: Value, start: _Index, index: int) -> Value:
         """Find a row by its place in the list; the last one for what is beyond."""
