@@ -216,7 +216,7 @@ def test_what_is_divided_is_covered_and_not_cut(target: Processor) -> None:
                 end = each.row + each.problem.rows, each.column + each.problem.columns
                 covered[each.row : end[0], each.column : end[1]] += 1
             assert np.all(covered == 1)
-            assert products.cut(product, target, 8) is None
+            assert products.cut(product, target, 2, 8) is None
     assert divided
 
 

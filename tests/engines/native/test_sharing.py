@@ -7,6 +7,7 @@ import itertools
 import multiprocessing
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -312,11 +313,25 @@ def test_pieces_cover_their_range(extent: int, size: int, count: int, last: int)
 def test_products_are_cut_into_few_pieces(shape: tuple[int, int, int], most: int) -> None:
     rows, inner, columns = shape
     product = Product(rows, columns, inner, "float", (inner, 1), (columns, 1), columns)
-    found = cut(product, host_processor(), most)
+    found = cut(product, host_processor(), 2, most)
     assert found is not None
     axis, size = found
     extent = rows if axis == "rows" else columns
     assert 2 <= -(-extent // size) <= most
+
+
+def test_two_threads_get_as_much() -> None:
+    # Pieces of five tiles of 14 rows would leave one of them 116 of 256 rows.
+    product = replace(Product(256, 128, 784, "float", (784, 1), (128, 1), 128), listed=True)
+    processor = replace(host_processor(), vector_bits=512, has_masks=True)
+    found = cut(product, processor, 2, 8)
+    assert found is not None
+    axis, size = found
+    assert axis == "rows"
+    shares = [0, 0]
+    for start in range(0, 256, size):
+        shares[shares.index(min(shares))] += min(size, 256 - start)
+    assert max(shares) <= 132
 
 
 # -- how many ------------------------------------------------------------------------------------

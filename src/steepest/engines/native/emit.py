@@ -65,8 +65,9 @@ from steepest.engines.native.operations import (
 )
 from steepest.engines.native.partition import (
     BLOCK,
+    MOST_BLAS_PIECES,
     MOST_PARTIAL,
-    MOST_PRODUCT_PIECES,
+    MOST_THREADS,
     PRODUCT_PIECES_A_THREAD,
     Pieces,
     piece_of,
@@ -411,10 +412,12 @@ class _ProgramEmitter:
             pointers = [data, *pointers[1:], numbers, pointers[0]]
         if choose(product, self._processor) == "blas":
             # Its bits depend on the cut.
-            pieces = pieces_of_product(item, product, self._processor, MOST_PRODUCT_PIECES)
+            pieces = pieces_of_product(
+                item, product, self._processor, MOST_THREADS, MOST_BLAS_PIECES
+            )
         elif self._threads > 1:
             most = PRODUCT_PIECES_A_THREAD * self._threads
-            pieces = pieces_of_product(item, product, self._processor, most)
+            pieces = pieces_of_product(item, product, self._processor, self._threads, most)
         if pieces is None:
             self._multiply(self._function, item, product, pointers, item.batch)
         else:

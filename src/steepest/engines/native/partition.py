@@ -33,8 +33,8 @@ from steepest.engines.native.products import Product, cut, product_cycles
 
 __all__ = [
     "BLOCK",
+    "MOST_BLAS_PIECES",
     "MOST_PARTIAL",
-    "MOST_PRODUCT_PIECES",
     "MOST_THREADS",
     "PRODUCT_PIECES_A_THREAD",
     "Pieces",
@@ -49,12 +49,12 @@ __all__ = [
 PIECE = 20_000
 """Cycles that a piece takes at least, by a rough estimate: several microseconds."""
 MOST_PIECES = 32
-MOST_PRODUCT_PIECES = 8
-"""Fewer of them: each distinct one is compiled, and copies what it reads."""
-PRODUCT_PIECES_A_THREAD = 2
-"""Of few threads; the second evens out what delays one of them. The bits do not depend on it."""
-MOST_THREADS = MOST_PRODUCT_PIECES // PRODUCT_PIECES_A_THREAD
+MOST_THREADS = 4
 """More threads make no difference to how work is cut."""
+PRODUCT_PIECES_A_THREAD = 4
+"""Of a matrix product, at most. The bits do not depend on it."""
+MOST_BLAS_PIECES = 8
+"""Of a product that BLAS computes. The bits depend on it."""
 BLOCK = 16
 """Settings of the outer loop for which the nests of a kernel run side by side."""
 GRANULE = 64
@@ -187,9 +187,9 @@ def pieces_of_kernel(kernel: Kernel, processor: Processor) -> Pieces | None:
 
 
 def pieces_of_product(
-    item: MatrixProduct, product: Product, processor: Processor, most: int
+    item: MatrixProduct, product: Product, processor: Processor, threads: int, most: int
 ) -> ProductPieces | None:
-    """Cut a matrix product, or a stack of them; None for a small one."""
+    """Cut a matrix product, or a stack of them, for some threads; None for a small one."""
     stack = math.prod(item.batch)
     count = min(int(stack * product_cycles(product, processor) // PIECE), most)
     if count < 2:
@@ -199,7 +199,7 @@ def pieces_of_product(
         return ProductPieces("stack", Pieces(item.batch[0], size))
     if stack > 1:
         return None
-    found = cut(product, processor, count)
+    found = cut(product, processor, threads, count)
     if found is None:
         return None
     axis, size = found

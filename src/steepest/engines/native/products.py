@@ -216,7 +216,7 @@ def choose(product: Product, processor: Processor) -> Literal["emitted", "blas"]
 
 
 def cut(
-    product: Product, processor: Processor, most: int
+    product: Product, processor: Processor, threads: int, most: int
 ) -> tuple[Literal["rows", "columns"], int] | None:
     """Say how to cut a product into pieces: by rows or columns of the result, of what size.
 
@@ -225,6 +225,9 @@ def cut(
 
     Parameters
     ----------
+    threads : int
+        How many may take pieces. Each gets two or more where that costs nothing: another evens
+        out what delays one of them.
     most : int
         So many pieces at most.
     """
@@ -240,20 +243,32 @@ def cut(
     choices = []
     for name, extent, tile, copied in (
         (names[1], columns, width, False),
-        (names[0], rows, plan.rows, plan.packed),
+        # The first rows of a list in a piece are not asked for ahead.
+        (names[0], rows, plan.rows, plan.packed or product.listed),
     ):
-        tiles = -(-extent // tile)
-        count = min(most, tiles)
-        if count < 2 or (product.listed and name == "columns"):
+        if product.listed and name == "columns":
             continue
-        size = -(-tiles // count) * tile
-        pieces = -(-extent // size)
-        # What the longest thread of two or more has to do, with what each piece copies again.
-        choices.append((size / extent + (0.02 if copied else 0) * pieces, name, size))
+        tiles = -(-extent // tile)
+        for each in range(-(-tiles // most), tiles, max(1, tiles // 64)):
+            size = each * tile
+            pieces = -(-extent // size)
+            # What the busiest thread has to do, with what each piece begins or copies again.
+            work = _longest_share(extent, size, threads) / extent
+            work += (0.02 if copied else 0.002) * pieces
+            choices.append((pieces < 2 * threads and not copied, work, name, size))
     if not choices:
         return None
-    _, name, size = min(choices)
+    *_, name, size = min(choices)
     return name, size
+
+
+def _longest_share(extent: int, size: int, threads: int) -> int:
+    """Say how much the busiest thread takes, each taking a piece when it has done one."""
+    shares = [0] * threads
+    for start in range(0, extent, size):
+        least = shares.index(min(shares))
+        shares[least] += min(size, extent - start)
+    return max(shares)
 
 
 def can_list(product: Product, processor: Processor) -> bool:
