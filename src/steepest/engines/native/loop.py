@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steepest.engines.native.batch_in_place import gathered_by_products
+from steepest.engines.native.gathering import gathered_by_products
 from steepest.engines.native.calling import CALLBACK, callbacks_of, table_of
 from steepest.engines.native.few_rows import update_few_rows
 from steepest.engines.native.formulas import rewrite_formulas

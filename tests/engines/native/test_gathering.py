@@ -15,7 +15,7 @@ import steepest as sd
 from steepest.descend import native_steps
 from steepest.engines.native import loop
 from steepest.engines.native.assembly import Module
-from steepest.engines.native.batch_in_place import gathered_by_products
+from steepest.engines.native.gathering import gathered_by_products
 from steepest.engines.native.loading import load
 from steepest.engines.native.object_code import machine_code
 from steepest.engines.native.processor import Processor
