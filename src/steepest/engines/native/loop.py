@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steepest.engines.native.gathering import gathered_by_products
 from steepest.engines.native.calling import CALLBACK, callbacks_of, table_of
 from steepest.engines.native.few_rows import update_few_rows
 from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
+from steepest.engines.native.gathering import gathered_by_products
 from steepest.engines.native.in_place import written_in_place
 from steepest.engines.native.layout import lay_out
 from steepest.engines.native.listing import outline
