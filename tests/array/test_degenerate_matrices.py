@@ -273,6 +273,25 @@ def test_second_derivative_at_equal_values_is_right_or_nan(
         np.testing.assert_allclose(hessian[known], exact[known], atol=1e-6)
 
 
+def test_eigenvectors_whose_first_component_is_zero() -> None:
+    """LAPACK makes it real; where it is 0, a loss that has a derivative is none of the phase."""
+    flip, sign = np.array([[0, 1], [1, 0]]), np.diag([1, -1])
+    blocks = -np.kron(sign, sign) + 0.5 * np.kron(sign, np.eye(2)) + 0j
+    mixing = np.kron(flip, np.eye(2)) + np.kron(np.array([[0, -1j], [1j, 0]]), flip)
+
+    def loss(t: Any) -> Any:
+        values, vectors = linalg.eigh(blocks + t * mixing)
+        moved = (vectors * np.exp(-1j * values)) @ np.conj(vectors.T) @ np.arange(1, 5)
+        return np.abs(moved[0]) ** 2 + np.real(moved[1] * moved[2])
+
+    slope = slope_along(loss, 0.0, 1.0)
+    curvature = slope_along(sd.grad(loss), 0.0, 1.0)
+    np.testing.assert_allclose(sd.grad(loss)(0.0), slope, rtol=1e-8)
+    np.testing.assert_allclose(sd.jvp(loss, (0.0,), (1.0,))[1], slope, rtol=1e-8)
+    np.testing.assert_allclose(sd.hessian(loss)(0.0), curvature, rtol=1e-8)
+    assert np.isnan(sd.grad(lambda t: np.sum(np.imag(linalg.eigh(blocks + t * mixing)[1])))(0.0))
+
+
 @pytest.mark.parametrize("turn", [np.eye(2), linalg.qr(G[:2, :2]).Q])
 def test_matrix_without_a_basis_of_eigenvectors(turn: Any) -> None:
     """Smooth functions of its eigenvalues have gradients that the eigenvalues do not know."""

@@ -92,7 +92,16 @@ def _phase_in(reference: Value, turned: Value, phase: Value) -> Value:
     phase : value
         The cotangent of the angle of each vector, a row.
     """
-    back = scale(-1j * settled(phase, turned), 1 / np.conjugate(reference))
+    phase = settled(phase, turned)
+    missing = lost(reference, 1, turned.shape[-1])
+    if missing is None:
+        back = scale(-1j * phase, 1 / np.conjugate(reference))
+    else:
+        # What is 0 has no phase. The vector keeps its own, which is right for a loss that does not
+        # depend on it; that one does is seen of its cotangent alone, not of a tangent.
+        divisor = np.where(missing, reference.dtype.type(1), np.conjugate(reference))
+        back = -1j * np.where(missing, phase.dtype.type(0), phase) / divisor
+        back = back + np.where(missing & (phase != 0), phase.dtype.type(np.nan), 0)
     return conjugate_transpose(reference) * back
 
 
