@@ -276,7 +276,7 @@ def test_second_derivative_at_equal_values_is_right_or_nan(
 def test_eigenvectors_whose_first_component_is_zero() -> None:
     """LAPACK makes it real; where it is 0, a loss that has a derivative is none of the phase."""
     flip, sign = np.array([[0, 1], [1, 0]]), np.diag([1, -1])
-    blocks = -np.kron(sign, sign) + 0.5 * np.kron(sign, np.eye(2)) + 0j
+    blocks = 0.5 * np.kron(sign, np.eye(2)) - np.kron(sign, sign) + 0j
     mixing = np.kron(flip, np.eye(2)) + np.kron(np.array([[0, -1j], [1j, 0]]), flip)
 
     def loss(t: Any) -> Any:

@@ -109,6 +109,58 @@ def test_every_continuous_distribution_is_right_or_an_error() -> None:
     assert tried > 40
 
 
+AT_LIMITS: dict[str, tuple[tuple[float, ...], ...]] = {
+    "genextreme": ((0.0,), (0.05,), (-0.4,)),
+    "genpareto": ((0.0,), (0.05,)),
+    "kappa3": ((1.0,),),
+    "kappa4": ((0.0, 0.0), (0.3, 0.0), (0.0, -0.4), (0.02, 0.3)),
+    "skewnorm": ((0.0,),),
+    "truncnorm": ((-1.0, 2.0), (0.1, 3.0)),
+}
+"""Shape parameters at which SciPy goes over to another formula, and some near them."""
+AT_BOUNDS: dict[str, tuple[tuple[float, ...], ...]] = {
+    "ncx2": ((0.0,),),
+    "rice": ((0.0,),),
+    "triang": ((0.0,), (1.0,)),
+    "vonmises": ((0.0,),),
+}
+"""Those that are also a bound of a parameter, from which a difference goes one way alone."""
+
+
+@np.errstate(invalid="ignore")
+@pytest.mark.parametrize("name", AT_LIMITS | AT_BOUNDS)
+def test_derivatives_by_shape_parameters_are_limits(name: str) -> None:
+    for shapes in (AT_LIMITS | AT_BOUNDS)[name]:
+        for method in (*DENSITIES, *PROBABILITIES, *QUANTILES):
+            if name == "kappa4" and shapes[1] == 0 and method in QUANTILES:
+                continue  # SciPy's own are NaN where h is negative.
+
+            def call(s: Any, x: Any, method: str = method) -> Any:
+                fixed = (3.0,) if name == "ncx2" else ()
+                return getattr(getattr(st, name), method)(x, *fixed, *s)
+
+            at = np.array(shapes)
+            x = 0.6 if method in QUANTILES else 0.45
+            try:
+                value, pullback = sd.vjp(call, at, x)
+            except UnsupportedError:
+                assert name in ("ncx2", "rice", "skewnorm", "vonmises")
+                continue
+            np.testing.assert_allclose(value, call(at, x), rtol=1e-12, err_msg=method)
+            gradient, by_point = pullback(np.ones(()))
+            weights = [-25, 48, -36, 16, -3] if name in AT_BOUNDS else [0, 8, -1, 1, -8]
+            steps = [0, 1, 2, 3, 4] if name in AT_BOUNDS else [0, 1, 2, -2, -1]
+            sign = -1 if shapes == (1.0,) and name == "triang" else 1
+            h = sign * 1e-3
+            for i in range(len(at)):
+                unit = np.eye(len(at))[i] * h
+                terms = [w * call(at + k * unit, x) for w, k in zip(weights, steps, strict=True)]
+                slope = np.sum(terms) / (12 * h)
+                np.testing.assert_allclose(gradient[i], slope, rtol=1e-6, atol=1e-8, err_msg=method)
+            slope = (call(at, x + 1e-6) - call(at, x - 1e-6)) / 2e-6
+            np.testing.assert_allclose(by_point, slope, rtol=1e-6, err_msg=method)
+
+
 OUTSIDE: dict[str, Callable[[Any], Any]] = {
     "expon.pdf": lambda x: st.expon.pdf(x),
     "gamma.logpdf": lambda x: st.gamma.logpdf(x, 2.0),
@@ -221,6 +273,9 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "nct.pdf": lambda x: st.nct.pdf(x[0], 3.0, 0.5),
     "nbinom.mean": lambda x: st.nbinom.mean(3.0, x[0]),
     "multivariate_normal(…).rvs": lambda x: st.multivariate_normal(x).rvs(),
+    "genextreme.mean at c = 0": lambda x: st.genextreme.mean(0 * x[0]),
+    "genpareto.moment at c = 0": lambda x: st.genpareto.moment(5, 0 * x[0]),
+    "ncx2.ppf at nc = 0": lambda x: st.ncx2.ppf(0.3, 3.0, 0 * x[0]),
     "Covariance": lambda x: st.Covariance.from_diagonal(x).log_pdet,
 }
 

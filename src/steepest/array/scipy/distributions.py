@@ -20,7 +20,7 @@ from steepest.array.scipy.frozen import frozen
 from steepest.array.scipy.names import LIBRARIES
 from steepest.errors import NeedsValueError, TracedConversionError, UnsupportedError
 from steepest.ops import primitive
-from steepest.ops.spec import Value, bind
+from steepest.ops.spec import Traced, Value, bind
 
 __all__ = ["FUNCTIONS", "METHODS"]
 
@@ -66,15 +66,50 @@ def _formula(distribution: Any, name: str, x: Value, shapes: tuple[Value, ...]) 
     """Apply one of a distribution's formulas; that of a density by its logarithm, if need be."""
 
     def evaluate() -> Value:
+        limit = _at_limit(distribution, name, shapes)
+        if limit is not None:
+            near, formula = limit
+            if _holds(near):
+                return formula(x, *shapes)
+            return np.where(near, formula(x, *shapes), by_scipy())
+        return by_scipy()
+
+    def by_scipy() -> Value:
         try:
-            return getattr(distribution, f"_{name}")(x, *shapes)
+            return function()
         except UnsupportedError:
             # Some are a compiled function's.
             if name not in ("pdf", "pmf"):
                 raise
             return np.exp(getattr(distribution, f"_log{name}")(x, *shapes))
 
+    def function() -> Value:
+        formula = getattr(distribution, f"_{name}")
+        try:
+            return formula(x, *shapes)
+        except TypeError:
+            # SciPy hands over vectors, and some formulas write into what they have computed.
+            if any(np.ndim(each) for each in (x, *shapes)):
+                raise
+            vectors = (np.reshape(each, 1) for each in (x, *shapes))
+            return np.reshape(formula(*vectors), ())
+
     return _evaluated(distribution, name, evaluate)
+
+
+def _at_limit(
+    distribution: Any, name: str, shapes: tuple[Value, ...]
+) -> tuple[Value, Callable[..., Value]] | None:
+    """Find the formula for shape parameters at which SciPy's has no derivative, and where."""
+    from steepest.array.scipy.limits import LIMITS
+
+    limit = LIMITS.get(distribution.name)
+    if limit is None or name not in limit.formulas:
+        return None
+    if not any(isinstance(each, Traced) for each in shapes):
+        return None
+    near = limit.near(*_plain_or_traced(shapes))
+    return None if _holds(~near) else (near, limit.formulas[name])
 
 
 _FORMULAS = (
@@ -199,6 +234,7 @@ def _quantile(name: str) -> Callable[..., Value]:
         shapes, loc, scale = self._parse_args(*args, **kwds)
         q, loc, scale, *rest = (as_array(each) for each in (q, loc, scale, *shapes))
         shapes = tuple(rest)
+        q = q.astype(np.promote_types(q.dtype, np.float64))
         valid, low, high = _arguments(self, shapes)
         size, place = _plain_or_traced((scale, loc))
         valid = valid & (size > 0) & ~np.isnan(place)
@@ -244,6 +280,7 @@ def _where_valid(self: Any, valid: Value, value: Value) -> Value:
 
 def _moments_of(self: Any, shapes: tuple[Value, ...], moments: str) -> dict[str, Value]:
     """Evaluate mean, variance, skewness and kurtosis of the standard form, as far as asked for."""
+    _refuse_lost_moments("genextreme", self, shapes)
     given = {"moments": moments} if self._stats_has_moments else {}
     known: list[Value] = list(self._stats(*shapes, **given))
     mean, variance, skewness, kurtosis = known
@@ -293,6 +330,9 @@ def _entropy(self: Any, *args: Value, **kwds: Value) -> Value:
 
 def _standard_entropy(self: Any, shapes: tuple[Value, ...]) -> Value:
     """Evaluate a formula that may be one of numbers alone, with conditions on them."""
+    limit = _at_limit(self, "entropy", shapes)
+    if limit is not None:
+        return np.where(limit[0], limit[1](*shapes), self._entropy(*shapes))
     try:
         return self._entropy(*shapes)
     except ValueError:
@@ -322,8 +362,21 @@ def _moment(self: Any, order: int, *args: Value, **kwds: Value) -> Value:
         return _where_valid(self, valid, _evaluated(self, "moment", evaluate))
 
 
+def _refuse_lost_moments(name: str, distribution: Any, shapes: tuple[Value, ...]) -> None:
+    """Refuse moments where SciPy's formulas would lose their derivative by c."""
+    if distribution.name != name or not isinstance(shapes[0], Traced):
+        return
+    (c,) = _plain_or_traced(shapes)
+    if is_known(c) and np.any(np.absolute(c) < 0.01):
+        raise UnsupportedError(
+            "its moments are constants, or have few digits, near c = 0",
+            instead="a c further from 0, or numerical integration with the density",
+        )
+
+
 def _raw_moment(self: Any, order: int, shapes: tuple[Value, ...]) -> Value:
     if order > 4:
+        _refuse_lost_moments("genpareto", self, shapes)
         return self._munp(order, *shapes)
     of = _moments_of(self, shapes, "mvsk"[:order])
     mean, variance = of["m"], of["v"]

@@ -10,7 +10,6 @@ import numpy as np
 from steepest.array.arguments import as_array
 from steepest.array.array import value_type
 from steepest.array.plain import is_known, plain_value
-from steepest.errors import UnsupportedError
 from steepest.ops.spec import Value
 
 __all__ = ["FUNCTIONS"]
@@ -43,20 +42,21 @@ def logsumexp(
     keepdims: bool = False,
     return_sign: bool = False,
 ) -> Any:
-    a = _floating(a)
+    a = np.atleast_1d(_floating(a))
     if b is not None:
         is_weak = not isinstance(b, (list, tuple)) and value_type(b).weak
         b = _floating(b).astype(a.dtype) if is_weak else _floating(b)
         a, b = np.broadcast_arrays(a, b)
     if a.dtype.kind == "c" or (b is not None and b.dtype.kind == "c"):
-        raise UnsupportedError(
-            "scipy.special.logsumexp of complex numbers is not differentiated",
-            instead="np.log(np.sum(b * np.exp(a), axis))",
-        )
-    if b is None:
+        axes = tuple(range(a.ndim)) if axis is None else axis
+        result = _complex_log_sum(a, b, axes)
+        sign: Value = np.where(np.isneginf(result.real), 0, np.exp(1j * result.imag))
+        sign = sign.astype(result.dtype)
+        result = result.real if return_sign else result
+    elif b is None:
         axes = tuple(range(a.ndim)) if axis is None else axis
         result = _log_sum(a, axes)
-        sign: Value = np.where(np.isneginf(result), 0, np.ones((), a.dtype))
+        sign = np.where(np.isneginf(result), 0, np.ones((), a.dtype))
         sign = np.where(np.isnan(result), result, sign)
     else:
         axes = tuple(range(a.ndim)) if axis is None else axis
@@ -80,6 +80,34 @@ def _log_sum(a: Value, axes: Any) -> Value:
             a = np.logaddexp.reduce(a, axis=axis, keepdims=True)
         return a
     return np.logaddexp.reduce(a, axis=axes, keepdims=True)
+
+
+def _complex_log_sum(a: Value, b: Value | None, axes: Any) -> Value:
+    """Take the logarithm of a weighted sum, with the angle between -π and π."""
+    if b is not None:
+        a = np.where(b == 0, -np.inf, a).astype(np.result_type(a.dtype, b.dtype))
+    size = _stopped(a.real)
+    # One of the largest stands apart, for the digits of what the others add to it.
+    places = np.where(size == np.max(size, axis=axes, keepdims=True), _numbered(size), -1)
+    largest = places == np.max(places, axis=axes, keepdims=True)
+    first = np.sum(np.where(largest, a, 0), axis=axes, keepdims=True)
+    with np.errstate(all="ignore"):
+        others = np.exp(np.where(largest, -np.inf, a - first))
+        weighted = others if b is None else b * others
+        rest = np.sum(weighted, axis=axes, keepdims=True)
+        if b is not None:
+            weight = np.sum(np.where(largest, b, 0), axis=axes, keepdims=True)
+            rest, first = rest / weight, first + np.log(weight.astype(a.dtype))
+        result = np.log1p(rest) + first
+        direct = np.log(np.sum(np.exp(a) if b is None else b * np.exp(a), axis=axes, keepdims=True))
+    result = np.where(np.isfinite(result), result, direct)
+    angle = _stopped(result.imag)
+    turns = np.where(np.abs(angle) < np.pi, 0, np.ceil((angle - np.pi) / (2 * np.pi)))
+    return (result - 2j * np.pi * turns).astype(a.dtype)
+
+
+def _numbered(like: Value) -> Value:
+    return np.arange(np.size(like)).reshape(np.shape(like))
 
 
 def softmax(x: Value, axis: Any = None) -> Value:
