@@ -46,6 +46,17 @@ def test_functions_of_one_argument(
     )
 
 
+@pytest.mark.parametrize("function", [sp.i0e, sp.i1e, sp.k0e, sp.k1e])
+def test_scaled_bessel_functions_far_from_zero(function: Any) -> None:
+    """Where they are x^-½ but for a factor and terms of 1 / x."""
+    x = np.array([5e3, 2e4, 1e12, 1e200])
+    order = sd.elementwise_grad(function)(x) * x / function(x)
+    step = 1e-2 * x
+    slope = (function(x + step) - function(x - step)) / (2 * step)
+    np.testing.assert_allclose(order, slope * x / function(x), rtol=1e-4)
+    np.testing.assert_allclose(order, -0.5, rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("function", "first", "other"),
     [

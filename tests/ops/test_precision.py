@@ -82,3 +82,13 @@ def test_slopes_of_two_arguments_neither_overflow_nor_underflow(
             usable = (size >= 4 * float(limits.tiny)) & (size <= 0.9 * float(limits.max))
             np.testing.assert_allclose(narrow[usable], wide[usable], rtol=32 * float(limits.eps))
             assert np.all(np.isfinite(narrow[np.isfinite(wide) & (size < float(limits.max))]))
+
+
+def test_slopes_at_infinite_arguments() -> None:
+    x = np.array([np.inf, -np.inf, 1.0, -2.5, np.inf, 0.0, -np.inf])
+    y = np.array([0.0, -3.0, np.inf, -np.inf, np.inf, -np.inf, -0.0])
+    with np.errstate(invalid="ignore"):  # The sum of infinities of both signs.
+        by_copysign = sd.grad(lambda x: np.sum(np.copysign(x, y)))(x)
+    by_arctan2 = sd.grad(lambda x, y: np.sum(np.arctan2(x, y)), argnums=(0, 1))(x, y)
+    np.testing.assert_array_equal(by_arctan2, np.zeros((2, 7)))
+    np.testing.assert_array_equal(by_copysign, [1, 1, 1, 1, 1, -1, 1])

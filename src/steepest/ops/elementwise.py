@@ -102,8 +102,9 @@ def _arctan_slope(x: Value) -> Value:
 
 def _over_square(x: Value, radius: Value) -> Value:
     """``x / radius²`` for ``|x| ≤ radius``, and 0 where the radius is infinite or 0."""
-    radius = np.where(np.isinf(radius), 1, _nonzero(radius))
-    return np.where(np.isinf(x), 0, x / radius / radius)
+    infinite = np.isinf(radius)
+    radius = np.where(infinite, 1, _nonzero(radius))
+    return np.where(infinite, 0, x / radius / radius)
 
 
 def _larger(g: Value, x: Value, y: Value) -> Value:
@@ -204,7 +205,7 @@ ARITHMETIC = (
     elementwise(np.reciprocal, lambda ans: -ans * ans, domain=[POSITIVE]),
     elementwise(
         np.copysign,
-        lambda x, y: np.copysign(np.copysign(1, x), x * y),
+        lambda x, y: np.copysign(1, x) * np.copysign(1, y),
         None,
         domain=[POSITIVE, POSITIVE],
     ),

@@ -7,7 +7,7 @@ Nothing is differentiated in orders and other parameters.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy.special as sp
@@ -57,6 +57,26 @@ def _half_sum(bessel: np.ufunc) -> Derivative:
     return lambda v, x: (bessel(v - 1, x) + bessel(v + 1, x)) / 2
 
 
+def _far_or(
+    near: Callable[[Value, Value], Value], first: float, second: float
+) -> Callable[[Value, Value], Value]:
+    """Make the derivative of a scaled function by that of its expansion, far from 0.
+
+    There it is x^-½ (1 + first / x + second / x²) but for a factor (DLMF 10.40), and the terms of
+    the derivative that is right ``near`` 0 cancel or are not known to SciPy.
+    """
+
+    def derivative(x: Value, ans: Value) -> Value:
+        is_far = np.absolute(x) > 1e4
+        u = 1 / np.where(is_far, np.absolute(x), 1)
+        numerator = 0.5 + u * (1.5 * first + u * (2.5 * second))
+        expanded = -ans * numerator / (1 + u * (first + u * second)) / np.where(is_far, x, 1)
+        at, value = np.where(is_far, 1, x), np.where(is_far, 0, ans)
+        return np.where(is_far, expanded, near(at, value))
+
+    return derivative
+
+
 # DLMF 10.6 and 10.29; those of order 0 and 1 have their own entries.
 BESSEL = (
     entry(j0, "x", [REAL], x=lambda x: -j1(x)),
@@ -72,8 +92,15 @@ BESSEL = (
     entry(sp.yve, "v x", [ORDER, POSITIVE], x=of_real("yve", _half_difference(sp.yve))),
     entry(i0, "x", [REAL], name="scipy_i0", x=lambda x: i1(x)),
     entry(i1, "x", [REAL], x=lambda x: (i0(x) + iv(2, x)) / 2),
-    entry(i0e, "x", [(0.3, 2.0)], x=lambda x, ans: i1e(x) - np.sign(x) * ans),
-    entry(i1e, "x", [(0.3, 2.0)], x=lambda x, ans: (i0e(x) + ive(2, x)) / 2 - np.sign(x) * ans),
+    entry(
+        i0e, "x", [(0.3, 2.0)], x=_far_or(lambda x, ans: i1e(x) - np.sign(x) * ans, 1 / 8, 9 / 128)
+    ),
+    entry(
+        i1e,
+        "x",
+        [(0.3, 2.0)],
+        x=_far_or(lambda x, ans: (i0e(x) + ive(2, x)) / 2 - np.sign(x) * ans, -3 / 8, -15 / 128),
+    ),
     entry(iv, "v x", [ORDER, POSITIVE], x=_half_sum(iv)),
     entry(
         ive,
@@ -84,8 +111,13 @@ BESSEL = (
     ),
     entry(k0, "x", [POSITIVE], x=lambda x: -k1(x)),
     entry(k1, "x", [POSITIVE], x=lambda x: -(k0(x) + kv(2, x)) / 2),
-    entry(k0e, "x", [POSITIVE], x=lambda x, ans: ans - k1e(x)),
-    entry(k1e, "x", [POSITIVE], x=lambda x, ans: ans - (k0e(x) + kve(2, x)) / 2),
+    entry(k0e, "x", [POSITIVE], x=_far_or(lambda x, ans: ans - k1e(x), -1 / 8, 9 / 128)),
+    entry(
+        k1e,
+        "x",
+        [POSITIVE],
+        x=_far_or(lambda x, ans: ans - (k0e(x) + kve(2, x)) / 2, 3 / 8, -15 / 128),
+    ),
     entry(
         sp.kn, "n x", [INTEGER, POSITIVE], x=lambda n, x: -(sp.kn(n - 1, x) + sp.kn(n + 1, x)) / 2
     ),
