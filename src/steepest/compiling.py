@@ -15,6 +15,7 @@ import numpy as np
 
 from steepest.array import Array, value_type
 from steepest.array.creating import UserCode
+from steepest.array.handed import as_handed
 from steepest.array.plain import base_array
 from steepest.array.recorder import OuterTraceError, Recorder
 from steepest.engines import Interpreter, Run, check_engine, make_run, replay
@@ -119,7 +120,7 @@ def record(
         ]
         traced_args, traced_keywords = unflatten(structure, traced)
         with UserCode():
-            result, result_structure = flatten(function(*traced_args, **traced_keywords))
+            result, result_structure = flatten(as_handed(function)(*traced_args, **traced_keywords))
         # Arrays in which nothing is differentiated are constants.
         result = [released(each) for each in result]
         outputs = [each for each in result if isinstance(each, Array)]
@@ -458,7 +459,7 @@ class Compiled:
                 structure, [trace.watch(leaf) if is_dynamic(leaf) else leaf for leaf in leaves]
             )
             with UserCode():
-                return self._function(*traced_args, **traced_keywords)
+                return as_handed(self._function)(*traced_args, **traced_keywords)
 
         compare_with_plain_run(
             self._function, recording.result(run(inputs), inputs), args, keywords, trace_again

@@ -28,7 +28,14 @@ import threading
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from types import CodeType, FrameType, MemberDescriptorType, ModuleType, TracebackType
+from types import (
+    CodeType,
+    FrameType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+    TracebackType,
+)
 from typing import Any, ClassVar
 
 import numpy as np
@@ -68,7 +75,7 @@ from steepest.errors import RefusedWrites, UnsupportedError, is_user_code
 from steepest.ops import primitive
 from steepest.ops.spec import Traced, Value, bind, is_ndarray
 
-__all__ = ["UserCode", "following", "joined", "untouched_numpy"]
+__all__ = ["UserCode", "following", "joined", "stand_in", "untouched_numpy"]
 
 _stack = primitive("stack")
 
@@ -109,6 +116,15 @@ def untouched_numpy() -> Iterator[None]:
         yield
     finally:
         making.depth = depth
+
+
+def stand_in(function: Any) -> Any:
+    """Find what stands for a function or bound method of SciPy's in code that is traced."""
+    if not making.depth or not str(getattr(function, "__module__", "")).startswith("scipy."):
+        return function
+    if isinstance(function, MethodType):
+        return getattr(function.__self__, function.__name__, function)
+    return _stand_ins_by_id.get(id(function), function)
 
 
 class _State:

@@ -72,8 +72,8 @@ def what_instead(module: str, name: str) -> str:
     if names.has(module, name):
         return (
             f"{module}.{name}(…), found by that name where it is called (`lambda x: …`): not a"
-            " function that was handed over or kept in a default argument or a container, nor of a"
-            " module that is imported for the first time while the function is traced"
+            " function that was kept in a container or an object, nor of a module that is imported"
+            " for the first time while the function is traced"
         )
     found = INSTEAD.get(module, {}).get(name)
     if found is not None:

@@ -13,6 +13,7 @@ import numpy as np
 from steepest.array import Array, value_type
 from steepest.array.buffers import copied_from, snapshot
 from steepest.array.creating import UserCode
+from steepest.array.handed import as_handed
 from steepest.array.plain import base_array
 from steepest.differentiate.finite import not_finite, raise_not_finite
 from steepest.differentiate.forward import Forward
@@ -237,7 +238,7 @@ class _ValueAndGrad(_Transform):
                 each, changed[position] = _watch(tape, args[position], position, self._function)
                 watched.append(each)
             with UserCode():
-                result = self._function(*changed, **keywords)
+                result = as_handed(self._function)(*changed, **keywords)
             aux: Any = None
             if self._has_aux:
                 if not (isinstance(result, tuple) and len(result) == 2):
@@ -285,7 +286,7 @@ class _ValueAndGrad(_Transform):
                 # What the function writes into its arguments is not what it was given.
                 given = flatten(changed[position])[0]
                 arrays += [snapshot(each) for each in given if _is_on(tape, each)]
-            result = self._function(*changed, **keywords)
+            result = as_handed(self._function)(*changed, **keywords)
             return (result[0] if self._has_aux else result), arrays
 
         raise_not_finite(gradient, names, run)
@@ -307,7 +308,7 @@ def _compare(
             for position, arg in enumerate(args)
         ]
         with UserCode():
-            return function(*changed, **keywords)
+            return as_handed(function)(*changed, **keywords)
 
     compare_with_plain_run(function, value, args, keywords, trace_again)
 
@@ -492,7 +493,7 @@ def vjp(f: Function, *primals: Tree) -> tuple[Tree, Function]:
             watched.append(each)
             given.append(tree)
         with UserCode():
-            outputs, structure = flatten(f(*given))
+            outputs, structure = flatten(as_handed(f)(*given))
     finally:
         tape.active = False
     value = unflatten(structure, [_own(released(each)) for each in outputs])
@@ -541,7 +542,7 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
             for primal, tangent in zip(primals, tangents, strict=True)
         ]
         with UserCode():
-            outputs, structure = flatten(f(*args))
+            outputs, structure = flatten(as_handed(f)(*args))
     finally:
         trace.active = False
     directions = [
@@ -596,7 +597,7 @@ class _Jacobian(_Transform):
 
         def of_one(argument: Tree) -> Tree:
             changed = [*args[:position], argument, *args[position + 1 :]]
-            return self._function(*changed, **keywords)
+            return as_handed(self._function)(*changed, **keywords)
 
         value, pullback = vjp(of_one, args[position])
         outputs, structure = flatten(value)
@@ -695,7 +696,7 @@ class _ElementwiseGrad(_Transform):
 
         def of_one(argument: Tree) -> Tree:
             changed = [*args[:position], argument, *args[position + 1 :]]
-            return self._function(*changed, **keywords)
+            return as_handed(self._function)(*changed, **keywords)
 
         value, pullback = vjp(of_one, args[position])
         kind = value_type(value)
