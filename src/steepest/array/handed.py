@@ -25,8 +25,27 @@ def as_handed(function: Callable[..., Any]) -> Callable[..., Any]:
 
     It is called where `UserCode` has been entered, anew for each trace: a closure may change.
     """
+    # Almost every function of the user's is told here: each call of a gradient asks.
+    if (
+        type(function) is FunctionType
+        and not function.__defaults__
+        and not _holds(function)
+        and (function.__module__ or "")[:6] != "scipy."
+    ):
+        return function
     result: Callable[..., Any] = _exchanged(function, set())
     return result
+
+
+def _holds(function: FunctionType) -> bool:
+    """Whether a closure holds functions."""
+    for cell in function.__closure__ or ():
+        try:
+            if type(cell.cell_contents) in _CALLABLE:
+                return True
+        except ValueError:  # It is empty as yet.
+            pass
+    return False
 
 
 def _exchanged(value: Any, seen: set[int]) -> Any:
