@@ -304,3 +304,12 @@ def test_one_parameter_of_each_example_in_a_loss() -> None:
     assert sd.check_gradient(loss, start).ok
     result = sd.descend(loss, start, step_size=0.02, steps=300, optimizer="adam")
     assert abs(result.weights["slope"] - 2) < 0.1
+
+
+def test_quantiles_of_single_precision_are_doubles_as_scipys() -> None:
+    arguments = np.array([[0.2, 0.7], [0.1, 0.3], [1.5, 2.0]], np.float32)
+    for given in (arguments, arguments[:, 0]):
+        value, _ = sd.vjp(lambda q, given=given: st.gumbel_r.ppf(q, *given[1:]), given[0])
+        expected = st.gumbel_r.ppf(*given)
+        assert value.dtype == expected.dtype == np.float64
+        np.testing.assert_array_equal(value, expected)

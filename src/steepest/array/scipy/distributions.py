@@ -234,7 +234,6 @@ def _quantile(name: str) -> Callable[..., Value]:
         shapes, loc, scale = self._parse_args(*args, **kwds)
         q, loc, scale, *rest = (as_array(each) for each in (q, loc, scale, *shapes))
         shapes = tuple(rest)
-        q = q.astype(np.promote_types(q.dtype, np.float64))
         valid, low, high = _arguments(self, shapes)
         size, place = _plain_or_traced((scale, loc))
         valid = valid & (size > 0) & ~np.isnan(place)
@@ -243,6 +242,8 @@ def _quantile(name: str) -> Callable[..., Value]:
         safe = q if _holds(good) else np.where(good, q, 0.5)
         with np.errstate(all="ignore"):
             value = _formula(self, name, safe, shapes) * scale + loc
+            # SciPy computes in the precision of the arguments, into an array of double precision.
+            value = as_array(value).astype(np.promote_types(value.dtype, np.float64))
         if _holds(good):
             return _result(value)
         first, last = (low, high) if name == "ppf" else (high, low)
