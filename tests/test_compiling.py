@@ -1,5 +1,6 @@
 """``compile``: one trace a signature, current captures, and the two orders with ``grad``."""
 
+import builtins
 import itertools
 import pickle
 import threading
@@ -444,7 +445,7 @@ def test_compiled_functions_nest() -> None:
         lambda x: x if np.sum(x) > 0 else -x,
         lambda x: x * int(x[0]),
         lambda x: [x for _ in range(x[0].astype(int))],
-        lambda x: x * float(x[0]),
+        lambda x: x * builtins.float(x[0]),
         lambda x: x[x > 0],
         lambda x: x * x.strides[0],
         lambda x: np.nonzero(x),

@@ -1,5 +1,6 @@
 """The Array behaves as NumPy's: operators, conversions, in-place operations, attributes."""
 
+import builtins
 import copy
 import math
 import operator
@@ -223,8 +224,8 @@ def test_operators_leave_what_they_do_not_know_to_the_other() -> None:
 @pytest.mark.parametrize(
     ("name", "convert"),
     [
-        ("float", lambda x: float(x[0])),
-        ("complex", lambda x: complex(x[0])),
+        ("float", lambda x: builtins.float(x[0])),
+        ("complex", lambda x: builtins.complex(x[0])),
         ("math", lambda x: math.remainder(x[0], 2.0)),
         ("percent", lambda x: operator.mod("%.3f", x[0])),
         ("sum of the library", lambda x: statistics.fmean(x)),

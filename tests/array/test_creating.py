@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 import functools
 import importlib
@@ -391,9 +392,9 @@ def test_after_a_traced_write_it_refuses() -> None:
         first, *rest = a.tolist()
         assert rest == [0, 0]
         with pytest.raises(TracedConversionError):
-            complex(a[0])
+            builtins.complex(a[0])
         with pytest.raises(TracedConversionError):
-            float(a[0])
+            builtins.float(a[0])
         return np.sum(a) + first
 
     sd.grad(loss)(X)

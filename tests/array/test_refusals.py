@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import pickle
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -108,13 +109,13 @@ ONES = np.ones(3)
 
 IDIOMS = {
     "float": Idiom(
-        lambda x: float(x[0]) * x[1],
+        lambda x: builtins.float(x[0]) * x[1],
         r"sd\.stop_gradient\(x\)",
         lambda x: float(sd.stop_gradient(x[0])) * x[1],
         [0, X[0], 0],
     ),
     "complex": Idiom(
-        lambda x: complex(x[0]).real, r"x \+ 0j", lambda x: (x[0] + 0j).real, [1, 0, 0]
+        lambda x: builtins.complex(x[0]).real, r"x \+ 0j", lambda x: (x[0] + 0j).real, [1, 0, 0]
     ),
     "bytes": Idiom(
         lambda x: x * len(x.tobytes()),

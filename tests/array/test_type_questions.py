@@ -1,5 +1,6 @@
 """What code asks of the type of a value has the same answer while it is traced."""
 
+import builtins
 import collections.abc
 import copy
 import functools
@@ -183,7 +184,7 @@ def test_text_of_numbers() -> None:
 
     np.testing.assert_array_equal(sd.grad(loss)(np.array([1.0, 2.0])), [2.0, 4.0])
     with pytest.raises(TracedConversionError):
-        sd.grad(lambda x: 2.0 % float(x))(1.0)
+        sd.grad(lambda x: 2.0 % builtins.float(x))(1.0)
     assert sd.grad(lambda x: 2.5 % x)(1.0) == -2.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 import pickle
 import threading
@@ -556,14 +557,14 @@ def test_error(call: Callable[[], Any], error: type[Exception], message: str) ->
 def test_error_names_the_line() -> None:
     def loss(x: Any) -> Any:
         y = np.sin(x)
-        return float(y) ** 2  # the line
+        return builtins.float(y) ** 2  # the line
 
     for transform in (sd.grad, sd.value_and_grad, sd.jacobian, sd.elementwise_grad):
         with pytest.raises(TracedConversionError, match=r"x itself for float\(x\)") as caught:
             transform(loss)(1.0)
         line = caught.value.line
         assert line is not None
-        assert line.text == "return float(y) ** 2  # the line"
+        assert line.text == "return builtins.float(y) ** 2  # the line"
         assert line.filename == __file__
 
 
@@ -699,7 +700,7 @@ def test_value_that_an_outer_gradient_still_traces_does_not_convert() -> None:
     def outer(x: Any) -> Any:
         sd.grad(lambda y: leaked.append(y * x) or y)(1.0)  # type: ignore[func-returns-value]
         with pytest.raises(TracedConversionError):
-            float(leaked[0])
+            builtins.float(leaked[0])
         return leaked[0] * 2
 
     assert sd.grad(outer)(3.0) == 2.0

@@ -707,6 +707,12 @@ class Array(Traced, metaclass=_ArrayClass):
             "np.mean, np.median, np.var(x, ddof=1) and np.std(x, ddof=1) for those of statistics",
         )
 
+    def is_integer(self) -> bool:
+        """Say whether a number is a whole one."""
+        if self._is_ndarray():
+            raise AttributeError("'numpy.ndarray' object has no attribute 'is_integer'")
+        return bool(self._plain_value("x.is_integer()").is_integer())
+
     def tolist(self) -> Any:
         """Take the entries as lists of Python's numbers, which keep their gradients."""
         if not self._trace.active or (self.dtype.kind not in "fc" and plain.is_known(self)):

@@ -54,6 +54,7 @@ from steepest.array.buffers import (
     unknown_layout,
 )
 from steepest.array.bytecode import instructions_of
+from steepest.array.conversions import converted_in
 from steepest.array.creation import full_like
 from steepest.array.lists import (
     EQUIVALENTS,
@@ -448,7 +449,7 @@ class _Namespaces:
             if _is_library(names):
                 replacements = {}
             else:
-                additions = asked_in(names)
+                additions = {**asked_in(names), **converted_in(names)}
         if replacements or additions:
             self.now[name] = _ReplacedNames(names, replacements, additions)
         else:

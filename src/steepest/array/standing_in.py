@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["StandsFor"]
+__all__ = ["StandsFor", "named"]
 
 
 class StandsFor:
@@ -42,8 +42,9 @@ class StandsFor:
         return repr(self._original)
 
     def __reduce__(self) -> Any:
-        return _named, (self._original.__module__, self._original.__name__)
+        return named, (self._original.__module__, self._original.__name__)
 
 
-def _named(module: str, name: str) -> Any:
+def named(module: str, name: str) -> Any:
+    """Find what a module has by a name, for what is pickled by it."""
     return getattr(importlib.import_module(module), name)

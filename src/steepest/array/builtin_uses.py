@@ -1,0 +1,271 @@
+"""What the functions of a module do with a builtin: whether they would see that another is there.
+
+What stands for a builtin is called, compared, hashed and asked like it, and is not the same
+object. So a module is left alone whose functions could tell: by ``kind is float``, or because
+they hand it to code that is not known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import builtins
+import dis
+import functools
+import inspect
+import linecache
+import re
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+__all__ = ["replaceable"]
+
+_Chain: TypeAlias = "tuple[ast.AST, str, _Chain | None]"
+"""A node, the field of its parent that it is in, and the same of the parent."""
+
+
+def replaceable(candidates: Iterable[str], names: dict[str, Any]) -> list[str]:
+    """Find the builtins that may be others in a module, given its names.
+
+    Parameters
+    ----------
+    candidates : iterable of str
+    names : dict
+
+    Returns
+    -------
+    list of str
+        Those that its functions call, and can tell from others by nothing. Of a session, whose
+        source is in pieces, those of which no function that can be found could tell.
+    """
+    candidates = [name for name in candidates if name not in names]
+    file = names.get("__file__")
+    if file is None:
+        return _replaceable_in_session(candidates, names)
+    source = "".join(linecache.getlines(file, names))
+    called = [name for name in candidates if re.search(rf"\b{name}\s*\(", source)]
+    uses = _uses_in(source, names) if called else None
+    return [name for name in called if uses and name in uses.called and uses.are_exact(name)]
+
+
+def _replaceable_in_session(candidates: list[str], names: dict[str, Any]) -> list[str]:
+    codes = list(_codes_of_session(names))
+    files = {code.co_filename for code in codes}
+    sources = {file: "".join(linecache.getlines(file)) for file in files}
+    uses = [_uses_in(source, names) for source in sources.values() if source]
+    return [
+        name
+        for name in candidates
+        if all(each is not None and each.are_exact(name) for each in uses)
+        and all(sources[code.co_filename] or _only_calls(code, name) for code in codes)
+    ]
+
+
+def _codes_of_session(names: dict[str, Any]) -> Iterator[CodeType]:
+    """Find the code that a session has by name, or runs."""
+    for value in list(names.values()):
+        held = vars(value).values() if isinstance(value, type) else (value,)
+        for each in held:
+            function = inspect.unwrap(each) if callable(each) else each
+            if isinstance(function, FunctionType) and function.__globals__ is names:
+                yield function.__code__
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals is names:
+            yield frame.f_code
+        frame = frame.f_back
+
+
+def _only_calls(code: CodeType, name: str) -> bool:
+    """Whether a builtin is loaded in a code, and in those inside, to be called and nothing else."""
+    codes = [code]
+    for each in codes:
+        codes += [inner for inner in each.co_consts if isinstance(inner, CodeType)]
+        if name in each.co_names and each.co_flags & inspect.CO_OPTIMIZED:
+            for instruction in dis.get_instructions(each):
+                # Its lowest bit says that NULL is put beside it, as for a call.
+                if instruction.opname == "LOAD_GLOBAL" and instruction.argval == name:
+                    if not (instruction.arg or 0) & 1:
+                        return False
+                elif instruction.opname != "LOAD_ATTR" and instruction.argval == name:
+                    return False
+    return True
+
+
+def _uses_in(source: str, names: dict[str, Any]) -> _Uses | None:
+    """Read a source; None where it cannot be read."""
+    try:
+        return _Uses(ast.parse(source), names)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+
+
+class _Uses:
+    """What the functions in a source do with the builtins.
+
+    Parameters
+    ----------
+    tree : ast.Module
+    names : dict
+        Of the module.
+
+    Attributes
+    ----------
+    called : set of str
+        What functions call.
+    """
+
+    def __init__(self, tree: ast.Module, names: dict[str, Any]) -> None:
+        self.called: set[str] = set()
+        self._names = names
+        self._functions: set[str] = set()
+        self._loads: list[tuple[ast.Name, _Chain]] = []
+        self._identities: list[tuple[ast.expr, ast.expr]] = []
+        self._read(tree)
+        self._kept: set[str] = set()
+        self._told: set[str] = set()
+        for node, chain in self._loads:
+            self._judge(node, chain)
+
+    def are_exact(self, name: str) -> bool:
+        """Whether what stands for a builtin would not be told from it."""
+        if name in self._told:
+            return False
+        return name not in self._kept or not any(
+            self._may_be_type(left)
+            and self._may_be_type(right)
+            and not (self._is_real_type(left) and self._is_real_type(right))
+            for left, right in self._identities
+        )
+
+    def _read(self, tree: ast.Module) -> None:
+        waiting: deque[tuple[ast.AST, _Chain | None, bool]] = deque([(tree, None, False)])
+        while waiting:
+            node, parents, runs = waiting.popleft()
+            if isinstance(node, ast.Name):
+                if runs and hasattr(builtins, node.id) and isinstance(node.ctx, ast.Load):
+                    assert parents is not None
+                    self._loads.append((node, parents))
+                continue
+            is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                self._functions.add(node.name)
+            elif isinstance(node, ast.Compare) and runs:
+                self._identities += _identities(node)
+            for field, value in ast.iter_fields(node):
+                if field in ("annotation", "returns"):
+                    continue
+                inner = runs or (is_function and field == "body")
+                for each in value if isinstance(value, list) else (value,):
+                    if isinstance(each, ast.AST):
+                        waiting.append((each, (node, field, parents), inner))
+
+    def _judge(self, node: ast.Name, chain: _Chain) -> None:
+        child: ast.AST = node
+        parents: _Chain | None = chain
+        while parents is not None:
+            parent, field, parents = parents
+            if isinstance(parent, ast.Call):
+                if field == "func":
+                    if child is node:
+                        self.called.add(node.id)
+                elif not self._is_known(parent.func):
+                    self._told.add(node.id)
+                elif self._is_own(parent.func):
+                    self._kept.add(node.id)
+                return
+            if isinstance(parent, ast.keyword) and parent.arg == "dtype":
+                return
+            if isinstance(parent, ast.Compare):
+                if any(child in pair for pair in _identities(parent)):
+                    self._told.add(node.id)
+                return
+            if isinstance(parent, (ast.Attribute, ast.Subscript, ast.MatchClass, ast.Expr)):
+                return
+            if isinstance(parent, (ast.IfExp, ast.If, ast.While, ast.Assert)) and field == "test":
+                return
+            if isinstance(parent, ast.ClassDef):
+                self._told.add(node.id)
+                return
+            if not isinstance(parent, _PASSED_ON):
+                break
+            child = parent
+        self._kept.add(node.id)
+
+    def _is_known(self, function: ast.expr) -> bool:
+        """Whether it is known that a function asks by no `is` for what it is given."""
+        if self._is_own(function):
+            return True
+        if isinstance(function, ast.Attribute) and any(
+            hasattr(each, function.attr) for each in _OBJECTS
+        ):
+            return True
+        # A generic alias, as defaultdict[str, float].
+        value = self._value(function.value if isinstance(function, ast.Subscript) else function)
+        if value is None or value is type:
+            return False
+        module = getattr(value, "__module__", None) or ""
+        root = module.partition(".")[0] if isinstance(module, str) else ""
+        return isinstance(value, np.ufunc) or root in _KNOWN or root in sys.stdlib_module_names
+
+    def _is_own(self, function: ast.expr) -> bool:
+        """Whether a function is one of this source, whose comparisons are known."""
+        if isinstance(function, ast.Attribute):
+            return function.attr in self._functions
+        return isinstance(function, ast.Name) and function.id in self._functions
+
+    def _value(self, node: ast.expr) -> Any:
+        """Find what a dotted name stands for in the module; None where that is not known."""
+        if isinstance(node, ast.Name):
+            return self._names.get(node.id, getattr(builtins, node.id, None))
+        if isinstance(node, ast.Attribute):
+            base = self._value(node.value)
+            if isinstance(base, (ModuleType, type)):
+                return vars(base).get(node.attr)
+        return None
+
+    def _may_be_type(self, node: ast.expr) -> bool:
+        """Whether a side of a comparison may be a builtin that another stands for."""
+        if isinstance(node, ast.Constant):
+            return False
+        # What has another value by name is none.
+        return self._value(node) is None
+
+    def _is_real_type(self, node: ast.expr) -> bool:
+        """Whether a side of a comparison is ``type(x)`` or ``x.__class__``."""
+        if isinstance(node, ast.Call):
+            return self._value(node.func) is type
+        return isinstance(node, ast.Attribute) and node.attr == "__class__"
+
+
+def _identities(node: ast.Compare) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """List the pairs that a comparison takes for the same or not."""
+    sides = [node.left, *node.comparators]
+    for operator, left, right in zip(node.ops, sides, sides[1:], strict=False):
+        if isinstance(operator, (ast.Is, ast.IsNot)):
+            yield left, right
+
+
+_PASSED_ON = (
+    ast.BinOp,
+    ast.BoolOp,
+    ast.Dict,
+    ast.IfExp,
+    ast.List,
+    ast.NamedExpr,
+    ast.Set,
+    ast.Starred,
+    ast.Tuple,
+    ast.keyword,
+)
+"""What has the value of a part of it for a value, or for one of several."""
+
+_OBJECTS = (np.ndarray, dict, list, set, argparse.ArgumentParser, functools.singledispatch(len))
+"""Whose methods are known by their names."""
+
+_KNOWN = ("numpy", "scipy")
