@@ -20,9 +20,12 @@ from steepest.array.plain import is_known, is_traced, plain_value
 from steepest.array.standing_in import named
 from steepest.errors import is_user_code
 from steepest.graph import ArrayType
-from steepest.ops.spec import Traced, Value, released
+from steepest.ops import primitive
+from steepest.ops.spec import Traced, Value, bind, released
 
 __all__ = ["converted_in"]
+
+_item = primitive("item")
 
 
 class _TypeOfNumbers(type):
@@ -99,13 +102,13 @@ def _to_float(*args: Any, **settings: Any) -> Any:
     if not isinstance(value, Array):
         return float(value)
     kind = value_type(value)
-    # NumPy's errors and warnings: of several entries, of complex numbers.
-    float(_example(kind))
-    if kind.dtype.kind == "c":
-        value, kind = value.real, value_type(value.real)
     if kind.weak and kind.dtype.kind == "f":
         return value
-    return _number(value, np.dtype(float), "float")
+    if kind.shape or kind.dtype.kind == "c":
+        # NumPy's errors and warnings.
+        float(_example(kind))
+        value = value.real
+    return _number(value, value_type(value), np.dtype(float))
 
 
 def _to_complex(*args: Any, **settings: Any) -> Any:
@@ -114,10 +117,11 @@ def _to_complex(*args: Any, **settings: Any) -> Any:
         if not isinstance(value, Array):
             return complex(value)
         kind = value_type(value)
-        complex(_example(kind))
         if kind.weak and kind.dtype.kind == "c":
             return value
-        return _number(value, np.dtype(complex), "complex")
+        if kind.shape:
+            complex(_example(kind))
+        return _number(value, kind, np.dtype(complex))
     args = tuple(map(_released, args))
     settings = {name: _released(each) for name, each in settings.items()}
     if not is_traced((args, settings)):
@@ -175,14 +179,14 @@ class _Answer:
     __complex__ = __float__
 
 
-def _number(value: Array, dtype: np.dtype[Any], name: str) -> Any:
-    kind = value_type(value)
+def _number(value: Array, kind: ArrayType, dtype: np.dtype[Any]) -> Any:
     if kind.dtype.kind not in "fc" and is_known(value):
-        return dtype.type(plain_value(value, f"{name}(x)")).item()
-    number: Any = np.reshape(value, ()) if kind.shape else value
+        return dtype.type(plain_value(value, "a number")).item()
+    entry: Value = np.reshape(value, ()) if kind.shape else value
     # Python's own numbers are as long as this dtype.
-    is_shorter = kind.dtype.kind == dtype.kind and kind.dtype.itemsize <= dtype.itemsize
-    return (number if is_shorter else number.astype(dtype)).item()
+    if kind.dtype.kind != dtype.kind or kind.dtype.itemsize > dtype.itemsize:
+        entry = entry.astype(dtype)
+    return bind(_item, (entry,), {})
 
 
 def _example(kind: ArrayType) -> Value:
