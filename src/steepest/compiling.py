@@ -119,7 +119,7 @@ def record(
             for leaf in leaves
         ]
         traced_args, traced_keywords = unflatten(structure, traced)
-        with UserCode():
+        with UserCode(function):
             result, result_structure = flatten(as_handed(function)(*traced_args, **traced_keywords))
         # Arrays in which nothing is differentiated are constants.
         result = [released(each) for each in result]
@@ -458,7 +458,7 @@ class Compiled:
             traced_args, traced_keywords = unflatten(
                 structure, [trace.watch(leaf) if is_dynamic(leaf) else leaf for leaf in leaves]
             )
-            with UserCode():
+            with UserCode(self._function):
                 return as_handed(self._function)(*traced_args, **traced_keywords)
 
         compare_with_plain_run(

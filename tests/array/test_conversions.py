@@ -375,6 +375,51 @@ def test_session_without_source(question: str, expected: bool) -> None:
     assert "float" not in vars(session)
 
 
+PIECE = """
+import numpy as np
+from numpy import zeros
+
+def helper(x):
+    return float(np.sum(x**2))
+
+def loss(x):
+    out = zeros(2)
+    out[0] = helper(x)
+    return float(out[0])
+
+class Base:
+    def __call__(self, x):
+        return helper(x)
+
+class Model(Base):
+    loss = lambda self, x: helper(x)
+"""
+
+
+@pytest.mark.parametrize(
+    "get", ["loss", "Model()", "Model().loss", "__import__('functools').partial(loss)"]
+)
+def test_code_that_is_in_no_module(get: str) -> None:
+    names: dict[str, Any] = {}
+    exec(PIECE, names)
+    before = set(names)
+    loss = eval(get, names)
+    for _ in range(2):
+        np.testing.assert_array_equal(sd.grad(loss)(X), 2 * X)
+    np.testing.assert_array_equal(sd.compile(sd.grad(loss))(X), 2 * X)
+    np.testing.assert_array_equal(sd.jvp(sd.grad(loss), (X,), (X,))[1], 2 * X)
+    assert sd.check_gradient(loss, X).ok
+    assert set(names) == before
+    assert names["zeros"] is np.zeros
+
+
+def test_code_that_is_in_no_module_and_could_tell() -> None:
+    names: dict[str, Any] = {}
+    exec(f"{PIECE}\ndef other(kind): return kind is float", names)
+    with pytest.raises(TracedConversionError):
+        sd.grad(names["loss"])(X)
+
+
 # Nothing stays
 
 

@@ -29,13 +29,15 @@ _Chain: TypeAlias = "tuple[ast.AST, str, _Chain | None]"
 """A node, the field of its parent that it is in, and the same of the parent."""
 
 
-def replaceable(candidates: Iterable[str], names: dict[str, Any]) -> list[str]:
+def replaceable(candidates: Iterable[str], names: dict[str, Any], *, is_module: bool) -> list[str]:
     """Find the builtins that may be others in a module, given its names.
 
     Parameters
     ----------
     candidates : iterable of str
     names : dict
+    is_module : bool
+        Whether they are those of a module, which may have its source in a file.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def replaceable(candidates: Iterable[str], names: dict[str, Any]) -> list[str]:
     """
     candidates = [name for name in candidates if name not in names]
     file = names.get("__file__")
-    if file is None:
+    if file is None or not is_module:
         return _replaceable_in_session(candidates, names)
     source = "".join(linecache.getlines(file, names))
     called = [name for name in candidates if re.search(rf"\b{name}\s*\(", source)]

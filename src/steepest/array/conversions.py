@@ -204,12 +204,13 @@ def _plain_example(value: Any) -> Any:
 _STAND_INS: dict[str, Any] = {"float": Float, "complex": Complex}
 
 
-def converted_in(names: dict[str, Any]) -> dict[str, Any]:
+def converted_in(names: dict[str, Any], *, is_module: bool) -> dict[str, Any]:
     """Find what is to stand for `float` and `complex` in a module, given its names.
 
-    It is nothing where the module is not the user's.
+    It is nothing where the module is not the user's. Names that are no module's are taken for
+    those of a session, of which the source is in pieces.
     """
     file = names.get("__file__")
     if file is not None and not is_user_code(file):
         return {}
-    return {name: _STAND_INS[name] for name in replaceable(_STAND_INS, names)}
+    return {name: _STAND_INS[name] for name in replaceable(_STAND_INS, names, is_module=is_module)}

@@ -31,12 +31,14 @@ from contextlib import contextmanager
 from types import (
     CodeType,
     FrameType,
+    FunctionType,
     MemberDescriptorType,
     MethodType,
     ModuleType,
     TracebackType,
 )
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -86,13 +88,25 @@ _IS_ON = os.environ.get("STEEPEST_PATCH_NUMPY", "1") != "0"
 
 
 class UserCode(RefusedWrites):
-    """Context for the user's code while it is traced: NumPy makes Arrays, in this thread."""
+    """Context for the user's code while it is traced: NumPy makes Arrays, in this thread.
+
+    Parameters
+    ----------
+    function : callable, optional
+        What is called. Where its names are those of no module, as what `exec` runs, they are
+        replaced too.
+    """
+
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
+        self._function = function
 
     def __enter__(self) -> None:
         with _lock:
             if not _state.users:
                 _replace()
             _state.users += 1
+            if _IS_ON and self._function is not None:
+                _namespaces.meet(self._function)
         making.depth += _IS_ON
 
     def __exit__(
@@ -152,6 +166,7 @@ def _restore() -> None:
         for names in _namespaces.now.values():
             names.restore()
         _namespaces.restore_new()
+        _namespaces.leave()
         _Vectorize._vectorize_call = _original_vectorize_call
 
 
@@ -395,6 +410,38 @@ class _Namespaces:
         self.now: dict[str, _ReplacedNames] = {}
         self._seen: dict[str, tuple[int, int]] = {}
         self._modules = 0
+        self._met: dict[int, _ReplacedNames] = {}
+        self._known: WeakKeyDictionary[CodeType, tuple[int, int, _Found]] = WeakKeyDictionary()
+
+    def meet(self, function: Any) -> None:
+        """Replace the names that a function has, unless they are a module's."""
+        while not isinstance(function, FunctionType):
+            if isinstance(function, MethodType):
+                function = function.__func__
+            elif isinstance(function, functools.partial):
+                function = function.func
+            else:
+                function = inspect.getattr_static(type(function), "__call__", None)
+                if not isinstance(function, FunctionType):
+                    return
+        names = function.__globals__
+        module = sys.modules.get(names.get("__name__") or "")
+        if id(names) in self._met or (
+            isinstance(module, ModuleType) and object.__getattribute__(module, "__dict__") is names
+        ):
+            return
+        known = self._known.get(function.__code__)
+        if known is None or known[:2] != (id(names), len(names)):
+            known = id(names), len(names), _replacements_in(names, is_module=False)
+            self._known[function.__code__] = known
+        self._met[id(names)] = replaced = _ReplacedNames(names, *known[2])
+        replaced.replace()
+
+    def leave(self) -> None:
+        """Put back what was replaced where functions were met."""
+        for names in self._met.values():
+            names.restore()
+        self._met.clear()
 
     def found(self) -> Iterable[_ReplacedNames]:
         """Look through the modules that are new or have new names."""
@@ -435,25 +482,28 @@ class _Namespaces:
         if self._seen.get(name) == seen:
             return
         self._seen[name] = seen
-        stand_ins: Mapping[int, Any] = _stand_ins_by_id
-        if is_user_code(names.get("__file__") or ""):
-            stand_ins = _stand_ins_in_user_code
-        replacements = {
-            key: stand_ins[id(value)]
-            for key, value in list(names.items())
-            if id(value) in stand_ins
-        }
-        additions = {}
-        if replacements or has_numpy(names):
-            # Who is a library takes longer to find out.
-            if _is_library(names):
-                replacements = {}
-            else:
-                additions = {**asked_in(names), **converted_in(names)}
+        replacements, additions = _replacements_in(names, is_module=True)
         if replacements or additions:
             self.now[name] = _ReplacedNames(names, replacements, additions)
         else:
             self.now.pop(name, None)
+
+
+_Found: TypeAlias = tuple[dict[str, Any], dict[str, Any]]
+"""What is to be put in the place of names, and what there is to be besides."""
+
+
+def _replacements_in(names: dict[str, Any], *, is_module: bool) -> _Found:
+    stand_ins: Mapping[int, Any] = _stand_ins_by_id
+    if is_user_code(names.get("__file__") or ""):
+        stand_ins = _stand_ins_in_user_code
+    replacements = {
+        key: stand_ins[id(value)] for key, value in list(names.items()) if id(value) in stand_ins
+    }
+    # Who is a library takes longer to find out.
+    if not (replacements or has_numpy(names)) or _is_library(names):
+        return {}, {}
+    return replacements, {**asked_in(names), **converted_in(names, is_module=is_module)}
 
 
 # Who calls

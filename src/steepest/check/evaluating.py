@@ -38,7 +38,7 @@ class Evaluating(Trace):
     def run(self, function: Callable[[Tree], Any], x: Tree) -> Tree | None:
         """Return what a function comes to; None when it cannot be run in this way."""
         try:
-            with np.errstate(all="ignore"), UserCode():
+            with np.errstate(all="ignore"), UserCode(function):
                 result = function(tree_map(self._watch, x))
                 leaves, structure = flatten(result)
                 return unflatten(structure, [self._plain(leaf) for leaf in leaves])

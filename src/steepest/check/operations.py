@@ -117,7 +117,7 @@ def operations_of(function: Callable[[Tree], Any], x: Tree) -> list[Operation]:
     """
     trace = _OperationTrace()
     try:
-        with np.errstate(all="ignore"), UserCode():
+        with np.errstate(all="ignore"), UserCode(function):
             result = function(trace.watch_tree(x))
     finally:
         trace.active = False

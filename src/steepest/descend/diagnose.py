@@ -112,7 +112,7 @@ def diagnose(
         if batch is not None:
             args.append(inspection.watch_tree(batch, "data") if watch_batch else batch)
         try:
-            with np.errstate(all="ignore"), UserCode():
+            with np.errstate(all="ignore"), UserCode(loss_fn):
                 result = loss_fn(*args)
         except TracedConversionError:
             # A loss may convert its batch freely, but not when the batch is watched too.

@@ -117,7 +117,7 @@ def _call(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Value, Pul
     On plain values it gets ndarrays from NumPy, as it may hand them to any library.
     """
     traced = any(isinstance(leaf, Traced) for leaf in flatten(args)[0])
-    with UserCode() if traced else untouched_numpy():
+    with UserCode(function) if traced else untouched_numpy():
         result = function(*args)
     if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
         raise BadInputError(

@@ -237,7 +237,7 @@ class _ValueAndGrad(_Transform):
             for position in positions:
                 each, changed[position] = _watch(tape, args[position], position, self._function)
                 watched.append(each)
-            with UserCode():
+            with UserCode(self._function):
                 result = as_handed(self._function)(*changed, **keywords)
             aux: Any = None
             if self._has_aux:
@@ -307,7 +307,7 @@ def _compare(
             tree_map(trace.watch_differentiable, arg) if position in positions else arg
             for position, arg in enumerate(args)
         ]
-        with UserCode():
+        with UserCode(function):
             return as_handed(function)(*changed, **keywords)
 
     compare_with_plain_run(function, value, args, keywords, trace_again)
@@ -492,7 +492,7 @@ def vjp(f: Function, *primals: Tree) -> tuple[Tree, Function]:
             each, tree = _watch(tape, primal, position, f)
             watched.append(each)
             given.append(tree)
-        with UserCode():
+        with UserCode(f):
             outputs, structure = flatten(as_handed(f)(*given))
     finally:
         tape.active = False
@@ -541,7 +541,7 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
             tree_map(functools.partial(_with_tangent, trace), primal, tangent)
             for primal, tangent in zip(primals, tangents, strict=True)
         ]
-        with UserCode():
+        with UserCode(f):
             outputs, structure = flatten(as_handed(f)(*args))
     finally:
         trace.active = False
