@@ -25,7 +25,7 @@ def lost_type_branch(x: Any) -> Any:
 def swallowed_conversion(x: Any) -> Any:
     y = x * 2
     try:
-        scale = float(np.sum(y))
+        scale = builtins.float(np.sum(y))
     except TypeError:
         scale = 1.0
     return np.sum(y * scale)

@@ -177,7 +177,7 @@ def test_each_operation_is_raised() -> None:
         assert result.dtype == precision.real
         error = np.abs(result - np.stack([exact, exact**2]))
         assert np.max(error) <= 4 * np.finfo(result.dtype).eps
-    assert run_raised(lambda x: float(x[0]), x, DOUBLE) is None
+    assert run_raised(lambda x: builtins.float(x[0]), x, DOUBLE) is None
 
 
 def test_bfloat16_has_bits_for_one_step() -> None:

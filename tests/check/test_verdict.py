@@ -1,3 +1,4 @@
+import builtins
 import math
 
 import numpy as np
@@ -245,4 +246,4 @@ def test_rounding_errors_repeat_and_need_a_function_that_can_be_traced():
     x = np.arange(1.0, 6.0)
     first, second = (run_with_rounding_errors(f, x, seed=3) for _ in range(2))
     assert first == second != f(x)
-    assert run_with_rounding_errors(lambda x: float(x[0]), x, seed=0) is None
+    assert run_with_rounding_errors(lambda x: builtins.float(x[0]), x, seed=0) is None

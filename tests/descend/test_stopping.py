@@ -1,5 +1,6 @@
 """Ctrl-C and numbers that are not finite: the run ends with the weights so far, and says why."""
 
+import builtins
 import itertools
 import math
 
@@ -239,7 +240,7 @@ def test_what_the_loss_captures_is_named():
 @warns
 def test_a_loss_that_converts_its_batch_is_diagnosed_too():
     def loss(weights, batch):
-        return np.sum(np.log(weights)) * float(np.asarray(batch)[0])
+        return np.sum(np.log(weights)) * builtins.float(np.asarray(batch)[0])
 
     with pytest.warns(NotCompiledWarning):
         result = descend(loss, np.array([-1.0]), np.ones(3), step_size=0.1, steps=1)
