@@ -71,11 +71,16 @@ def _replaceable_in_session(candidates: list[str], names: dict[str, Any]) -> lis
 def _codes_of_session(names: dict[str, Any]) -> Iterator[CodeType]:
     """Find the code that a session has by name, or runs."""
     for value in list(names.values()):
-        held = vars(value).values() if isinstance(value, type) else (value,)
-        for each in held:
-            function = inspect.unwrap(each) if callable(each) else each
-            if isinstance(function, FunctionType) and function.__globals__ is names:
-                yield function.__code__
+        # Without asking objects that would do something first.
+        for each in vars(value).values() if issubclass(type(value), type) else (value,):
+            if type(each) in (staticmethod, classmethod):
+                function = each.__func__
+            else:
+                function = each.fget if type(each) is property else each
+            while type(function) is FunctionType:
+                if function.__globals__ is names:
+                    yield function.__code__
+                function = vars(function).get("__wrapped__")
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_globals is names:
@@ -84,27 +89,36 @@ def _codes_of_session(names: dict[str, Any]) -> Iterator[CodeType]:
 
 
 def _only_calls(code: CodeType, name: str) -> bool:
-    """Whether a builtin is loaded in a code, and in those inside, to be called and nothing else."""
+    """Whether the functions in a code load a builtin to be called, and for nothing else."""
     codes = [code]
     for each in codes:
         codes += [inner for inner in each.co_consts if isinstance(inner, CodeType)]
-        if name in each.co_names and each.co_flags & inspect.CO_OPTIMIZED:
-            for instruction in dis.get_instructions(each):
-                # Its lowest bit says that NULL is put beside it, as for a call.
-                if instruction.opname == "LOAD_GLOBAL" and instruction.argval == name:
-                    if not (instruction.arg or 0) & 1:
-                        return False
-                elif instruction.opname != "LOAD_ATTR" and instruction.argval == name:
-                    return False
+        if name not in each.co_names:
+            continue
+        if not each.co_flags & inspect.CO_OPTIMIZED and each is not code:
+            # A class.
+            return False
+        for instruction in dis.get_instructions(each):
+            # Its lowest bit says that NULL is put beside it, as for a call.
+            is_call = (instruction.arg or 0) & 1
+            if (instruction.opname, instruction.argval) == ("LOAD_GLOBAL", name) and not is_call:
+                return False
     return True
 
 
 def _uses_in(source: str, names: dict[str, Any]) -> _Uses | None:
     """Read a source; None where it cannot be read."""
+    key = names.get("__name__"), source
+    if key in _read:
+        return _read[key]
     try:
-        return _Uses(ast.parse(source), names)
+        uses = _Uses(ast.parse(source), names)
     except (SyntaxError, ValueError, RecursionError):
-        return None
+        uses = None
+    if len(_read) >= _MOST_READ:
+        _read.clear()
+    _read[key] = uses
+    return uses
 
 
 class _Uses:
@@ -124,26 +138,27 @@ class _Uses:
 
     def __init__(self, tree: ast.Module, names: dict[str, Any]) -> None:
         self.called: set[str] = set()
+        self._kept: set[str] = set()
+        self._told: set[str] = set()
         self._names = names
         self._functions: set[str] = set()
         self._loads: list[tuple[ast.Name, _Chain]] = []
         self._identities: list[tuple[ast.expr, ast.expr]] = []
         self._read(tree)
-        self._kept: set[str] = set()
-        self._told: set[str] = set()
         for node, chain in self._loads:
             self._judge(node, chain)
-
-    def are_exact(self, name: str) -> bool:
-        """Whether what stands for a builtin would not be told from it."""
-        if name in self._told:
-            return False
-        return name not in self._kept or not any(
+        self._compares_types = any(
             self._may_be_type(left)
             and self._may_be_type(right)
             and not (self._is_real_type(left) and self._is_real_type(right))
             for left, right in self._identities
         )
+        # What is remembered keeps nothing of the user's alive.
+        del self._names, self._functions, self._loads, self._identities
+
+    def are_exact(self, name: str) -> bool:
+        """Whether what stands for a builtin would not be told from it."""
+        return name not in self._told and not (name in self._kept and self._compares_types)
 
     def _read(self, tree: ast.Module) -> None:
         waiting: deque[tuple[ast.AST, _Chain | None, bool]] = deque([(tree, None, False)])
@@ -271,3 +286,7 @@ _OBJECTS = (np.ndarray, dict, list, set, argparse.ArgumentParser, functools.sing
 """Whose methods are known by their names."""
 
 _KNOWN = ("numpy", "scipy")
+
+_read: dict[tuple[Any, str], _Uses | None] = {}
+"""By the name of the module and its source."""
+_MOST_READ = 1000

@@ -96,7 +96,7 @@ copyreg.pickle(_TypeOfNumbers, _reduced)
 
 
 def _to_float(*args: Any, **settings: Any) -> Any:
-    if len(args) != 1 or settings:
+    if len(args) != 1 or settings or type(args[0]) in _PLAIN:
         return float(*args, **settings)
     value = _asked(args[0], "__float__")
     if not isinstance(value, Array):
@@ -151,8 +151,6 @@ def _asked(value: Any, method: str) -> Any:
     """Take a value out of ended traces; ask an object for its number, which may be traced."""
     if isinstance(value, Traced):
         return released(value)
-    if type(value) in _PLAIN:
-        return value
     convert = getattr(type(value), method, None)
     if not isinstance(convert, FunctionType):
         return value
