@@ -170,6 +170,8 @@ def test_right_gradients_are_those_of_backpropagation():
             size = float(np.max(np.abs(exact), initial=0.0))
             error = float(np.max(np.abs(exact - given), initial=0.0))
             allowed = max(1e-9, rounding(exact, given)) * max(size, 1e-300)
+            if "single precision inside" in case.name:
+                allowed = 1e-6 * size
             # A solution's error grows with the condition of its matrix.
             assert error <= allowed or "Hilbert" in case.name or size < 1e-14, case.name
     assert compared >= 120

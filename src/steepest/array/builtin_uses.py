@@ -218,8 +218,8 @@ class _Uses:
         """Whether it is known that a function asks by no `is` for what it is given."""
         if self._is_own(function):
             return True
-        if isinstance(function, ast.Attribute) and any(
-            hasattr(each, function.attr) for each in _OBJECTS
+        if isinstance(function, ast.Attribute) and (
+            function.attr in _CALLING or any(hasattr(each, function.attr) for each in _OBJECTS)
         ):
             return True
         # A generic alias, as defaultdict[str, float].
@@ -284,6 +284,9 @@ _PASSED_ON = (
 
 _OBJECTS = (np.ndarray, dict, list, set, argparse.ArgumentParser, functools.singledispatch(len))
 """Whose methods are known by their names."""
+
+_CALLING = ("apply", "map", "submit")
+"""Methods of pools and executors that call what they are given."""
 
 _KNOWN = ("numpy", "scipy")
 
