@@ -67,6 +67,7 @@ from steepest.array.lists import (
     Grid,
     taking_lists,
 )
+from steepest.array.methods import let_methods_ask
 from steepest.array.plain import check_keeps_numbers, is_traced, plain_value
 from steepest.array.questions import asked_in, has_numpy
 from steepest.array.random_numbers import NAMES, generators
@@ -152,6 +153,7 @@ _lock = threading.Lock()
 
 def _replace() -> None:
     if _IS_ON:
+        let_methods_ask(joined)
         for module in _MODULES:
             module.replace()
         for names in _namespaces.found():
@@ -181,9 +183,16 @@ class _ReplacedAttributes:
     module : module
     replacements : dict
         What the attributes are while a function is traced.
+    called : dict, optional
+        What they are where they are called at once, and only there.
     """
 
-    def __init__(self, module: ModuleType, replacements: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        module: ModuleType,
+        replacements: dict[str, Any],
+        called: dict[str, Callable[..., Value]] | None = None,
+    ) -> None:
         names = vars(module)
         self.module = module
         self.replacements = replacements
@@ -199,6 +208,10 @@ class _ReplacedAttributes:
                 **{
                     name: _attribute(names, name, self.originals[name], replacement)
                     for name, replacement in replacements.items()
+                },
+                **{
+                    name: _attribute_to_call(names, name, replacement)
+                    for name, replacement in (called or {}).items()
                 },
             },
         )
@@ -242,6 +255,54 @@ def _attribute(names: dict[str, Any], name: str, original: Any, replacement: Any
         del names[name]
 
     return property(get, put, delete)
+
+
+def _attribute_to_call(
+    names: dict[str, Any], name: str, replacement: Callable[..., Value]
+) -> property:
+    """Make an attribute that is replaced for who calls it at once; it stays what it is if asked."""
+    original = names[name]
+
+    def get(module: ModuleType) -> Any:
+        value = names.get(name, original)
+        if value is original and making.depth and _is_called(_frame(1)):
+            return replacement
+        return value
+
+    def put(_: ModuleType, value: Any) -> None:
+        names[name] = value
+
+    def delete(_: ModuleType) -> None:
+        del names[name]
+
+    return property(get, put, delete)
+
+
+_called: dict[int, tuple[CodeType, frozenset[int]]] = {}
+
+
+def _is_called(frame: FrameType) -> bool:
+    """Whether the attribute that a frame is at is called at once."""
+    code = frame.f_code
+    known = _called.get(id(code))
+    if known is None:
+        if len(_called) >= _MOST_NAMES:
+            _called.clear()
+        known = _called[id(code)] = code, frozenset(_attributes_called(code))
+    return frame.f_lasti in known[1]
+
+
+def _attributes_called(code: CodeType) -> Iterator[int]:
+    """Find the attributes that are called at once: what is done next from there is the call."""
+    next_from: dict[tuple[int | None, int | None], str] = {}
+    for each in reversed(instructions_of(code)):
+        place = each.positions
+        if place is None or place.col_offset is None or each.opname in ("PUSH_NULL", "KW_NAMES"):
+            continue
+        start = place.lineno, place.col_offset
+        if each.opname in _ATTRIBUTES and next_from.get(start, "").startswith(("CALL", "PRECALL")):
+            yield each.offset
+        next_from[start] = each.opname
 
 
 # Functions that the user's code had before are NumPy's own, as the default of an argument. To ask
@@ -937,6 +998,31 @@ def _fromiter(iter: Iterable[Any], dtype: Any, count: int = -1, **settings: Any)
     return _owned(_originals["fromiter"](map(_plain, values), dtype, **settings))
 
 
+def _number_of(kind: type[np.generic]) -> Callable[..., Value]:
+    """Make what stands for a type of numbers where it is called: numbers keep their gradient."""
+    make: Any = kind
+
+    def convert(*args: Any, **settings: Any) -> Value:
+        if len(args) != 1 or settings or not is_traced(args[0]):
+            return make(*args, **settings)
+        (given,) = args
+        if not issubclass(kind, np.inexact):
+            return make(plain_value(given, f"np.{kind.__name__}(…)"))
+        # NumPy's errors and warnings.
+        make(_stand_ins(given))
+        value: Any = _MAKERS["asarray"](given, kind)
+        return value if value.ndim else value[()]
+
+    return convert
+
+
+_TYPES = set(np.sctypeDict.values())
+_NUMBERS = {
+    name: _number_of(kind)
+    for name, kind in vars(np).items()
+    if isinstance(kind, type) and kind in _TYPES and np.dtype(kind).kind in "biufc"
+}
+
 _NEW = (
     "column_stack", "concatenate", "copy", "diag", "diagflat", "eye", "geomspace",
     "hstack", "identity", "indices", "linspace", "logspace", "meshgrid", "ones", "ones_like",
@@ -965,12 +1051,12 @@ _original_array = np.array
 
 
 def _replaced(
-    module: ModuleType, own: dict[str, Any], taking: Iterable[str]
+    module: ModuleType, own: dict[str, Any], taking: Iterable[str], called: Any = None
 ) -> _ReplacedAttributes:
     """Replace attributes of a module of NumPy's: its own, and what takes lists."""
     names = vars(module)
     replacements = {name: taking_lists(names[name], _array) for name in taking if name in names}
-    return _ReplacedAttributes(module, {**replacements, **own})
+    return _ReplacedAttributes(module, {**replacements, **own}, called)
 
 
 _MODULES = (
@@ -986,6 +1072,7 @@ _MODULES = (
             "r_": Concatenation(np.r_, _array, _arange),
         },
         TAKING_LISTS,
+        _NUMBERS,
     ),
     _replaced(np.linalg, {}, TAKING_LISTS_IN_LINALG),
     _replaced(np.fft, {}, TAKING_LISTS_IN_FFT),

@@ -86,6 +86,37 @@ def as_strided(
         steps = np.empty(lengths, x.dtype).strides if usual else own_strides
     # NumPy's checks.
     numpy_as_strided(np.empty(0, x.dtype), lengths, (0,) * len(steps))
+    indices = _places_in_order(x, lengths, steps) if usual else None
+    if indices is None:
+        indices = _places(x, lengths, steps, own_strides)
+    if not usual and x.ndim > 1 and not set(steps) <= set(own_strides):
+        raise UnsupportedError(
+            "as_strided with numbers for strides of an array that does not lie in the order of C",
+            instead="the strides of the array itself, x.strides; sliding_window_view(x, shape)",
+        )
+    result = np.copy(np.ravel(np.copy(x, "C")))[indices]
+    refusal = written_through("lib.stride_tricks.as_strided")
+    return linked(result, x, writeable=False, refusal=refusal)
+
+
+def _places_in_order(
+    x: Array, lengths: tuple[int, ...], strides: tuple[int, ...]
+) -> np.ndarray[Any, Any] | None:
+    """Count the entries to each place, where they lie in the order of C; None for no entry's."""
+    width = x.dtype.itemsize
+    if x.size == 0 or 0 in lengths or any(stride % width for stride in strides):
+        return None
+    steps = tuple(stride // width for stride in strides)
+    ends = [(length - 1) * step for length, step in zip(lengths, steps, strict=True)]
+    if sum(min(end, 0) for end in ends) < 0 or sum(max(end, 0) for end in ends) >= x.size:
+        return None
+    return _offsets(lengths, steps)
+
+
+def _places(
+    x: Array, lengths: tuple[int, ...], steps: tuple[int, ...], own_strides: tuple[int, ...]
+) -> np.ndarray[Any, Any]:
+    """Find the entry that lies at each place in memory."""
     places, own = _offsets(lengths, steps), _offsets(x.shape, own_strides)
     order = np.argsort(own, axis=None, kind="stable")
     # What has none of its own finds the place where it would be.
@@ -96,15 +127,7 @@ def as_strided(
             f" {own_strides} reads memory that is not that of its entries",
             instead="the whole array as the first argument; sliding_window_view(x, shape)",
         )
-    if not usual and x.ndim > 1 and not set(steps) <= set(own_strides):
-        raise UnsupportedError(
-            "as_strided with numbers for strides of an array that does not lie in the order of C",
-            instead="the strides of the array itself, x.strides; sliding_window_view(x, shape)",
-        )
-    indices = order[found] if places.size else np.zeros(places.shape, np.intp)
-    result = np.copy(np.ravel(np.copy(x, "C")))[indices]
-    refusal = written_through("lib.stride_tricks.as_strided")
-    return linked(result, x, writeable=False, refusal=refusal)
+    return order[found] if places.size else np.zeros(places.shape, np.intp)
 
 
 def _offsets(shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray[Any, Any]:
