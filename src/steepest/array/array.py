@@ -683,6 +683,8 @@ class Array(Traced, metaclass=_ArrayClass):
             raise AttributeError(
                 f"'{self.dtype.name.rstrip('0123456789')}' has no attribute 'item'"
             )
+        if not position and not self.shape:
+            return bind(primitive("item"), (self,), NO_STATIC)
         # NumPy's checks of the position.
         places = np.broadcast_to(np.empty((), np.bool_), self.shape)
         places.item(*position)

@@ -311,8 +311,8 @@ def reshaped(x: Value, shape: tuple[int, ...]) -> Value:
     if type(before) is not ndarray or type(after) is not ndarray:
         before, after = ndarray_of(before), ndarray_of(after)
     if before is None or after is None:
-        # A single axis splits up wherever its entries lie.
-        known = len(x.shape) == 1 or is_contiguous(x)
+        # A single axis splits up wherever its entries lie, and so does none.
+        known = len(x.shape) <= 1 or is_contiguous(x)
         return linked(result, x, (_reshape, static), refusal=None if known else unknown_layout())
     base = after.base
     if base is not None and (base is before or base is before.base):

@@ -668,7 +668,9 @@ def _replacement(original: Any, make: Callable[..., Value]) -> Callable[..., Val
     def replacement(*args: Any, **settings: Any) -> Value:
         if making.depth:
             caller = sys._getframe(1)
-            if _is_followed(_asking(caller)) and _calls(caller, replacement):
+            if _is_followed(_asking(caller)) and (
+                _calls(caller, replacement) or (is_traced(args) and _is_builtin_calling(caller))
+            ):
                 return make(*args, **settings)
         return original(*args, **settings)
 
@@ -719,19 +721,33 @@ def _calls(frame: FrameType, function: object) -> bool:
     and it takes without question that ``np.empty`` makes an ndarray.
     """
     names = _names_called(frame.f_code, frame.f_lasti)
-    if not names:
-        return False
+    return bool(names) and _value_of(names, frame) is function
+
+
+def _is_builtin_calling(frame: FrameType) -> bool:
+    """Whether it is one of Python's builtins that calls a function: ``list(map(np.array, a))``."""
+    if not dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith(("CALL", "PRECALL")):
+        # Who asks is an iterator, as in ``a, b = map(np.array, c)``.
+        return True
+    names = _names_called(frame.f_code, frame.f_lasti)
+    called = _value_of(names, frame) if names else None
+    return isinstance(called, functools.partial) or getattr(called, "__module__", "") in _BUILTINS
+
+
+_BUILTINS = ("builtins", "functools", "_functools", "itertools", "operator", "_operator")
+
+
+def _value_of(names: list[tuple[str, str]], frame: FrameType) -> Any:
     (kind, first), *attributes = names
-    if kind == "LOAD_GLOBAL":
-        value = frame.f_globals.get(first)
-    else:
-        value = frame.f_locals.get(first, frame.f_globals.get(first))
+    value = frame.f_globals.get(first, frame.f_builtins.get(first))
+    if kind != "LOAD_GLOBAL":
+        value = frame.f_locals.get(first, value)
     for _, name in attributes:
         if not isinstance(value, ModuleType):
             value = getattr(value, "__dict__", {}).get(name)
         else:
             value = getattr(value, name, None)
-    return value is function
+    return value
 
 
 def _names_called(code: CodeType, offset: int) -> list[tuple[str, str]]:
