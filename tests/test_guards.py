@@ -1,6 +1,7 @@
 """Guards see every change that a compiled function could have seen."""
 
 import random
+import sys
 import types
 from collections import deque
 from collections.abc import Callable
@@ -397,6 +398,23 @@ def test_generators_that_were_drawn_from_are_told(generator: Any) -> None:
 def test_libraries_are_not_searched() -> None:
     guards = Guards(lambda x: np.linalg.norm(np.random.default_rng(1).random(x)))
     assert len(guards._checks) < 10
+
+
+def test_classes_of_installed_packages_are_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    package: Any = types.ModuleType("installed")
+    package.__file__ = "/somewhere/site-packages/installed/__init__.py"
+    monkeypatch.setitem(sys.modules, "installed", package)
+    settings: Any = type("Settings", (), {"rate": 1.0, "__module__": "installed"})
+
+    def function() -> Any:
+        return settings.rate
+
+    others = Guards(function)
+    function.__module__ = "installed.part"
+    own = Guards(function)
+    settings.rate = 2.0
+    assert others.hold()
+    assert not own.hold()
 
 
 def test_cycles_end() -> None:

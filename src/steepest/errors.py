@@ -87,6 +87,11 @@ def is_user_code(filename: str) -> bool:
     return not filename.startswith(_STANDARD_LIBRARY)
 
 
+def is_installed(filename: str) -> bool:
+    """Whether code is of a package that is installed, the user's or not."""
+    return any(part in _INSTALLED for part in Path(filename).parts)
+
+
 def user_line(frame: FrameType | None = None) -> SourceLine | None:
     """Find the innermost line of the user's code on the stack of the calling thread.
 

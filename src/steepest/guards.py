@@ -4,7 +4,8 @@ A compiled function is recorded once. Guards compare, before each call, what the
 read through names: numbers, strings, the identity of everything else, and the contents of the
 ndarrays that are not themselves part of the recording.
 Not reached are attributes of objects below the second level, entries beyond the first thousand
-of a container, properties that look elsewhere, and what other libraries keep for themselves.
+of a container, properties that look elsewhere, what other libraries keep for themselves, and the
+classes of installed packages other than the function's own.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from steepest.errors import is_user_code
+from steepest.errors import is_installed, is_user_code
 from steepest.fingerprint import fingerprint, may_be_written
 from steepest.ops.spec import Traced, is_ndarray
 
@@ -49,13 +50,14 @@ class Guards:
         Arguments that are objects of the user's, whose attributes the function may read.
     """
 
-    __slots__ = ("_arguments", "_arrays", "_checks", "_generators", "_seen")
+    __slots__ = ("_arguments", "_arrays", "_checks", "_generators", "_package", "_seen")
 
     def __init__(self, function: Callable[..., Any], arguments: Sequence[Any] = ()) -> None:
         self._checks: list[tuple[Callable[[], Any], Any]] = []
         self._arrays: dict[int, tuple[np.ndarray[Any, Any], int]] = {}
         self._generators: list[tuple[Any, bytes]] = []
         self._seen: set[int] = set()
+        self._package = (getattr(function, "__module__", None) or "").partition(".")[0]
         # Held, so that the ids by which a signature knows them are not given to others.
         self._arguments = arguments
         self._visit(function, 0)
@@ -148,12 +150,25 @@ class Guards:
             self._visit_class(value, depth)
             return
         # The state of a library's wrapper, as a cache, is its own affair.
-        if _is_users(type(value)) or (wrapped is None and type(value) not in _BUILT_IN):
+        if self._is_users(type(value)) or (wrapped is None and type(value) not in _BUILT_IN):
             self._visit_object(value, depth)
+
+    def _is_users(self, kind: type) -> bool:
+        """Whether a class is the user's: not of a package that is installed, unless it is its own.
+
+        The classes of a large package lead to all of it, and to the packages that it uses.
+        """
+        module = kind.__module__
+        if module == "__main__":
+            return True
+        filename = getattr(sys.modules.get(module), "__file__", None)
+        if filename is None or not is_user_code(filename):
+            return False
+        return module.partition(".")[0] == self._package or not is_installed(filename)
 
     def _visit_class(self, kind: type, depth: int) -> None:
         for each in kind.__mro__:
-            if _is_users(each):
+            if self._is_users(each):
                 for name in list(vars(each)):
                     if not isinstance(vars(each)[name], MemberDescriptorType):
                         self._guard(_class_reader(each, name), depth + 1)
@@ -165,16 +180,8 @@ class Guards:
             self._guard(_item_reader(attributes, name), depth + 1)
         for kind in type(value).__mro__:
             for name, member in vars(kind).items():
-                if isinstance(member, MemberDescriptorType) and _is_users(kind):
+                if isinstance(member, MemberDescriptorType) and self._is_users(kind):
                     self._guard(_slot_reader(value, name), depth + 1)
-
-
-def _is_users(kind: type) -> bool:
-    """Whether a class is written by the user."""
-    if kind.__module__ == "__main__":
-        return True
-    filename = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    return filename is not None and is_user_code(filename)
 
 
 def _names(code: CodeType) -> frozenset[str]:

@@ -22,6 +22,7 @@ X = np.array([0.4, 1.3, 2.2])
 CAPTURED = np.arange(3.0)
 MASK = np.array([True, False, True])
 MATRIX = scipy.sparse.csc_matrix(np.diag([1.0, 2.0, 4.0]))
+KIND = np.float64
 RECORDS: Any = [("a", float), ("b", float)]
 
 
@@ -132,9 +133,6 @@ IDIOMS = {
     "view of bytes": Idiom(
         lambda x: x.view(np.int64), r"x\.astype\(dtype\)", lambda x: x.astype(np.float32), ONES
     ),
-    "method of an ndarray": Idiom(
-        lambda x: CAPTURED.dot(x), r"a @ x for a\.dot\(x\)", lambda x: CAPTURED @ x, CAPTURED
-    ),
     "ufunc of a list": Idiom(
         lambda x: np.exp([x[0], x[1]]),
         "np.array",
@@ -142,8 +140,8 @@ IDIOMS = {
         [*np.exp(X[:2]), 0],
     ),
     "type of numbers": Idiom(
-        lambda x: np.float64(x[0]),
-        r"x\.astype\(np\.float64\)",
+        lambda x: KIND(x[0]),
+        r"x\.astype\(kind\)",
         lambda x: x[0].astype(np.float64),
         [1, 0, 0],
     ),

@@ -17,6 +17,8 @@ from steepest.errors import NotCompiledWarning, TracedConversionError, Unsupport
 
 QUESTIONS: dict[str, Callable[[Any], object]] = {
     "an array": lambda x: isinstance(x, np.ndarray),
+    "a number of a type": lambda x: isinstance(np.float64(x[0]), np.float64),
+    "a type of numbers": lambda x: (np.float64 is x.dtype.type, np.dtype(np.float64) == x.dtype),
     "an array of several types": lambda x: isinstance(x, (list, tuple, np.ndarray)),
     "an array, a float": lambda x: isinstance(x, float),
     "an entry, an array": lambda x: isinstance(x[0], np.ndarray),

@@ -617,7 +617,7 @@ class Array(Traced, metaclass=_ArrayClass):
         raise self._refusal(
             "np.asarray(…), or a function that calls it,",
             "apply NumPy functions to the value itself; np.array([x, y]) for a list;"
-            " x.astype(np.float64) for np.float64(x); a @ x for a.dot(x);"
+            " x.astype(kind) for kind(x), where kind = np.float64;"
             " loc + scale * rng.normal(size=n) for rng.normal(loc, scale, n);"
             " x[rng.permutation(len(x))] for rng.permutation(x);"
             " sd.stop_gradient(x) where no gradient is wanted",
