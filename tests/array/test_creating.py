@@ -27,7 +27,7 @@ from steepest.array.lists import TAKING_LISTS
 from steepest.errors import TracedConversionError, UnsupportedError
 
 X = np.array([1.0, 2.0])
-CAPTURED = np.array([[1.0, 2.0], [3.0, 4.0], [0.5, -1.0]])
+CAPTURED: Any = np.array([[1.0, 2.0], [3.0, 4.0], [0.5, -1.0]])
 NUMPY: Any = np
 
 
@@ -456,13 +456,13 @@ def test_a_view_that_is_not_followed_is_not_lost_sight_of() -> None:
         lambda x: np.asfortranarray(np.outer(x, x)),
         lambda x: np.fromiter(x, np.float32),
         lambda x: list(map(np.array, [2.0, x]))[1],
-        lambda x: [each for each in map(np.atleast_1d, map(np.asarray, x))][0],
+        lambda x: next(iter(map(np.atleast_1d, map(np.asarray, x)))),
         lambda x: functools.partial(np.asarray, dtype=np.float32)(x),
         lambda x: np.float64(x[0]),
         lambda x: np.float32(x),
-        lambda x: np.double([x[0], 1]),
+        lambda x: NUMPY.double([x[0], 1]),
         lambda x: np.complex128(x[0]),
-        lambda x: np.float64(np.float64(x)[0]).item() * np.float32(2),
+        lambda x: NUMPY.float64(NUMPY.float64(x)[0]) * np.float32(2),
         lambda x: x[: np.int64(x[1])],
         lambda x: CAPTURED.dot(x),
         lambda x: CAPTURED.dot([x[0], 1.0]),
