@@ -37,9 +37,9 @@ def let_methods_ask(joined: Callable[[Any], Any]) -> None:
     if sys.implementation.name != "cpython":
         return
     # The class refuses assignments to its attributes, as those written in C do.
-    (names,) = (each for each in gc.get_referents(vars(np.ndarray)) if isinstance(each, dict))
-    for name, function in _METHODS.items():
-        names[name] = _asking(names[name], function, joined)
+    for names in gc.get_referents(vars(np.ndarray)):
+        for name, function in _METHODS.items():
+            names[name] = _asking(names[name], function, joined)
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(np.ndarray))
 
 
