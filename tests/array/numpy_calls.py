@@ -901,12 +901,6 @@ NEEDS_VALUES: set[str] = {
 are numbers of Python."""
 
 UNSEEN: dict[str, str] = {
-    "a.dot(b)": "b",
-    "x.dot(v)": "v",
-    "v.dot(w)": "w",
-    "t.searchsorted(x)": "x",
-    "t.searchsorted(v, side='right')": "v",
-    "t.searchsorted(x, sorter=np.argsort(t))": "x",
     "np.polyint(v, 2, k=[1.5, s])": "s",
     "np.add.reduce(x, axis=0, initial=s)": "s",
 }
