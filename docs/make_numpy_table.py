@@ -34,7 +34,8 @@ tests compare with NumPy.
 - **creation**: it makes arrays of shapes and plain numbers, into which traced values may be
   written.
 - **random**: it draws plain numbers. A traced parameter is an error, which says what has a
-  derivative: `loc + scale * np.random.normal(size=n)`. A traced array may be shuffled.
+  derivative: `loc + scale * np.random.normal(size=n)`. A traced array may be shuffled,
+  and permuted or chosen from by a generator that the function makes.
 - **values**: it needs values, so that `compile` and `descend` run the function anew each time.
 - **refused**: an error, with the reason and the way out; see also [refusals](refusals.md).
 - **other**: it has nothing to do with numbers that vary, and works as ever.

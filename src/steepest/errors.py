@@ -9,6 +9,7 @@ from __future__ import annotations
 import linecache
 import os
 import re
+import struct
 import sys
 import sysconfig
 import threading
@@ -81,6 +82,9 @@ def is_user_code(filename: str) -> bool:
     if filename.startswith((*_OWN_FILES, "<frozen", "<__array_function__")):
         return False
     parts = Path(filename).parts
+    if filename.endswith(".pyx") and parts[0] in _MACHINERY:
+        # Cython names its sources from the root of their repository.
+        return False
     for installed in _INSTALLED:
         if installed in parts:
             return parts[parts.index(installed) + 1] not in _MACHINERY
@@ -242,6 +246,25 @@ class RefusedWrites:
                 " scipy.sparse.linalg.spsolve(matrix, x)",
                 line=_line_in(traceback),
             ) from error
+        if kind is NotImplementedError and str(error) == _OF_SHUFFLE:
+            raise UnsupportedError(
+                "rng.shuffle(x, axis=…) by a generator from outside of the function",
+                instead="x = np.take(x, rng.permutation(x.shape[axis]), axis)",
+                line=_line_in(traceback),
+            ) from error
+        if kind is TypeError and str(error) in _OF_METHODS:
+            raise UnsupportedError(
+                "a method of an ndarray with an array for out= that the function has made",
+                instead="NumPy's function, as np.cumsum(a, out=y) for a.cumsum(out=y)",
+                line=_line_in(traceback),
+            ) from error
+        asked = _asked_for_a_number(error)
+        if asked is not None:
+            raise TracedConversionError(
+                f"{asked} takes plain numbers alone, and would lose the gradient of a traced one",
+                instead="sd.stop_gradient(x) in place of x, also for a dict or list of numbers",
+                line=_line_in(traceback),
+            ) from error
         if kind is not ValueError:
             return
         cause = error.__cause__
@@ -302,6 +325,30 @@ _OF_SERIES = re.compile(
 
 _OF_MEMORY = re.compile(r"must be numpy\.ndarray, not Array\b|expected numpy\.ndarray, got Array\b")
 """What Python's C interface and Cython say of an argument that must be memory."""
+
+
+def _asked_for_a_number(error: BaseException) -> str | None:
+    """Find which compiled code of Python's has refused a traced number for what it is."""
+    if isinstance(error, struct.error):
+        return "struct.pack" if str(error) == "required argument is not a float" else None
+    if not isinstance(error, TypeError):
+        return None
+    return _OF_NUMBERS.get(str(error))
+
+
+_OF_NUMBERS = {
+    "Object of type float is not JSON serializable": "json.dumps",
+    "Object of type float64 is not JSON serializable": "json.dumps",
+    "conversion from Array to Decimal is not supported": "decimal.Decimal",
+}
+"""What Python's own libraries say, of whom no float and no NumPy's number of that class is refused
+otherwise, and who they are."""
+
+_OF_METHODS = ("output must be an array", "'out' must be an array")
+"""What ndarray's methods in C say of an array that is none to them."""
+
+_OF_SHUFFLE = "Axis argument is only supported on ndarray objects"
+"""What generators say of a list, or of what they take for one."""
 
 _OF_FLAT = "Error setting single item of array."
 """What NumPy says of an error at ``out.flat[i] = x``."""

@@ -9,7 +9,7 @@ __all__ = ["NEED_VALUES", "NO_DIFFERENCES", "TABLE"]
 
 TABLE = """
     abs: np.abs(x, out=np.zeros(x.shape)) | np.abs(x, dtype=np.float32, casting='same_kind', order='F')
-    add: np.add(x, y, signature='dd->d') | np.add(x, y, signature='ff->f', casting='same_kind') | np.add(x, y, signature=(None, None, np.float32), casting='same_kind') | np.add(x, y, order='F') | np.add(x, y, subok=False) | np.add.reduce(x, 0, np.float32, np.zeros(4)) | np.add.accumulate(x, 0, np.float32) | np.add.accumulate(x, axis=0, out=np.zeros(x.shape)) | np.add.reduceat(x, [0, 2], axis=1, dtype=np.float32) | np.add.reduceat(x, [0, 2], axis=1, out=np.zeros((3, 2)))
+    add: np.add(x, y, signature='dd->d') | np.add(x, y, signature='ff->f', casting='same_kind') | np.add(x, y, signature=(None, None, np.float32), casting='same_kind') | np.add(x, y, order='F') | np.add(x, y, subok=False) | np.add.reduce(x, 0, np.float32, np.zeros(4)) | np.add.accumulate(x, 0, np.float32) | np.add.accumulate(x, axis=0, out=np.zeros(x.shape)) | np.add.reduceat(x, [0, 2], axis=1, dtype=np.float32) | np.add.reduceat(x, [0, 2], axis=1, out=np.zeros((3, 2))) | np.add.accumulate(x, axis=None) | np.add(x, y, signature='d', casting='unsafe')
     all: np.all(x, axis=0, out=np.zeros(4, bool))
     allclose: np.allclose(x, y, rtol=0.5, atol=0.5)
     angle: np.angle(x * (1 + 1j), deg=True)
@@ -62,7 +62,7 @@ TABLE = """
     digitize: np.digitize(x, bins=t, right=True)
     divide: np.divide.accumulate(p, axis=1)
     divmod: np.divmod(x, p, out=(np.zeros(x.shape), np.zeros(x.shape))) | np.divmod(x, p, out=(np.zeros(x.shape), None)) | np.divmod(x, p, out=(np.zeros(x.shape), np.zeros(x.shape)), where=m) | np.divmod(x, p, dtype=np.float32, casting='same_kind') | np.divmod(x, p, order='F', subok=False) | np.divmod(x, p, signature='dd->dd')
-    dot: np.dot(a, b, out=np.zeros((3, 3))) | np.dot(a, b, np.zeros((3, 3)))
+    dot: np.dot(a, b, out=np.zeros((3, 3))) | np.dot(a, b, np.zeros((3, 3))) | np.dot(x, y.T, out=np.zeros((3, 3), order='F'))
     ediff1d: np.ediff1d(x, 1.0, s)
     einsum: np.einsum('ij,jk', a, b, out=np.zeros((3, 3))) | np.einsum('ij,jk', a, b, dtype=np.float32, casting='unsafe') | np.einsum('ij,jk', a, b, order='F') | np.einsum('ij,jk', a, b, casting='no') | np.einsum('ij,jk,kl', a, b, a, optimize='greedy') | np.einsum('ij,jk,kl', a, b, a, optimize='optimal') | np.einsum('ij,jk,kl', a, b, a, optimize=['einsum_path', (0, 1), (0, 1)]) | np.einsum('ij,jk,kl', a, b, a, optimize=('greedy', 1000)) | np.einsum('ij,jk,kl', a, b, a, optimize='nonsense') | np.einsum('ii->i', a) | np.einsum('ij->', x) | np.einsum('i,i', v, v) | np.einsum('i...,j...->ij...', x, y) | np.einsum('ij,k', x, s) | np.einsum(',ij', s, x) | np.einsum('iij->j', np.stack([a, b, a])) | np.einsum('ij,ij,ij->ij', x, x, x)
     einsum_path: np.einsum_path('ij,jk,kl', a, b, a, optimize='optimal')[0] | np.einsum_path('ij,jk,kl', a, b, a, optimize='greedy', einsum_call=False)[1]
@@ -87,7 +87,7 @@ TABLE = """
     i0: np.i0(s)
     identity: np.identity(3, dtype=np.float32)
     indices: np.indices((2, 3), dtype=float) * s
-    insert: np.insert(x, slice(0, 2), s, axis=1)
+    insert: np.insert(x, slice(0, 2), s, axis=1) | np.insert(v, np.array([]), [])
     interp: np.interp(x, t, t**2, left=None, right=None) | np.interp(x, t, t**2, period=5.0) | np.interp(x, t, t**2, s, s) | np.interp(v, t, t**2 * (1 + 2j), left=1j, right=s * 1j)
     intersect1d: np.intersect1d(v, np.concatenate([v, w]), assume_unique=True) | np.intersect1d(v, np.concatenate([v, w]), return_indices=True)
     isclose: np.isclose(x, y, rtol=0.1, atol=0.2, equal_nan=True)
@@ -100,7 +100,7 @@ TABLE = """
     less: np.less(x, y, signature='dd->?') | np.less(x, y, order='F', subok=False)
     lexsort: np.lexsort((x, y), axis=0) | np.lexsort(x)
     linspace: np.linspace(s, 2.0, dtype=int) | np.linspace(s, 2.0) | np.linspace(s, 2.0, 5, device='cpu')
-    logaddexp: np.logaddexp.reduce(x, axis=(0, 1), keepdims=True)
+    logaddexp: np.logaddexp.reduce(x, axis=(0, 1), keepdims=True) | np.logaddexp.reduce(x, 0, int)
     logspace: np.logspace(x, y, 3, dtype=np.float32) | np.logspace(x, y, 3, dtype=int) | np.logspace(s, 2.0, base=3.0)
     mask_indices: np.mask_indices(3, np.tril, k=1)
     matmul: np.matmul(a, b, out=np.zeros((3, 3))) | np.matmul(x, y, axes=[(0, 1), (1, 0), (0, 1)]) | np.matmul(a, b, axes=[(1, 0), (0, 1), (1, 0)]) | np.matmul(a, b, axes=[(1, 0), (0, 1), (1, 0)], out=np.zeros((3, 3))) | np.matmul(a, b, axis=0) | np.matmul(a, b, keepdims=True) | np.matmul(a, b, order='F') | np.matmul(a, b, subok=False) | np.matmul(a, b, signature='dd->d') | np.matmul(a, b, signature='ff->f', casting='same_kind')
@@ -182,7 +182,7 @@ TABLE = """
     vander: np.vander(v, 3, True) | np.vander(v, N=0)
     var: np.var(x, out=np.zeros(())) | np.var(x, axis=0, out=np.zeros(4))
     vdot: np.vdot(x, x)
-    vecdot: np.vecdot(x, y, axes=[0, 0, ()]) | np.vecdot(x, y, axes=[(0,), (0,), ()]) | np.vecdot(x, y, out=np.zeros(3)) | np.vecdot(x, y, axis=0, keepdims=True) | np.vecdot(x, y, keepdims=True) | np.vecdot(x, y, keepdims=False) | np.vecdot(x, y, dtype=np.float32, casting='same_kind') | np.vecdot(x, y, signature='ff->f', casting='same_kind') | np.vecdot(x, y, order='F', subok=False)
+    vecdot: np.vecdot(x, y, axes=[0, 0, ()]) | np.vecdot(x, y, axes=[(0,), (0,), ()]) | np.vecdot(x, y, out=np.zeros(3)) | np.vecdot(x, y, axis=0, keepdims=True) | np.vecdot(x, y, keepdims=True) | np.vecdot(x, y, keepdims=False) | np.vecdot(x, y, dtype=np.float32, casting='same_kind') | np.vecdot(x, y, signature='ff->f', casting='same_kind') | np.vecdot(x, y, order='F', subok=False) | np.vecdot(x, y, axes=[-1, -1, -1])
     vecmat: np.vecmat(a[0], a, axis=0) | np.vecmat(a[0], a, axes=[0, (1, 0), 0]) | np.vecmat(a[0], a, out=np.zeros(3)) | np.vecmat(a[0], a, dtype=np.float32, casting='same_kind') | np.vecmat(a[0], a, signature='dd->d') | np.vecmat(a[0], a, order='F', subok=False) | np.vecmat(a[0], a, keepdims=True)
     vectorize: np.vectorize(lambda a, b: a * b, otypes=[float])(x, v) | np.vectorize(lambda a, b: a * b, otypes='d')(x, v) | np.vectorize(lambda a, b: a * b, otypes=[np.float32])(x, v) | np.vectorize(lambda a, b: (a * b, a + b), otypes='dd')(x, v) | np.vectorize(lambda a, k=1: a * k, excluded=['k'])(x, k=s) | np.vectorize(lambda a, k: np.sum(k) * a, excluded={1})(x, v) | np.vectorize(lambda a: a * 2, cache=True)(x) | np.vectorize(lambda a: a * 2, doc='doubles')(x) | np.vectorize(lambda a, b: a @ b, signature='(n),(n)->()')(x, y) | np.vectorize(lambda a, b: np.outer(a, b), signature='(n),(m)->(n,m)')(x, y) | np.vectorize(lambda a, *r: a * r[0])(x, v) | np.vectorize(lambda a, b: (a + b, a - b))(x, v) | np.vectorize(lambda a: a > 0)(x) | np.vectorize(int)(x)
     vstack: np.vstack([x, y], dtype=np.float32, casting='same_kind') | np.vstack([x, y], dtype=np.float32, casting='safe')

@@ -56,6 +56,35 @@ def outcome(function: Callable[..., Any], *args: Any) -> Any:
         return type(error)
 
 
+ASSERTIONS = {
+    "close": lambda x: np.testing.assert_allclose(x, x + 1e-12),
+    "equal": lambda x: np.testing.assert_equal({"x": [x, x[0]]}, {"x": [plain(x), 0.5]}),
+    "equal arrays": lambda x: np.testing.assert_array_equal(x, X),
+    "equal numbers": lambda x: np.testing.assert_array_equal(x[0].item(), 0.5),
+    "almost": lambda x: np.testing.assert_almost_equal(x[0] * 1j, 0.5j),
+    "approximately": lambda x: np.testing.assert_approx_equal(x[0], 0.5),
+    "less": lambda x: np.testing.assert_array_less(x, 2.5),
+    "units in the last place": lambda x: np.testing.assert_array_max_ulp(x, X),
+    "units in the last place, at most": lambda x: np.testing.assert_array_almost_equal_nulp(x, X),
+    "by pytest": lambda x: operator.truth(pytest.approx(X) == x),
+}
+
+
+@pytest.mark.parametrize("name", ASSERTIONS)
+def test_assertions_are_about_values(name: str) -> None:
+    def loss(x: Any) -> Any:
+        ASSERTIONS[name](x)
+        with pytest.raises(AssertionError, match=r"0\.5|ULP"):
+            np.testing.assert_array_max_ulp(x, X + 1)
+        with pytest.raises(AssertionError, match=r"0\.5"):
+            np.testing.assert_allclose(x, X + 1)
+        return np.sum(x)
+
+    np.testing.assert_array_equal(sd.grad(loss)(X), np.ones(3))
+    with pytest.raises(NeedsValueError, match="testing"):
+        sd.compile(lambda x: np.testing.assert_allclose(x, x))(X)
+
+
 # Operators
 
 BINARY = [

@@ -111,6 +111,58 @@ def test_results_are_numpys(name: str) -> None:
             np.testing.assert_allclose(gradient[place], slope, rtol=1e-6, atol=1e-8)
 
 
+INEXACT = np.random.default_rng(0).normal(size=(9, 4))
+IN_STEPS: dict[str, Callable[..., Any]] = {
+    **{
+        f"{function.__name__} {settings}": partial(function, **settings)
+        for function in (np.mean, np.nanmean, np.var, np.nanvar, np.std, np.nanstd, np.cumsum)
+        for settings in ({"axis": 0}, {"axis": 0, "dtype": "f4"}, {"axis": 0, "dtype": "f8"})
+    },
+    "mean of half precision": lambda x, out: np.mean(a=x.astype("f2"), axis=0, out=out),
+    "mean by position": lambda x, out: np.mean(x, 0, None, out),
+    "variance under a mask": lambda x, out: np.var(x, 0, out=out, where=x > -1),
+    "variance with gaps": lambda x, out: np.nanvar(np.where(x > 1, np.nan, x), 0, out=out),
+    "median": lambda x, out: np.median(x[:8], 0, out=out),
+    "median with gaps": lambda x, out: np.median(np.where(x > 2, np.nan, x), 0, out=out),
+    "median, its axes kept": lambda x, out: np.median(x[:8], 0, out=out[None], keepdims=True),
+    "range": lambda x, out: np.ptp(x, 0, out=out),
+    "trace": lambda x, out: np.trace(x.reshape(3, 3, 4), out=out),
+    "rounded": lambda x, out: np.round(x[0], 2, out=out),
+    "rounded to tens": lambda x, out: np.round(100 * x[0], -1, out=out),
+    "a third": lambda x, out: np.quantile(x, 1 / 3, axis=0, out=out),
+    "70 %": lambda x, out: np.percentile(x, 70, axis=0, out=out),
+    "an entry": lambda x, out: np.quantile(x, 0.7, axis=0, method="lower", out=out),
+    "weighted": lambda x, out: np.quantile(
+        x, 0.7, axis=0, method="inverted_cdf", weights=np.arange(9) + 1.0, out=out
+    ),
+    "taken": lambda x, out: np.take(x[0], [3, 2, 1, 0], out=out),
+    "compressed": lambda x, out: np.compress(np.ones(4, bool), x[0], out=out),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+@pytest.mark.parametrize("name", IN_STEPS)
+def test_each_step_is_in_the_precision_of_numpys(name: str, dtype: Any) -> None:
+    def call(x: Any) -> Any:
+        result = np.zeros(INEXACT.shape if "cumsum" in name else 4, dtype)
+        IN_STEPS[name](x.astype(np.float32), out=result)
+        return result * 1.0
+
+    try:
+        expected = call(INEXACT)
+    except TypeError as refusal:
+        with pytest.raises(type(refusal)):
+            sd.vjp(call, INEXACT)
+        return
+    value, pullback = sd.vjp(call, INEXACT)
+    np.testing.assert_array_equal(value, expected)
+    if dtype == np.float64 and "rounded" not in name and "half" not in name:
+        direction = np.cos(np.arange(36.0)).reshape(9, 4)
+        slope = np.sum((call(INEXACT + 1e-2 * direction) - call(INEXACT - 1e-2 * direction)) / 2e-2)
+        found = np.sum(pullback(np.ones_like(expected))[0] * direction)
+        assert slope == pytest.approx(found, rel=2e-3, abs=2e-3)
+
+
 @pytest.mark.parametrize("function", [np.prod, np.multiply.reduce])
 def test_what_numpy_cuts_piece_by_piece_is_refused(function: Any) -> None:
     x = np.exp(1j * np.arange(20_000.0))

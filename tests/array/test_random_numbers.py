@@ -71,6 +71,62 @@ def test_traced_values_are_written_into_what_was_drawn(function: Callable[[Any],
     assert sd.check_gradient(lambda x: np.sum(function(x) ** 2), X).verdict == "correct"
 
 
+def shuffled(rng: Any, x: Any, axis: int = 0) -> Any:
+    y = np.copy(x)
+    rng.shuffle(y.T, **({"axis": axis} if axis else {}))
+    return y
+
+
+def permuted_into(rng: Any, x: Any) -> Any:
+    y = np.array(x)
+    rng.permuted(y, axis=1, out=y)
+    return y
+
+
+REARRANGED: dict[str, Callable[[Any, Any], Any]] = {
+    "shuffle": shuffled,
+    "shuffle rows": lambda rng, x: shuffled(rng, x[0]),
+    "shuffle, axis": lambda rng, x: shuffled(rng, x, 1),
+    "permutation": lambda rng, x: rng.permutation(x),
+    "permutation of a vector": lambda rng, x: rng.permutation(x[1]),
+    "permutation, axis": lambda rng, x: rng.permutation(x, 1),
+    "permutation of a list": lambda rng, x: rng.permutation([x[0, 0], x[1, 1], 2.0]),
+    "permuted": lambda rng, x: rng.permuted(x),
+    "permuted along an axis": lambda rng, x: rng.permuted(x.T, axis=0),
+    "permuted in place": permuted_into,
+    "choice": lambda rng, x: rng.choice(x[0], 5),
+    "choice, one": lambda rng, x: rng.choice(a=x[0], p=[0.1, 0.2, 0.7]),
+    "choice, axis": lambda rng, x: rng.choice(x, (2, 2), True, None, 1),
+    "choice of rows": lambda rng, x: rng.choice(x, 1),
+}
+
+
+@pytest.mark.parametrize("name", REARRANGED)
+def test_what_is_rearranged_keeps_its_gradient(name: str) -> None:
+    def of_kind(kind: str, x: Any) -> Any:
+        rng: Any = np.random
+        if kind == "module":
+            np.random.seed(3)  # noqa: NPY002
+        else:
+            rng = np.random.default_rng(3) if kind == "generator" else np.random.RandomState(3)
+        return REARRANGED[name](rng, x)
+
+    x = np.arange(6.0).reshape(2, 3) + 0.5
+    for kind in ("generator", "old", "module"):
+        try:
+            expected = of_kind(kind, x)
+        except (AttributeError, TypeError, ValueError) as refusal:
+            with pytest.raises(type(refusal)):
+                sd.vjp(lambda x, kind=kind: of_kind(kind, x), x)
+            continue
+        value, pullback = sd.vjp(lambda x, kind=kind: of_kind(kind, x), x)
+        np.testing.assert_array_equal(value, expected)
+        assert np.shape(value) == np.shape(expected)
+        assert np.sum(pullback(np.ones_like(expected))[0] * x) == pytest.approx(
+            np.sum(value) - 2.0 * ("list" in name)
+        )
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_draws_are_those_of_numpy(name: str) -> None:
     arguments: dict[str, tuple[Any, ...]] = {

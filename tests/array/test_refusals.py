@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import copy
+import json
 import pickle
+import struct
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +24,7 @@ from steepest.errors import SteepestError
 
 X = np.array([0.4, 1.3, 2.2])
 CAPTURED = np.arange(3.0)
+GENERATOR = np.random.default_rng(0)
 MASK = np.array([True, False, True])
 MATRIX = scipy.sparse.csc_matrix(np.diag([1.0, 2.0, 4.0]))
 KIND = np.float64
@@ -214,10 +219,40 @@ IDIOMS = {
         1 - np.random.RandomState(0).uniform(size=3),
     ),
     "permutation": Idiom(
-        lambda x: np.random.default_rng(0).permutation(x),
+        lambda x: copy.copy(GENERATOR).permutation(x),
         r"x\[rng\.permutation\(len\(x\)\)\]",
         lambda x: x[np.random.default_rng(0).permutation(len(x))],
         ONES,
+    ),
+    "shuffle along an axis": Idiom(
+        lambda x: copy.copy(GENERATOR).shuffle(x[None] * 1, axis=1),
+        r"np\.take\(x, rng\.permutation\(x\.shape\[axis\]\), axis\)",
+        lambda x: np.take(x[None], copy.copy(GENERATOR).permutation(3), 1),
+        ONES,
+    ),
+    "out= of a method": Idiom(
+        lambda x: x * CAPTURED.cumsum(out=np.zeros(3)),
+        r"np\.cumsum\(a, out=y\)",
+        lambda x: x * np.cumsum(CAPTURED, out=np.zeros(3)),
+        [0, 1, 3],
+    ),
+    "JSON": Idiom(
+        lambda x: x * len(json.dumps({"losses": x.tolist()})),
+        r"sd\.stop_gradient\(x\) in place of x",
+        lambda x: x * len(json.dumps(sd.stop_gradient({"losses": x.tolist()}))),
+        27 * ONES,
+    ),
+    "decimal number": Idiom(
+        lambda x: x * float(Decimal(x[0])),
+        r"sd\.stop_gradient\(x\)",
+        lambda x: x * float(Decimal(sd.stop_gradient(x[0]))),
+        0.4 * ONES,
+    ),
+    "packed bytes": Idiom(
+        lambda x: x * len(struct.pack("d", x[0])),
+        r"sd\.stop_gradient\(x\)",
+        lambda x: x * len(struct.pack("d", sd.stop_gradient(x[0]))),
+        8 * ONES,
     ),
     "root finder": Idiom(
         lambda x: bisected(x[1]),
@@ -252,7 +287,7 @@ IDIOMS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.filterwarnings("ignore:the matrix subclass", "ignore:you are shuffling")
 @pytest.mark.parametrize("name", IDIOMS)
 def test_what_an_error_says_to_write_works(name: str) -> None:
     idiom = IDIOMS[name]

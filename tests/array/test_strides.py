@@ -57,6 +57,8 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "blocks of a part": (lambda x: blocks(x[1:-1, ::2]), MATRIX),
     "diagonal": (lambda x: as_strided(x, (5,), (sum(x.strides),)), MATRIX),
     "in the order of Fortran": (blocks, np.asfortranarray(MATRIX)),
+    "as order= says": (lambda x: blocks(np.exp(x.T, order="C")), MATRIX),
+    "as order= says, of two": (lambda x: blocks(np.add(x, 1, order="F", dtype="f4")), MATRIX),
     "no entries": (lambda x: as_strided(x, (0, 3), (8, 8)), VECTOR),
     "of none": (lambda x: as_strided(x[:0], (0, 3), (8, 8)), VECTOR),
     "one number": (lambda x: as_strided(x[1:2], (3,), (0,)), VECTOR),
@@ -82,6 +84,41 @@ def test_values_and_derivatives(name: str) -> None:
         assert sd.check_gradient(loss, x).verdict == "correct"
     if expected.size:
         assert sd.hessian(loss)(x).shape == x.shape * 2
+
+
+SUMS = [
+    "ij,jk->ik",
+    "ij,jk->ki",
+    "ij,ik->kji",
+    "ij,jk,kl->il",
+    "ijk,jl->ikl",
+    "ij,ij->ji",
+    "ij->ij",
+]
+
+
+@pytest.mark.parametrize(
+    "optimize", [False, True, ["einsum_path", [0, 1]]], ids=["no", "yes", "path"]
+)
+@pytest.mark.parametrize("subscripts", SUMS)
+def test_sums_of_products_lie_as_numpys(subscripts: str, optimize: Any) -> None:
+    terms = subscripts.split("->", maxsplit=1)[0].split(",")
+    if isinstance(optimize, list) and len(terms) != 2:
+        return
+
+    lengths = dict(zip("ijkl", (3, 2, 4, 3), strict=True))
+
+    def function(x: Any) -> Any:
+        arrays = [np.resize(x, [lengths[each] for each in reversed(term)]).T for term in terms]
+        result = np.einsum(subscripts, *arrays, optimize=optimize)
+        found.append(result.strides)
+        np.reshape(result, -1)[0] = 7.0
+        return result
+
+    found: list[Any] = []
+    expected = function(VECTOR)
+    np.testing.assert_allclose(sd.vjp(function, VECTOR)[0], expected, rtol=1e-14)
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(

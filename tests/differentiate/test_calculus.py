@@ -349,6 +349,36 @@ def test_complex_loss_is_refused() -> None:
         sd.grad(lambda z: z**2)(1.0 + 1.0j)
 
 
+@pytest.mark.parametrize("shape", [(1,), (1, 1)])
+def test_a_loss_may_be_an_array_of_size_1(shape: tuple[int, ...]) -> None:
+    def number(w: Any) -> Any:
+        return np.sum(w**3)
+
+    def loss(w: Any) -> Any:
+        return np.reshape(number(w), shape)
+
+    w = np.array([[0.5, -1.0]], np.float32)
+    value, gradient = sd.value_and_grad(loss)(w)
+    assert value.shape == shape
+    assert gradient.dtype == np.float32
+    for result, expected in [
+        (gradient, sd.grad(number)(w)),
+        (sd.compile(sd.grad(loss))(w), gradient),
+        (sd.grad(sd.compile(loss))(w), gradient),
+        (sd.hessian(loss)(w), sd.hessian(number)(w)),
+        (sd.hvp(loss, w, w), sd.hvp(number, w, w)),
+        (sd.evaluate_gradient(loss, None, w), gradient),
+        (
+            sd.descend(loss, w, step_size=0.1, steps=3, validate=loss, validate_every=9).weights,
+            sd.descend(number, w, step_size=0.1, steps=3).weights,
+        ),
+    ]:
+        np.testing.assert_array_equal(result, expected)
+    assert sd.check_gradient(loss, w).ok
+    exact = sd.numerical_gradient(loss, w.astype(float), method="complex_step").value
+    np.testing.assert_allclose(gradient, exact)
+
+
 # -- what comes out ---------------------------------------------------------------------------
 
 

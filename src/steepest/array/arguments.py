@@ -10,7 +10,7 @@ from steepest.array import creating
 from steepest.array.array import Array, value_type
 from steepest.ops.spec import Value
 
-__all__ = ["NO_VALUE", "as_array", "given", "memory_order"]
+__all__ = ["NO_VALUE", "as_array", "check_taken_into", "given", "memory_order"]
 
 NO_VALUE: Any = np._NoValue
 """What NumPy itself passes for a keyword that was not given."""
@@ -27,6 +27,17 @@ def memory_order(order: Any) -> Any:
         return order
     np.empty(0).copy(order)  # NumPy's error
     return order.upper()
+
+
+def check_taken_into(target: np.dtype[Any], dtype: np.dtype[Any]) -> None:
+    """Check that an array can be given as out= of what takes entries of another as they are.
+
+    NumPy copies it into one of the entries' dtype first, and back after that.
+    """
+    if not np.can_cast(target, dtype):
+        raise TypeError(
+            f"Cannot cast array data from {target!r} to {dtype!r} according to the rule 'safe'"
+        )
 
 
 def as_array(value: Value) -> Value:

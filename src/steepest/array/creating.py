@@ -70,7 +70,7 @@ from steepest.array.lists import (
 from steepest.array.methods import let_methods_ask
 from steepest.array.plain import check_keeps_numbers, is_traced, plain_value
 from steepest.array.questions import asked_in, has_numpy
-from steepest.array.random_numbers import NAMES, generators
+from steepest.array.random_numbers import NAMES, generators, rearranging
 from steepest.array.scipy import names as scipy_names
 from steepest.array.vectorized import apply_along_axis, vectorize_call
 from steepest.array.windows import as_strided
@@ -677,9 +677,17 @@ def _replacement(original: Any, make: Callable[..., Value]) -> Callable[..., Val
     return replacement
 
 
-def _replacement_of_new(original: Any) -> Callable[..., Value]:
-    """Make the replacement of a function that makes new ndarrays: Arrays are made of these."""
-    taking = taking_lists(original, _array)
+def _replacement_of_new(
+    original: Any, taking: Callable[..., Any] | None = None
+) -> Callable[..., Value]:
+    """Make the replacement of a function that makes new ndarrays: Arrays are made of these.
+
+    Parameters
+    ----------
+    taking : callable, optional
+        The function for traced values; without it, what the table of functions has.
+    """
+    taking = taking or taking_lists(original, _array)
 
     @functools.wraps(original)
     def replacement(*args: Any, **settings: Any) -> Value:
@@ -1075,6 +1083,12 @@ def _replaced(
     return _ReplacedAttributes(module, {**replacements, **own}, called)
 
 
+def _replacement_of_random(name: str) -> Callable[..., Any]:
+    original = getattr(np.random, name)
+    rearranged = rearranging(original, joined, is_of_old=True)
+    return _replacement_of_new(original, None if rearranged is original else rearranged)
+
+
 _MODULES = (
     _replaced(
         np,
@@ -1096,8 +1110,8 @@ _MODULES = (
     _replaced(
         np.random,
         {
-            **{name: _replacement_of_new(getattr(np.random, name)) for name in NAMES},
-            **generators(_drawn),
+            **{name: _replacement_of_random(name) for name in (*NAMES, "shuffle")},
+            **generators(_drawn, joined),
         },
         (),
     ),

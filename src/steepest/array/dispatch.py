@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from steepest.array.adopting import adopt_in_place
-from steepest.array.arguments import NO_VALUE
+from steepest.array.arguments import NO_VALUE, as_array, check_taken_into, memory_order
 from steepest.array.array import Array, value_type
+from steepest.array.buffers import ndarray_of
 from steepest.array.creating import joined
 from steepest.array.functions import FOLLOWED, FUNCTIONS, INSTEAD, PLAIN_FUNCTIONS
 from steepest.array.numpy_errors import NUMPY_ERRORS, as_numpy_raises
@@ -135,6 +136,12 @@ def _check_core(ufunc: np.ufunc, results: tuple[Value, ...], out: tuple[Value, .
 
 
 def _call_ufunc(ufunc: np.ufunc, inputs: tuple[Value, ...], settings: dict[str, Any]) -> Value:
+    order = memory_order(settings.pop("order", None))
+    if order in ("C", "F"):
+        result = _call_ufunc(ufunc, inputs, settings)
+        if isinstance(result, tuple):
+            return tuple(_lying(each, order) for each in result)
+        return _lying(result, order)
     primitive = primitive_of_ufunc(ufunc)
     if primitive is not None and "axes" not in settings:
         return apply_primitive(ufunc, primitive, inputs, settings)
@@ -143,6 +150,12 @@ def _call_ufunc(ufunc: np.ufunc, inputs: tuple[Value, ...], settings: dict[str, 
     if settings:
         inputs = cast_to_loop(ufunc, inputs, settings)
     return FUNCTIONS[ufunc](*inputs, **axes)
+
+
+def _lying(result: Value, order: str) -> Value:
+    """Have the entries of a result lie in an order."""
+    lying: Value = np.copy
+    return lying(result, order) if _is_ndarray(result) else result
 
 
 _OF_AXES = ("axes", "axis", "keepdims")
@@ -194,6 +207,8 @@ def _reduce_ufunc(ufunc: np.ufunc, x: Value, axis: Any = 0, **settings: Any) -> 
 
 
 def _accumulate_ufunc(ufunc: np.ufunc, x: Value, axis: Any = 0, dtype: Any = None) -> Value:
+    if axis is None and value_type(x).ndim > 1:
+        raise ValueError("accumulate does not allow multiple axes")
     running = _ACCUMULATIONS.get(ufunc)
     if running is not None and value_type(x).ndim:
         return running(x, axis=axis, dtype=dtype)
@@ -260,6 +275,26 @@ _CASTING = frozenset(
     )
 )
 """Functions that cast their results to any dtype of what is given as out=."""
+_TAKING = (np.compress, np.take)
+_COMPUTING_IN_OUT = frozenset(
+    getattr(np, name)
+    for name in (
+        "around",
+        "mean",
+        "median",
+        "nanmean",
+        "nanstd",
+        "nanvar",
+        "percentile",
+        "ptp",
+        "quantile",
+        "round",
+        "std",
+        "trace",
+        "var",
+    )
+)
+"""Functions of several steps, of which some are in the dtype of what is given as out=."""
 _EXTREMA = frozenset((np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin))
 
 
@@ -299,6 +334,18 @@ def _function_into(
     """Apply a function and write its result into the array given as out=."""
     if function == np.einsum:
         return einsum_into(out, *args, **settings)
+    if function in _COMPUTING_IN_OUT:
+        implementation = FUNCTIONS[function]
+        place = _place_of_out(implementation)
+        if place is not None and place < len(args):
+            args = (*args[:place], out, *args[place + 1 :])
+        else:
+            settings = {**settings, "out": out}
+        if not args:
+            args = (settings.pop("a"),)
+        return _as_of_scalar(
+            function, args, implementation(as_array(args[0]), *args[1:], **settings)
+        )
     if function.__name__ in _ACCUMULATING or function in _EXTREMA:
         result = _reduced_into(function, function.__name__, args, settings, out)
     else:
@@ -309,7 +356,11 @@ def _function_into(
                 f"output array of np.{function.__name__} has the shape {value_type(out).shape},"
                 f" and the result {value_type(result).shape}"
             )
-        if function == np.dot and _kind(out) != _kind(result):
+        if function in _TAKING:
+            check_taken_into(value_type(out).dtype, value_type(result).dtype)
+        memory = ndarray_of(out)
+        is_c = memory is None or memory.flags.c_contiguous
+        if function == np.dot and not (is_c and _kind(out) == _kind(result)):
             raise ValueError(
                 "output array is not acceptable (must have the right datatype, number of"
                 " dimensions, and be a C-Array)"

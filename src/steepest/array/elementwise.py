@@ -14,7 +14,7 @@ from steepest.array.array import NO_STATIC, Array, value_type
 from steepest.array.buffers import as_ndarray, known_as_ndarray, view
 from steepest.array.plain import holds
 from steepest.array.ufuncs import apply_primitive, cast_to_loop
-from steepest.errors import UnsupportedError
+from steepest.array.writing import into
 from steepest.ops import primitive
 from steepest.ops.spec import Value, bind
 
@@ -76,13 +76,18 @@ def clip_ufunc(a: Value, low: Value, high: Value, **settings: Any) -> Value:
     return np.minimum(np.maximum(a, low), high, **settings)
 
 
-def round_(a: Value, decimals: int = 0, out: None = None) -> Value:
-    if out is not None:
-        raise UnsupportedError(
-            "np.round of a traced value with out=",
-            instead="use the result: y = np.round(x)",
-        )
-    return bind(primitive("round"), (a,), {"decimals": int(decimals)})
+def round_(a: Value, decimals: int = 0, out: Value = None) -> Value:
+    if out is None:
+        return bind(primitive("round"), (a,), {"decimals": int(decimals)})
+    if value_type(a).dtype.kind != "f" or not decimals:
+        return into(out, np.round(a, decimals))
+    # NumPy's three steps, of which the last two are in the precision of out=.
+    steps: list[np.ufunc] = [np.multiply, np.true_divide]
+    to_units, back = steps if decimals > 0 else steps[::-1]
+    power = 10.0 ** abs(int(decimals))
+    to_units(a, power, out=out)
+    np.rint(out, out=out)
+    return back(out, power, out=out)
 
 
 def fix(x: Value, out: None = None) -> Value:

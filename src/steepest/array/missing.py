@@ -11,7 +11,8 @@ import numpy as np
 from steepest.array.arguments import NO_VALUE, as_array, given
 from steepest.array.array import Array
 from steepest.array.plain import holds
-from steepest.array.reductions import ddof_and_mean, normalized_axes
+from steepest.array.reductions import ddof_and_mean, mean_into, normalized_axes
+from steepest.array.writing import into
 from steepest.ops import primitive
 from steepest.ops.spec import Value, bind
 
@@ -29,9 +30,11 @@ def _replaced(a: Value, value: float) -> tuple[Value, Value]:
     return np.where(missing, a.dtype.type(value), a), missing
 
 
-def _refuse_integers(dtype: Any) -> None:
+def _refuse_integers(dtype: Any, out: Value = None) -> None:
     if dtype is not None and np.dtype(dtype).kind not in "fc":
         raise TypeError("If a is inexact, then dtype must be inexact")
+    if out is not None and out.dtype.kind not in "fc":
+        raise TypeError("If a is inexact, then out must be inexact")
 
 
 def nansum(
@@ -77,7 +80,7 @@ def nanmean(
     a: Value,
     axis: Any = None,
     dtype: Any = None,
-    out: None = None,
+    out: Value = None,
     keepdims: Any = NO_VALUE,
     *,
     where: Any = NO_VALUE,
@@ -85,10 +88,14 @@ def nanmean(
     settings = given(keepdims=keepdims, where=where)
     array, missing = _replaced(a, 0)
     if missing is None:
-        return np.mean(array, axis=axis, dtype=dtype, **settings)
-    _refuse_integers(dtype)
+        return np.mean(array, axis=axis, dtype=dtype, out=out, **settings)
+    _refuse_integers(dtype, out)
     count = np.sum(np.logical_not(missing), axis=axis, dtype=np.intp, **settings)
-    result = _quotient(np.sum(array, axis=axis, dtype=dtype, **settings), count)
+    if out is None:
+        result = _quotient(np.sum(array, axis=axis, dtype=dtype, **settings), count)
+    else:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            result = mean_into(out, array, count, axis=axis, dtype=dtype, **settings)
     if holds(np.equal(count, 0)):
         warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=4)
     return result
@@ -98,7 +105,7 @@ def nanvar(
     a: Value,
     axis: Any = None,
     dtype: Any = None,
-    out: None = None,
+    out: Value = None,
     ddof: float = 0,
     keepdims: Any = NO_VALUE,
     *,
@@ -109,8 +116,8 @@ def nanvar(
     array, missing = _replaced(a, 0)
     if missing is None:
         settings = given(keepdims=keepdims, where=where, mean=mean, correction=correction)
-        return np.var(array, axis=axis, dtype=dtype, ddof=ddof, **settings)
-    _refuse_integers(dtype)
+        return np.var(array, axis=axis, dtype=dtype, out=out, ddof=ddof, **settings)
+    _refuse_integers(dtype, out)
     settings = given(where=where)
     valid = np.logical_not(missing)
     count = np.sum(valid, axis=axis, dtype=np.intp, **settings, **given(keepdims=keepdims))
@@ -128,14 +135,20 @@ def nanvar(
         if deviation.dtype.kind == "c"
         else deviation * deviation
     )
-    total = np.sum(square, axis=axis, dtype=dtype, **settings, **given(keepdims=keepdims))
     degrees = count - ddof
-    result = _quotient(total, degrees)
+    settings |= given(keepdims=keepdims)
+    if out is None:
+        result = _quotient(np.sum(square, axis=axis, dtype=dtype, **settings), degrees)
+    else:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            result = mean_into(out, square, degrees, axis=axis, dtype=dtype, **settings)
     lacking = np.less_equal(degrees, 0)
     if holds(lacking):
         warnings.warn("Degrees of freedom <= 0 for slice.", RuntimeWarning, stacklevel=4)
     elif not isinstance(lacking, Array):
         return result
+    if out is not None:
+        return into(out, np.nan, where=lacking)
     return np.where(lacking, result.dtype.type(np.nan), result)[()]
 
 
@@ -143,7 +156,7 @@ def nanstd(
     a: Value,
     axis: Any = None,
     dtype: Any = None,
-    out: None = None,
+    out: Value = None,
     ddof: float = 0,
     keepdims: Any = NO_VALUE,
     *,
@@ -152,6 +165,8 @@ def nanstd(
     correction: Any = NO_VALUE,
 ) -> Value:
     settings = given(keepdims=keepdims, where=where, mean=mean, correction=correction)
+    if out is not None:
+        return np.sqrt(np.nanvar(a, axis, dtype, out, ddof, **settings), out=out)
     return np.sqrt(np.nanvar(a, axis=axis, dtype=dtype, ddof=ddof, **settings))
 
 

@@ -644,9 +644,9 @@ def diagflat(v: Value, k: int = 0) -> Value:
 
 
 def trace(
-    a: Value, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
+    a: Value, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Value = None
 ) -> Value:
-    return np.sum(diagonal(copy(a), offset, axis1, axis2), axis=-1, dtype=dtype)
+    return np.sum(diagonal(copy(a), offset, axis1, axis2), axis=-1, dtype=dtype, out=out)
 
 
 def tril(m: Value, k: int = 0) -> Value:
@@ -1014,6 +1014,8 @@ def _insertion_points(obj: Any, length: int) -> np.ndarray[Any, Any]:
     points = np.asarray(plain_arguments(obj, "np.insert"))
     if points.dtype == bool:
         return np.flatnonzero(points)
+    if isinstance(obj, (np.ndarray, Array)):
+        return points
     return points if points.size else points.astype(np.intp)
 
 

@@ -6,11 +6,12 @@ matrix products too.
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 import string
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from steepest.array.arguments import as_array
 from steepest.array.array import NO_STATIC, Array, value_type
-from steepest.array.buffers import as_ndarray
+from steepest.array.buffers import as_ndarray, ndarray_of
 from steepest.array.movement import diagonal_view
 from steepest.array.plain import apply_plainly, is_traced
 from steepest.array.writing import into
@@ -251,11 +252,19 @@ def _generalised(name: str, composite: Callable[..., Value], known: Sequence[str
                 )
         if axes is None:
             return composite(x1, x2, **settings)
+        # NumPy says which axes there can be.
+        small = [_small(each) for each in (x1, x2)]
+        getattr(np, name)(*small, axes=axes, **settings)
         first, second, *last = (each if isinstance(each, tuple) else (each,) for each in axes)
         product = composite(_moved(x1, first), _moved(x2, second), **settings)
         return np.moveaxis(product, _last_axes(last[0]), last[0]) if last else product
 
     return generalised
+
+
+def _small(value: Value) -> np.ndarray[Any, Any]:
+    """Make an array of as many axes, of one entry each, to ask NumPy about axes."""
+    return np.ones([1] * value_type(value).ndim)
 
 
 def _last_axes(axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -302,6 +311,7 @@ def einsum(
             needed = frozenset(output).union(*(each for _, each in [*left, *others[i:]]))
             x, labels = _contract(x, labels, y, y_labels, needed)
         left.append((x, labels))
+    layouts = tuple(map(_layout, arrays)) if len(output) > 1 else (None,)
     ((x, labels),) = left
     axes = tuple(i for i, label in enumerate(labels) if label not in output)
     if axes:
@@ -310,9 +320,94 @@ def einsum(
         x = np.transpose(x, [labels.index(each) for each in output])
     # Truth values were counted.
     x = x if x.dtype == kind else x.astype(kind)
+    if None not in layouts:
+        x = _lying(x, _layout_of_sum(terms, output, layouts, order, _as_key(optimize)))
     if optimize is not False and not output and _is_ndarray_of_none(operands, given, optimize):
         return as_ndarray(x) if isinstance(x, Array) else x
     return x
+
+
+_Layout = tuple[tuple[int, ...], tuple[int, ...], tuple[bool, ...]]
+"""Of an array: its lengths, its axes from the largest stride to the least, and which are zero."""
+
+
+def _layout(x: Value) -> _Layout | None:
+    """How the entries of an array lie in memory; None where it is not known."""
+    value = ndarray_of(x)
+    if value is None:
+        return None if value_type(x).ndim else ((), (), ())
+    if value.flags.c_contiguous:
+        return value.shape, *_IN_ORDER[value.ndim]
+    strides = value.strides
+    order = sorted(range(value.ndim), key=lambda axis: -abs(strides[axis]))
+    return value.shape, tuple(order), tuple([stride == 0 for stride in strides])
+
+
+_IN_ORDER = [(tuple(range(ndim)), (False,) * ndim) for ndim in range(65)]
+"""The layouts of arrays in the order of C, for as many axes as NumPy allows."""
+
+
+@lru_cache(REMEMBERED)
+def _layout_of_sum(
+    terms: tuple[Labels, ...],
+    output: Labels,
+    layouts: tuple[_Layout, ...],
+    order: str,
+    optimize: Any,
+) -> tuple[int, ...]:
+    """Find the axes of NumPy's result, from the largest stride to the least, by a small one."""
+    # On the way NumPy sorts axes by their lengths, and those of one length by their letters.
+    used = sorted({each for term in terms for each in term}, key=str)
+    names = {label: i for i, label in enumerate(used)}
+    subscripts = [[names[label] for label in term] for term in (*terms, output)]
+    long = sorted({each for lengths, _, _ in layouts for each in lengths if each > 1})
+    short = {0: 0, 1: 1, **{length: i + 2 for i, length in enumerate(long)}}
+    if optimize is not False and len(terms) > 2:
+        # The way depends on the true lengths.
+        whole = [np.broadcast_to(np.zeros(()), lengths) for lengths, _, _ in layouts]
+        optimize = _called(np.einsum_path, whole, subscripts, optimize=_as_path(optimize))[0]
+    small = _called(
+        np.einsum,
+        [_small_one(layout, short) for layout in layouts],
+        subscripts,
+        order=order,
+        optimize=_as_path(optimize),
+    )
+    return tuple(sorted(range(small.ndim), key=lambda axis: -small.strides[axis]))
+
+
+def _as_key(optimize: Any) -> Any:
+    return tuple(map(_as_key, optimize)) if isinstance(optimize, (list, tuple)) else optimize
+
+
+def _as_path(optimize: Any) -> Any:
+    return list(optimize) if isinstance(optimize, tuple) else optimize
+
+
+def _called(
+    function: Callable[..., Any], arrays: Iterable[Any], subscripts: list[Any], **settings: Any
+) -> Any:
+    pairs = itertools.chain(*zip(arrays, subscripts[:-1], strict=True))
+    return function(*pairs, subscripts[-1], **settings)
+
+
+def _small_one(layout: _Layout, short: dict[int, int]) -> np.ndarray[Any, Any]:
+    """Make an array that lies as another one does, of few entries along each axis."""
+    lengths, order, repeated = layout
+    small = [short[length] for length in lengths]
+    stored = [1 if again else length for length, again in zip(small, repeated, strict=True)]
+    array = np.zeros([stored[axis] for axis in order]).transpose(np.argsort(order).tolist())
+    return np.broadcast_to(array, small)
+
+
+def _lying(x: Value, axes: tuple[int, ...]) -> Value:
+    """Have entries lie in memory along axes, the last of which is the closest."""
+    value = ndarray_of(x)
+    if value is None or value.transpose(axes).flags.c_contiguous:
+        return x
+    if isinstance(x, Array):
+        return Array(x._trace, _lying(x._value, axes), x._node)
+    return np.ascontiguousarray(value.transpose(axes)).transpose(np.argsort(axes).tolist())
 
 
 def _is_ndarray_of_none(operands: Sequence[Any], given: Sequence[Value], optimize: Any) -> bool:

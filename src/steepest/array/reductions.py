@@ -15,7 +15,7 @@ from steepest.graph import ArrayType
 from steepest.ops import primitive
 from steepest.ops.spec import Primitive, Value, bind
 
-__all__ = ["FUNCTIONS", "ddof_and_mean", "normalized_axes"]
+__all__ = ["FUNCTIONS", "ddof_and_mean", "mean_into", "normalized_axes"]
 
 
 def normalized_axes(axis: Any, ndim: int) -> tuple[int, ...]:
@@ -150,7 +150,7 @@ def mean(
     a: Value,
     axis: Any = None,
     dtype: Any = None,
-    out: None = None,
+    out: Value = None,
     keepdims: Any = NO_VALUE,
     *,
     where: Any = NO_VALUE,
@@ -166,8 +166,16 @@ def mean(
     count = _count(kind, axis, keepdims, where)
     if _is_any(count == 0):
         warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=2)
+    if out is not None:
+        return mean_into(out, a, count, axis=axis, dtype=dtype, keepdims=keepdims, where=where)
     total = sum_(a, axis, dtype, None, keepdims, NO_VALUE, where)
     return _divide_by_count(total, count, target)
+
+
+def mean_into(out: Value, a: Value, count: Value, **settings: Any) -> Value:
+    """Divide a sum in the array given as out=, and so in its precision, as NumPy does."""
+    np.sum(a, out=out, **settings)
+    return np.true_divide(out, count, out=out, casting="unsafe")
 
 
 _DOUBLE = np.dtype(np.float64)
@@ -224,7 +232,7 @@ def var(
     a: Value,
     axis: Any = None,
     dtype: Any = None,
-    out: None = None,
+    out: Value = None,
     ddof: Any = 0,
     keepdims: Any = NO_VALUE,
     *,
@@ -250,8 +258,11 @@ def var(
         square = np.square(np.real(deviation)) + np.square(np.imag(deviation))
     else:
         square = np.square(deviation)
-    total = sum_(square, axis, _real_dtype(dtype), None, keepdims, NO_VALUE, where)
     degrees = max(count - ddof, 0) if isinstance(count, int) else np.maximum(count - ddof, 0)
+    if out is not None:
+        settings = {"axis": axis, "dtype": dtype, "keepdims": keepdims, "where": where}
+        return mean_into(out, square, degrees, **settings)
+    total = sum_(square, axis, _real_dtype(dtype), None, keepdims, NO_VALUE, where)
     return _divide_by_count(total, degrees)
 
 
@@ -259,7 +270,9 @@ def _real_dtype(dtype: Any) -> Any:
     return None if dtype is None else np.dtype(dtype)
 
 
-def std(a: Value, axis: Any = None, dtype: Any = None, out: None = None, **settings: Any) -> Value:
+def std(a: Value, axis: Any = None, dtype: Any = None, out: Value = None, **settings: Any) -> Value:
+    if out is not None:
+        return np.sqrt(np.var(a, axis, dtype, out, **settings), out=out)
     return np.sqrt(np.var(a, axis=axis, dtype=dtype, **settings))
 
 
@@ -318,6 +331,8 @@ def log_sum_exp(
     where: Any = True,
 ) -> Value:
     if dtype is not None and np.dtype(dtype) != value_type(a).dtype:
+        # For NumPy to say which it has no loop for.
+        np.logaddexp.reduce(np.ones(1), dtype=dtype)
         a = a.astype(dtype)
     if where is not True:
         a = np.where(where, a, -np.inf)

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from steepest.array.arguments import NO_VALUE, as_array
+from steepest.array.arguments import NO_VALUE, as_array, check_taken_into
 from steepest.array.array import Array, value_type
-from steepest.array.buffers import as_ndarray
+from steepest.array.buffers import as_ndarray, duck
 from steepest.array.indexing import read
 from steepest.array.plain import holds, is_known, may_hold, plain_value
 from steepest.array.reductions import normalized_axes
+from steepest.array.writing import into
 from steepest.ops import primitive
 from steepest.ops.index import INDEX
 from steepest.ops.spec import Value, bind, scale
@@ -79,7 +80,7 @@ def _rows(a: Value, axis: Any, keepdims: Any) -> _Rows:
 def median(
     a: Value,
     axis: Any = None,
-    out: None = None,
+    out: Value = None,
     overwrite_input: bool = False,
     keepdims: bool = False,
 ) -> Value:
@@ -91,6 +92,10 @@ def median(
     count = rows.array.shape[0]
     ordered = np.sort(rows.array, axis=0)
     middle = ordered[(count - 1) // 2 : count // 2 + 1] if count else ordered
+    if out is not None:
+        # The mean of the two in the middle, in its precision.
+        result = np.mean(middle, axis=0, out=duck(np.zeros(rows.array.shape[1:], out.dtype)))
+        return into(out, rows.place(_or_nan(result, ordered)))
     return rows.place(_or_nan(np.mean(middle, axis=0), ordered))
 
 
@@ -158,14 +163,20 @@ def _quantiles(fraction: Callable[[Value], Value], *, skip_nan: bool) -> Callabl
         a: Value,
         q: Value,
         axis: Any = None,
-        out: None = None,
+        out: Value = None,
         overwrite_input: bool = False,
         method: str = "linear",
         keepdims: Any = NO_VALUE,
         *,
         weights: Value = None,
     ) -> Value:
-        return _quantile(a, fraction(q), axis, method, keepdims, weights, _is_weak(q), skip_nan)
+        target = None if out is None or skip_nan else out.dtype
+        result = _quantile(
+            a, fraction(q), axis, method, keepdims, weights, _is_weak(q), skip_nan, target
+        )
+        # NumPy assigns the weighted ones entry by entry.
+        casting = "same_kind" if weights is None else "unsafe"
+        return result if out is None else into(out, result, casting)
 
     return quantiles
 
@@ -187,6 +198,7 @@ def _quantile(
     weights: Value,
     weak: bool,
     skip_nan: bool,
+    target: np.dtype[Any] | None,
 ) -> Value:
     a = as_array(a)
     if a.dtype.kind == "c":
@@ -216,7 +228,7 @@ def _quantile(
         weights = _rows(np.broadcast_to(weights, a.shape), axis, keepdims).array
         result = _at_ranks(ordered, _weighted_ranks(array, weights, count, spread))
     else:
-        result = _interpolated(ordered, count, spread, method, weak)
+        result = _interpolated(ordered, count, spread, method, weak, target)
     if skip_nan:
         _warn(np.equal(count, 0), "All-NaN slice encountered")
     else:
@@ -290,7 +302,15 @@ _STEPPED_PARTS: dict[str, Callable[[Value], Value]] = {
 """How far between two entries the quantile lies, where that is not the place's fraction."""
 
 
-def _interpolated(ordered: Value, count: Value, q: Value, method: str, weak: bool) -> Value:
+def _interpolated(
+    ordered: Value,
+    count: Value,
+    q: Value,
+    method: str,
+    weak: bool,
+    target: np.dtype[Any] | None,
+) -> Value:
+    """Interpolate between sorted entries; those above, in the dtype of what is given as out=."""
     last = np.maximum(np.subtract(count, 1), 0)
     if q.dtype.kind == "f" and not isinstance(count, int):
         # As if it were a Python number.
@@ -298,6 +318,8 @@ def _interpolated(ordered: Value, count: Value, q: Value, method: str, weak: boo
     moving = _METHODS[method](count, q)
     kind = value_type(moving).dtype
     if method in _ENTRIES or (method == "linear" and kind.kind in "iu"):
+        if target is not None:
+            check_taken_into(target, ordered.dtype)
         return _at_ranks(ordered, np.minimum(moving, last))
     by_place = isinstance(q, Array) and method not in _STEPPED_PARTS
     place = _constant(moving) if by_place else moving
@@ -315,13 +337,23 @@ def _interpolated(ordered: Value, count: Value, q: Value, method: str, weak: boo
     difference = above - below
     near = part >= 0.5
     if not is_known(near) or np.any(near) != np.all(near):
-        result = np.where(near, above - difference * rest, below + difference * part)
+        result = np.where(
+            near, _downwards(above, difference * rest, target), below + difference * part
+        )
+    elif np.any(near):
+        result = _downwards(above, difference * rest, target)
     else:
-        result = above - difference * rest if np.any(near) else below + difference * part
+        result = below + difference * part
     if not by_place:
         return result
     slope = _slope(ordered, place, last).astype(result.dtype)
     return result + scale((moving - place).astype(result.dtype), slope)
+
+
+def _downwards(above: Value, distance: Value, target: np.dtype[Any] | None) -> Value:
+    if target is None or target.kind not in "fc":
+        return above - distance
+    return above.astype(target) - distance.astype(target)
 
 
 def _slope(ordered: Value, place: Value, last: Value) -> Value:
@@ -385,8 +417,11 @@ def average(
     return result, total
 
 
-def ptp(a: Value, axis: Any = None, out: None = None, keepdims: Any = NO_VALUE) -> Value:
+def ptp(a: Value, axis: Any = None, out: Value = None, keepdims: Any = NO_VALUE) -> Value:
     a = as_array(a)
+    if out is not None:
+        np.max(a, axis, out, keepdims)
+        return np.subtract(out, np.min(a, axis=axis, keepdims=keepdims), out=out)
     return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
 
 

@@ -111,6 +111,9 @@ def _chosen_loop(
     elif isinstance(signature, tuple) and len(signature) == ufunc.nargs:
         wanted = tuple(None if each is None else np.dtype(each) for each in signature)
     elif signature is not None:
+        # Of one dtype NumPy 2 wants to know which it is: it raises its error.
+        ones = [np.ones((), value_type(each).dtype) for each in inputs]
+        ufunc(*ones, signature=signature, casting="unsafe")
         (only,) = signature if isinstance(signature, tuple) else (signature,)
         wanted = (*[None] * ufunc.nin, *[np.dtype(only)] * ufunc.nout)
     elif casting != "same_kind":

@@ -357,6 +357,9 @@ class FlatIterator:
             )
         write_flat(self._array, positions, value)
 
+    def __delitem__(self, key: Any) -> NoReturn:
+        raise TypeError("Cannot delete iterator elements")
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.asarray(self.copy(), dtype)
 
@@ -395,6 +398,10 @@ class FlatIterator:
         return self._array.flatten()
 
     base = property(lambda self: self._array, doc="The array.")
+    coords = property(
+        lambda self: tuple(map(int, np.unravel_index(self._next, self._array.shape))),
+        doc="The position of the next entry, along each axis.",
+    )
     index = property(lambda self: self._next, doc="The position of the next entry.")
 
 

@@ -10,6 +10,8 @@ from types import CodeType, MethodType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from steepest.array import value_type
 from steepest.compiling import Compiled, Translation, is_dynamic
 from steepest.descend.data import ArrayData, NoData
@@ -45,6 +47,9 @@ class Step:
     ) -> tuple[Tree, Tree, Any]:
         args = (weights, batch) if self.has_data else (weights,)
         loss, gradient = self.evaluate(*args)
+        if np.shape(loss):
+            # An array of size 1.
+            loss = np.reshape(loss, ())
         updated, state = self.update(uphill(gradient), state, weights, step_size, step)
         return _checked(weights, updated), state, loss
 

@@ -60,12 +60,13 @@ class Validation:
     def loss(self, weights: Tree) -> float:
         """Evaluate the loss."""
         value = self._evaluate(weights)
-        if np.shape(value) or not isinstance(value, (np.ndarray, np.generic, int, float)):
+        is_number = isinstance(value, (np.ndarray, np.generic, int, float))
+        if not is_number or np.size(value) != 1:
             raise BadInputError(
                 f"the validation loss must be a number, and is a {type(value).__name__}"
                 + (f" of shape {np.shape(value)}" if np.shape(value) else "")
             )
-        return float(value)
+        return float(np.reshape(value, ()))
 
 
 def find_validation(

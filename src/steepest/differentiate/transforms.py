@@ -144,17 +144,17 @@ def _gradients(
 
 
 def _scalar_result(result: Any, tape: Tape, function: Function) -> None:
-    """Check that a function to be differentiated returned a real number."""
+    """Check that a function to be differentiated returned a real number, or an array of one."""
     if _is_on(tape, result) and type(result._value) is np.float64:
         return
     if isinstance(result, (Traced, np.ndarray, np.generic, int, float, complex)):
         kind = value_type(result)
-        if kind.shape == () and kind.dtype.kind == "f":
+        if kind.size == 1 and kind.dtype.kind == "f":
             return
         if type(result) is int:
             return
         name = getattr(function, "__name__", "the function")
-        if kind.shape:
+        if kind.size != 1:
             instead = "sd.jacobian for an array, or reduce it: np.sum(…), np.mean(…)"
         elif kind.dtype.kind == "c":
             instead = "a real loss: np.abs(z)**2, z.real"
@@ -320,7 +320,7 @@ def _is_on(tape: Tape, value: Value) -> bool:
 def _pulled_back(tape: Tape, result: Value, inputs: Sequence[Record]) -> list[Value]:
     if not _is_on(tape, result):
         return [None] * len(inputs)
-    return backward(result, result.dtype.type(1), inputs)
+    return backward(result, np.ones(result.shape, result.dtype)[()], inputs)
 
 
 class _Grad(_ValueAndGrad):
@@ -344,7 +344,7 @@ def value_and_grad(
     Parameters
     ----------
     f : callable
-        Returns a real scalar; written in NumPy.
+        Returns a real scalar, or a real array of size 1; written in NumPy.
     argnums : int or tuple of int
         Which positional arguments to differentiate by; a tuple gives a tuple of gradients.
     has_aux : bool
@@ -380,8 +380,8 @@ def grad(
     Parameters
     ----------
     f : callable
-        Returns a real scalar; written in NumPy. It is run anew at each call, so that it sees
-        the current globals, closures and data.
+        Returns a real scalar, or a real array of size 1; written in NumPy. It is run anew at each
+        call, so that it sees the current globals, closures and data.
     argnums : int or tuple of int
         Which positional arguments to differentiate by; a tuple gives a tuple of gradients.
     has_aux : bool

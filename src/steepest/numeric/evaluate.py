@@ -271,7 +271,7 @@ class Function:
         leaves[parameter.position] = moved
         self.spend(precision)
         try:
-            raw = np.asarray(self.f(unflatten(self.structure, leaves)))
+            raw = self._without_axes(self.f(unflatten(self.structure, leaves)))
         except Exception as error:
             # The user's code, which has returned for real arguments. What it raises is shown.
             raise UnsupportedError(
@@ -500,9 +500,16 @@ class Function:
         """
         return self._measure(raw)[0]
 
+    def _without_axes(self, raw: Any) -> NDArray[Any]:
+        """Take the number out of an array of size 1, where f returns a scalar."""
+        array = np.asarray(raw)
+        if self.output == "scalar" and array.size == 1 and not isinstance(raw, (list, tuple)):
+            return array.reshape(())
+        return array
+
     def _measure(self, raw: Any) -> tuple[RealArray, int]:
         """Turn what f returned into a float64 or longdouble array, and its own precision."""
-        array = np.asarray(raw)
+        array = self._without_axes(raw)
         if self.output == "scalar" and (array.shape != () or not _is_real(array.dtype)):
             raise BadInputError(
                 f"the function must return a real scalar, but returned {_describe(raw)}"
