@@ -12,7 +12,7 @@ from tests.differences import assert_within, slope
 import steepest as sd
 from steepest.errors import NeedsValueError
 
-__all__ = ["check", "check_type"]
+__all__ = ["check", "check_once", "check_type"]
 
 
 def check(
@@ -61,6 +61,16 @@ def check(
             sd.compile(loss)(x)
         assert caught.value.line is not None
         assert caught.value.instead
+
+
+def check_once(call: Callable[[Any], Any], x: Any) -> None:
+    """Compare with SciPy's value, and the first derivative with differences."""
+    x = np.asarray(x, float)
+    expected = call(x)
+    check_type(call, x, expected)
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, np.shape(expected))
+    report = sd.check_gradient(lambda x: np.sum(weights * call(x)), x)
+    assert report.verdict == "correct", str(report)
 
 
 def check_type(call: Callable[[Any], Any], x: Any, expected: Any, rtol: float = 1e-9) -> None:

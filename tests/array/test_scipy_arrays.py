@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.cluster.vq
 import scipy.fft
 import scipy.integrate
 import scipy.ndimage
@@ -14,7 +15,7 @@ import scipy.signal
 import scipy.spatial
 import scipy.spatial.distance
 import scipy.special
-from tests.array.scipy_calls import check
+from tests.array.scipy_calls import check, check_once
 
 import steepest as sd
 from steepest.array.scipy import distances, filters, fourier, integrate, special
@@ -23,6 +24,7 @@ from steepest.errors import UnsupportedError
 special_: Any = scipy.special
 signal: Any = scipy.signal
 images: Any = scipy.ndimage
+clusters: Any = scipy.cluster.vq
 fft: Any = scipy.fft
 integrals: Any = scipy.integrate
 points: Any = scipy.spatial
@@ -38,6 +40,8 @@ LINE = rng.normal(size=9)
 UNEVEN = np.arange(6.0) ** 1.5
 
 CALLS: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "gaussian_gradient_magnitude": (lambda x: images.gaussian_gradient_magnitude(x, 1.0), X),
+    "gaussian_laplace": (lambda x: images.gaussian_laplace(x, [1.0, 0.7], mode="wrap"), X),
     "logsumexp": (lambda x: special_.logsumexp(x), X),
     "logsumexp along an axis": (lambda x: special_.logsumexp(x, axis=1), X),
     "logsumexp with weights": (lambda x: special_.logsumexp(x, axis=0, b=np.abs(X)), X),
@@ -196,6 +200,30 @@ BETWEEN_TWO = (
 )
 
 
+def weighted(name: str) -> tuple[Callable[[Any], Any], Any]:
+    return lambda x: space.cdist(x, W, name, w=[0.5, 2.0, 1.0]), W + 1.1
+
+
+ONCE: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "vq": (lambda x: clusters.vq(x, W[:2])[1], W + 0.3),
+    "whiten": (lambda x: clusters.whiten(x), W),
+    "KDTree.query": (lambda x: points.KDTree(W).query(x, k=2)[0], W + 0.1),
+    "cdist of a function": (lambda x: space.cdist(x, W, lambda u, v: np.sum(u * v**2)), W + 1),
+    "pdist of a function": (lambda x: space.pdist(x, lambda u, v: np.sum(u * v**2)), W),
+    "cdist, variances": (lambda x: space.cdist(x, W, "seuclidean"), W + 1),
+    "cdist, covariances": (lambda x: space.cdist(x, X[:, :2], "mahalanobis"), X[:, 2:4]),
+    **{
+        f"cdist, weighted, {name}": weighted(name)
+        for name in ("braycurtis", "canberra", "cityblock", "euclidean", "sqeuclidean")
+    },
+}
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_value_and_derivative(name: str) -> None:
+    check_once(*ONCE[name])
+
+
 def test_every_function_is_tried() -> None:
     called = {name.split(",")[0].split()[0] for name in CALLS}
     listed = [
@@ -204,8 +232,8 @@ def test_every_function_is_tried() -> None:
         for names in file.FUNCTIONS.values()
         for name in names
     ]
-    by_callbacks = {"dblquad", "fixed_quad", "nquad", "quad", "solve_ivp", "tplquad"}
-    assert called | set(BETWEEN_TWO) | {"pdist"} == set(listed) - by_callbacks
+    by_callbacks = {"dblquad", "fixed_quad", "nquad", "odeint", "quad", "solve_ivp", "tplquad"}
+    assert called | set(BETWEEN_TWO) | {"pdist", "vq", "whiten"} == set(listed) - by_callbacks
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated in favor of .scipy.spatial:DeprecationWarning")
@@ -274,7 +302,6 @@ def test_exponentials_that_overflow(a: Any, axis: int | None) -> None:
         lambda x: images.generic_filter(x, np.mean, 3),
         lambda x: space.cdist(x, x, "hamming"),
         lambda x: points.ConvexHull(x[:, :2]).volume,
-        lambda x: space.cdist(x, x, lambda u, v: np.sum(u * v)),
     ],
 )
 def test_refusals(call: Callable[[Any], Any]) -> None:

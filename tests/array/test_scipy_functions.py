@@ -32,10 +32,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "cholesky_banded": lambda a: sl.cholesky_banded(a[::-1]),
     "eig_banded": lambda a: sl.eig_banded(a)[0],
     "eigvals_banded": lambda a: sl.eigvals_banded(a),
-    "funm": lambda a: sl.funm(a, np.exp),
-    "ldl": lambda a: sl.ldl(a)[0],
     "rq": lambda a: sl.rq(a)[0],
-    "schur": lambda a: sl.schur(a)[0],
 }
 
 
@@ -82,9 +79,9 @@ NAMED: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda x: scipy.stats.matrix_normal.logpdf(np.outer(x, x), np.zeros((3, 3))),
         "np.log(scale",
     ),
-    "scipy.optimize.nnls": (lambda x: scipy.optimize.nnls(np.eye(3), x)[0], "sd.custom_gradient"),
-    "scipy.interpolate.UnivariateSpline.__init__": (
-        lambda x: scipy.interpolate.UnivariateSpline(np.arange(3.0), x, k=2)(0.5),
+    "scipy.optimize.milp": (lambda x: scipy.optimize.milp(x).x, "sd.custom_gradient"),
+    "scipy.interpolate.Rbf.__init__": (
+        lambda x: scipy.interpolate.Rbf(np.arange(3.0), x)(0.5),
         "np.interp",
     ),
     "scipy.spatial.distance.directed_hausdorff": (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.ndimage
-from tests.array.scipy_calls import check
+from tests.array.scipy_calls import check, check_once
 
 import steepest as sd
 from steepest.array.scipy import images
@@ -65,8 +66,41 @@ MODES = (
 )
 
 
+LABELS = np.arange(56).reshape(7, 8) % 3
+
+
+def rotated(mode: str) -> tuple[Callable[[Any], Any], Any]:
+    return lambda x: nd.rotate(x, 30, mode=mode), X
+
+
+def of_labels(name: str) -> tuple[Callable[[Any], Any], Any]:
+    return lambda x: getattr(nd, name)(x, LABELS, [0, 2]), X
+
+
+ONCE: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    **{f"rotate, {mode}": rotated(mode) for mode in MODES},
+    "rotate by the angle": (lambda a: nd.rotate(X, a[0], reshape=False), [31.3]),
+    "rotate of planes": (
+        lambda x: nd.rotate(x, 75, (0, 2), order=1),
+        rng.normal(size=(4, 2, 3)),
+    ),
+    "center_of_mass": (lambda x: np.array(nd.center_of_mass(x**2)), X),
+    **{
+        name: of_labels(name)
+        for name in ("mean", "standard_deviation", "sum", "sum_labels", "variance")
+    },
+}
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_value_and_derivative(name: str) -> None:
+    check_once(*ONCE[name])
+
+
 def test_every_function_is_tried() -> None:
-    assert {name.split()[0] for name in CALLS} == set(images.FUNCTIONS["scipy.ndimage"])
+    assert {re.split("[ ,]", name)[0] for name in CALLS | ONCE} == set(
+        images.FUNCTIONS["scipy.ndimage"]
+    )
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -99,7 +133,6 @@ def test_orders_and_modes(name: str, mode: str) -> None:
     [
         lambda x: nd.zoom(x, 2, grid_mode=True, mode="grid-wrap"),
         lambda x: nd.zoom(X, 1 + x[0, 0] ** 2),
-        lambda x: nd.rotate(x, 30),
         lambda x: nd.shift(x, 0.5, mode="nearest", prefilter=False),
         lambda x: nd.geometric_transform(x, lambda c: c),
         lambda x: nd.shift(x, 1, output=np.zeros((7, 8))),

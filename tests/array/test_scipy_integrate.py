@@ -94,6 +94,61 @@ def test_value_and_derivatives(name: str) -> None:
     check(*CALLS[name], compiles=False, single=False)
 
 
+TOLERANCES = {"rtol": 1e-6, "atol": 1e-8}
+
+
+def reaction(t: Any, y: Any, p: Any) -> Any:
+    """Take H. H. Robertson's reaction, of 1966, in which rates differ by nine orders."""
+    slow, middle, fast = 0.04 * p[0] * y[0], 1e4 * p[1] * y[1] * y[2], 3e7 * p[2] * y[1] ** 2
+    return [middle - slow, slow - middle - fast, fast]
+
+
+def hunt(method: str, **tolerances: float) -> Callable[[Any], Any]:
+    def call(p: Any) -> Any:
+        times = [1, 2.5, 3]
+        return ig.solve_ivp(hunted, (0, 3), [1, p[0]], method, times, args=(p,), **tolerances).y
+
+    return call
+
+
+STIFF: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    **{
+        method: (hunt(method, **TOLERANCES), hunt("DOP853", rtol=1e-11, atol=1e-12))
+        for method in ("BDF", "LSODA", "Radau")
+    },
+    "odeint backwards, a time twice": (
+        lambda p: ig.odeint(lambda y, t: hunted(t, y, p), [1, p[0]], [3.0, 2, 2, 0], **TOLERANCES),
+        lambda p: ig.solve_ivp(
+            hunted, (3, 0), [1, p[0]], "DOP853", [3, 2, 0], args=(p,), rtol=1e-11, atol=1e-12
+        ).y.T[[0, 1, 1, 2]],
+    ),
+    "odeint of a stiff problem": (
+        lambda p: ig.odeint(reaction, [1.0, 0, 0], [0, 4.0], (p,), tfirst=True, **TOLERANCES)[-1],
+        lambda p: ig.solve_ivp(
+            reaction, (0, 4), [1.0, 0, 0], "Radau", [4.0], args=(p,), rtol=1e-8, atol=1e-11
+        ).y[:, -1],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STIFF)
+def test_the_derivative_is_that_of_the_solution(name: str) -> None:
+    call, exact = STIFF[name]
+    value, pullback = sd.vjp(call, P)
+    np.testing.assert_array_equal(value, call(P))
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, value.shape)
+    step = 1e-3 * np.array([0.6, -0.9, 0.7])
+    expected = np.sum(weights * (exact(P + step) - exact(P - step))) / 2
+    np.testing.assert_allclose(np.sum(pullback(weights)[0] * step), expected, rtol=1e-5)
+
+
+def test_second_derivatives_of_implicit_steps() -> None:
+    def end(p: Any) -> Any:
+        return ig.solve_ivp(lambda t, y: -p * y, (0, 2), [3.0], "Radau", **TOLERANCES).y[0, -1]
+
+    assert np.isclose(sd.grad(sd.grad(end))(0.7), 12 * np.exp(-1.4), rtol=1e-6)
+
+
 def test_derivatives_of_the_solution_itself() -> None:
     def end(p: Any) -> Any:
         return ig.solve_ivp(lambda t, y: -p * y, (0, 2), [3.0], rtol=1e-10, atol=1e-12).y[0, -1]
@@ -137,14 +192,13 @@ def test_it_is_run_anew_at_each_step_of_descent() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda p: ig.solve_ivp(lambda t, y: -p[0] * y, (0, 1), [1.0], "BDF").y[0, -1],
-        lambda p: ig.solve_ivp(lambda t, y: -p[0] * y, (0, 1), [1.0], method="LSODA").y[0, -1],
+        lambda p: ig.solve_ivp(lambda t, y: 1j * p[0] * y, (0, 1), [1j], "BDF").y[0, -1].real,
+        lambda p: ig.odeint(lambda y, t: -y, [1.0], [0.0, p[0]])[-1],
         lambda p: ig.solve_ivp(lambda t, y: -y, (0, p[0]), [1.0]).y[0, -1],
         lambda p: ig.solve_ivp(lambda t, y: -p * y, (0, 1), P, events=lambda t, y: y[0] - 0.1).y[
             0, -1
         ],
         lambda p: ig.solve_ivp(lambda t, y: -p * y, (0, 1), P, dense_output=True).sol(0.5)[0],
-        lambda p: ig.odeint(lambda y, t: -p[0] * y, [1.0], [0.0, 1.0])[-1],
         lambda p: ig.quad(lambda t: t ** (p[0] - 1.2), 0, 1)[0],
         lambda p: ig.quad(lambda t: np.exp(-p[0] * t), 0, 1, weight="cos", wvar=3.0)[0],
         lambda p: ig.quad_vec(lambda t: np.exp(-p * t), 0, 1)[0],

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.interpolate
-from tests.array.scipy_calls import check
+from tests.array.scipy_calls import check, check_once
 
 import steepest as sd
 from steepest.array.scipy import interpolation
@@ -183,6 +183,59 @@ def test_value_and_derivatives_of_what_asks_for_values(name: str) -> None:
         check(call, x, compiles=False, single=False)
 
 
+PLANE = np.stack([T, Y], axis=1)
+AMONG = PLANE[:4] * 0.6 + np.mean(PLANE, axis=0) * 0.4
+SURFACE = rng.normal(size=(5, 6))
+SIDES = (np.arange(5.0), np.arange(6.0) ** 1.2)
+
+
+def radial(kernel: str) -> tuple[Callable[[Any], Any], Any]:
+    def call(x: Any) -> Any:
+        return ip.RBFInterpolator(x, Y2, kernel=kernel, epsilon=0.6)(AMONG + x[:4])
+
+    return call, PLANE
+
+
+ONCE: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "UnivariateSpline": (lambda y: ip.UnivariateSpline(T, y, s=0)(Q), Y),
+    "UnivariateSpline at points": (lambda x: ip.UnivariateSpline(T, Y, s=0.1)(x, 1), Q),
+    "InterpolatedUnivariateSpline": (lambda y: ip.InterpolatedUnivariateSpline(T, y, k=2)(OUT), Y),
+    "LSQUnivariateSpline": (lambda y: ip.LSQUnivariateSpline(T, y, [T[4]], ext=3)(OUT), Y),
+    "RectBivariateSpline": (
+        lambda z: ip.RectBivariateSpline(*SIDES, z)([0.4, 9], [2.2, 3]),
+        SURFACE,
+    ),
+    "RectBivariateSpline at points": (
+        lambda x: ip.RectBivariateSpline(*SIDES, SURFACE, kx=2).ev(x[0], x[1], dy=1),
+        [[0.4, 3.1], [2.2, 4.4]],
+    ),
+    "RBFInterpolator": (
+        lambda y: ip.RBFInterpolator(PLANE, np.stack([y, y**2], 1), smoothing=0.1)(AMONG),
+        Y,
+    ),
+    **{
+        f"RBFInterpolator, {kernel}": radial(kernel)
+        for kernel in ("linear", "cubic", "quintic", "multiquadric", "gaussian")
+    },
+    "RBFInterpolator at points": (lambda x: ip.RBFInterpolator(PLANE, Y2)(x), AMONG),
+    "griddata": (lambda y: ip.griddata(PLANE, y, AMONG), Y),
+    "griddata of the nearest": (lambda y: ip.griddata(PLANE, y, AMONG, method="nearest"), Y),
+    "LinearNDInterpolator": (lambda x: ip.LinearNDInterpolator(PLANE, Y2)(x[:, 0], x[:, 1]), AMONG),
+    "LinearNDInterpolator by points": (
+        lambda x: ip.LinearNDInterpolator(x, Y, fill_value=3.0)(
+            np.concatenate([AMONG, OUT[:2][None]])
+        ),
+        PLANE,
+    ),
+    "NearestNDInterpolator": (lambda y: ip.NearestNDInterpolator(PLANE, y)(AMONG), Y),
+}
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_value_and_derivative(name: str) -> None:
+    check_once(*ONCE[name])
+
+
 def test_classes_are_scipys_to_isinstance() -> None:
     def asking(y: Any) -> Any:
         spline = ip.CubicSpline(T, y)
@@ -214,8 +267,10 @@ def test_what_scipy_refuses_is_refused() -> None:
         lambda y: ip.splev(Q, ip.splrep(T, y, s=1.0)),
         lambda y: ip.UnivariateSpline(T, y)(Q),
         lambda y: ip.RegularGridInterpolator((T,), y, method="cubic")(Q.reshape(-1, 1)),
-        lambda y: ip.griddata(np.stack([T, Y], 1), y, [[3.0, 0.0]]),
-        lambda y: ip.RBFInterpolator(T[:, None], y)(Q.reshape(-1, 1)),
+        lambda y: ip.griddata(np.stack([T, Y], 1), y, [[3.0, 0.0]], method="cubic"),
+        lambda y: ip.RBFInterpolator(T[:, None], y, neighbors=5)(Q.reshape(-1, 1)),
+        lambda y: ip.RectBivariateSpline(T[:4], T[:4], y[:4, None] * y[:4], s=1.0)(3.0, 4.0),
+        lambda y: ip.InterpolatedUnivariateSpline(T, y).roots(),
     ],
 )
 def test_refusals(call: Callable[[Any], Any]) -> None:

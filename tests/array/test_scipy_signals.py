@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.signal
-from tests.array.scipy_calls import check
+from tests.array.scipy_calls import check, check_once
 
 import steepest as sd
 from steepest.array.scipy import signals
@@ -150,10 +150,66 @@ BY_VALUES: dict[str, tuple[Callable[[Any], Any], Any]] = {
 }
 
 
+TIMES = np.linspace(0, 3, 12)
+P = np.array([0.7, 1.3, 0.4])
+
+
+def transfer(p: Any) -> Any:
+    return [p[0]], [1.0, p[1], p[2]]
+
+
+def space(p: Any) -> Any:
+    a = np.array([[-1.0, p[0]], [p[1], -2.0]])
+    return a, np.array([[1.0], [p[2]]]), np.array([[1.0, 0.5]]), np.array([[p[0]]])
+
+
+def discrete(p: Any) -> Any:
+    return [p[0]], [1.0, p[1] / 3, p[2] / 3], 0.1
+
+
+SYSTEMS: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "StateSpace": (lambda p: sg.lsim(sg.StateSpace(*space(p)), np.sin(TIMES), TIMES)[1], P),
+    "TransferFunction": (lambda p: sg.step(sg.TransferFunction(*transfer(p)), T=TIMES)[1], P),
+    "ZerosPolesGain": (lambda p: sg.freqresp(sg.ZerosPolesGain([], -p, 2.0), [1.0])[1].real, P),
+    "bode": (lambda p: sg.bode(transfer(p), [0.1, 1.0])[1], P),
+    "cont2discrete": (lambda p: sg.cont2discrete(space(p), 0.1)[1], P),
+    "deconvolve": (lambda p: sg.deconvolve(np.arange(1.0, 6), p)[0], P),
+    "dimpulse": (lambda p: sg.dimpulse(discrete(p), n=6)[1][0], P),
+    "dlsim": (lambda p: sg.dlsim(discrete(p), np.sin(TIMES))[1], P),
+    "dlti": (lambda p: sg.dlsim(sg.dlti(*discrete(p)[:2]), np.sin(TIMES))[1], P),
+    "dstep": (lambda p: sg.dstep(discrete(p), n=6)[1][0], P),
+    "freqresp": (lambda p: np.abs(sg.freqresp(transfer(p), [0.1, 1.0])[1]), P),
+    "freqs": (lambda p: np.abs(sg.freqs(*transfer(p), [0.1, 1.0])[1]), P),
+    "group_delay": (lambda p: sg.group_delay((p, [1.0]), w=[0.1, 0.4])[1], P),
+    "impulse": (lambda p: sg.impulse(transfer(p), T=TIMES)[1], P),
+    "lombscargle": (lambda x: sg.lombscargle(np.arange(40.0), x, [0.1, 0.2]), L),
+    "lsim": (lambda p: sg.lsim(space(p), np.sin(TIMES * p[0]), TIMES, p[1:], False)[1], P),
+    "lsim, rising": (lambda p: sg.lsim(transfer(p), np.sin(TIMES * p[0]), TIMES + 1.0)[2], P),
+    "lti": (lambda p: sg.lsim(sg.lti(*transfer(p)), np.sin(TIMES), TIMES)[1], P),
+    "residue": (lambda p: sg.residue(p, [1, 3, 2.0])[0], P),
+    "sos2tf": (lambda p: sg.sos2tf(SOS * p[0])[0], P),
+    "sos2zpk": (lambda p: sg.sos2zpk(SOS * p[0])[2], P),
+    "ss2tf": (lambda p: sg.ss2tf(*space(p))[0], P),
+    "ss2zpk": (lambda p: sg.ss2zpk(*space(p))[2], P),
+    "step": (lambda p: sg.step(transfer(p), T=TIMES)[1], P),
+    "tf2ss": (lambda p: sg.tf2ss(*transfer(p))[0], P),
+    "tf2zpk": (lambda p: sg.tf2zpk(p, [1, 0.3, 0.1])[2], P),
+    "vectorstrength": (lambda p: sg.vectorstrength(p, 1.0)[0], P),
+    "zpk2ss": (lambda p: sg.zpk2ss(p[:1], [-0.1, -0.2], p[1])[2], P),
+    "zpk2tf": (lambda p: sg.zpk2tf(p, [0.1, 0.2], p[0])[0], P),
+}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.filterwarnings("ignore::scipy.signal.BadCoefficients")
+def test_linear_systems(name: str) -> None:
+    check_once(*SYSTEMS[name])
+
+
 def test_every_function_is_tried() -> None:
     listed = set(signals.FUNCTIONS["scipy.signal"])
     listed |= {f"windows.{name}" for name in signals.FUNCTIONS["scipy.signal.windows"]}
-    assert {name.split(",")[0].split()[0] for name in CALLS | BY_VALUES} == listed
+    assert {name.split(",")[0].split()[0] for name in CALLS | BY_VALUES | SYSTEMS} == listed
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -207,7 +263,8 @@ def test_what_scipy_refuses_is_refused(call: Callable[[Any], Any]) -> None:
     [
         lambda x: sg.upfirdn([1.0, 2.0], x, mode="smooth"),
         lambda x: sg.cspline1d(x),
-        lambda x: sg.lombscargle(np.arange(40.0), x, [0.1, 0.2]),
+        lambda x: sg.place_poles(x[:9].reshape(3, 3), np.ones((3, 1)), [-1, -2, -3]).gain_matrix,
+        lambda x: sg.lsim(([x[0]], [1.0, 1.0]), [1.0], [0.0])[1],
         lambda x: sg.find_peaks_cwt(x, [1, 2]),
     ],
 )

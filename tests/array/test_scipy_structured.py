@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.linalg
-from tests.array.scipy_calls import check
+from tests.array.scipy_calls import check, check_once
 
 import steepest as sd
 from steepest.array.scipy import structured
@@ -103,12 +103,39 @@ def test_complex_matrices() -> None:
         np.testing.assert_allclose(sd.vjp(solve, a)[0], solve(a), rtol=1e-9)
 
 
+# Of which also neighbours have their eigenvalues, two of them complex, in this order.
+APART = np.diag([0.0, 0, 20, 40]) + 9 * np.diag([1.0, 0, 0], 1) - 9 * np.diag([1.0, 0, 0], -1)
+FORMS: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "ldl": (lambda x: np.stack(sl.ldl(x + x.T)[:2]), X),
+    "ldl, upper": (lambda x: np.stack(sl.ldl(x, lower=False)[:2]), S),
+    "funm": (lambda x: sl.funm(x, np.sin), M),
+    "solve_continuous_are": (lambda x: sl.solve_continuous_are(x, B, S, np.eye(2)), X),
+    "solve_discrete_are": (
+        lambda x: sl.solve_discrete_are(X / 3, x, S, np.eye(2), s=B / 9),
+        B,
+    ),
+}
+
+
+def test_schur() -> None:
+    check_once(lambda x: np.stack(sl.schur(x + APART)), X)
+    check_once(lambda x: sl.schur(x + np.diag([-9, 9, -18, 18]), sort="lhp")[0], X)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_forms_of_matrices(name: str) -> None:
+    check(*FORMS[name], compiles=False, single=False)
+
+
 @pytest.mark.parametrize(
     "call",
     [
         lambda x: sl.signm(x, disp=False)[0],
         lambda x: sl.eigh_tridiagonal(x[0], x[1, :3], select="i", select_range=(0, 1))[0],
-        lambda x: sl.solve_continuous_are(x, B, S, np.eye(2)),
+        lambda x: sl.solve_continuous_are(x, B, S, np.eye(2), e=S),
+        lambda x: sl.schur(x, output="complex")[0].real,
+        lambda x: sl.ldl(x + 1j)[0].real,
+        lambda x: sl.funm(x, np.exp, disp=False)[0],
         lambda x: sl.hessenberg(x),
         lambda x: sl.qz(x, S)[0],
     ],

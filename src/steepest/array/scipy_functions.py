@@ -16,25 +16,15 @@ from steepest.errors import is_user_code
 
 __all__ = ["INSTEAD", "scipy_function", "what_instead"]
 
-_BY_EIGENVECTORS = (
-    "w, v = np.linalg.eigh(a) and (v * f(w)) @ v.conj().T for a symmetric matrix; w, v ="
-    " np.linalg.eig(a) and (v * f(w)) @ np.linalg.inv(v) for another, with np.cos or what is"
-    " wanted for f, where no eigenvalues are equal"
-)
-
 INSTEAD: dict[str, dict[str, str]] = {
     "scipy.linalg": {
         "cholesky_banded": "scipy.linalg.cholesky of the matrix, or solveh_banded",
         "cho_solve_banded": "scipy.linalg.solveh_banded(ab, b)",
         "eig_banded": "scipy.linalg.eigh(a), of a as the sum of np.diag(band, k)",
         "eigvals_banded": "scipy.linalg.eigvalsh(a), of a as the sum of np.diag(band, k)",
-        "funm": _BY_EIGENVECTORS,
-        "ldl": "scipy.linalg.cholesky(a) of a positive definite matrix, or scipy.linalg.lu(a)",
         "rq": "scipy.linalg.qr of the transposed matrix with its rows turned round",
-        "schur": "scipy.linalg.eigh(a) of a symmetric matrix, scipy.linalg.eig(a) of another",
     },
     "scipy.integrate": {
-        "odeint": "scipy.integrate.solve_ivp(lambda t, y: func(y, t), (t[0], t[-1]), y0, t_eval=t)",
         "quad_vec": "scipy.integrate.quad of each entry, or fixed_quad",
     },
     "scipy.special": {

@@ -12,6 +12,7 @@ import numpy as np
 
 from steepest.array import Array, value_type
 from steepest.array.buffers import copied_from, snapshot
+from steepest.array.calculus import calculus
 from steepest.array.creating import UserCode
 from steepest.array.handed import as_handed
 from steepest.array.plain import base_array
@@ -759,3 +760,6 @@ def _constant(value: Value) -> Value:
             value = value.view()
             value.flags.writeable = False
     return value
+
+
+calculus.gradient, calculus.jacobian, calculus.directional = grad, jacobian, jvp

@@ -8,26 +8,32 @@ from typing import Any
 import numpy as np
 
 from steepest.array.arguments import as_array
+from steepest.array.creating import untouched_numpy
 from steepest.array.plain import is_known, plain_value
-from steepest.array.scipy.followed import followed
+from steepest.array.scipy.followed import followed, original_of
+from steepest.array.scipy.implicit import with_value
 from steepest.array.scipy.linalg import norm
 from steepest.errors import UnsupportedError
 from steepest.ops.spec import Value
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["FUNCTIONS", "METHODS"]
 
 
-def _euclidean(u: Value, v: Value) -> Value:
-    return np.linalg.norm(u - v, axis=-1)
+def _weighted(terms: Value, w: Value | None) -> Value:
+    return np.sum(terms if w is None else w * terms, axis=-1)
 
 
-def _sqeuclidean(u: Value, v: Value) -> Value:
+def _euclidean(u: Value, v: Value, w: Value | None = None) -> Value:
+    return np.linalg.norm((u - v) if w is None else np.sqrt(w) * (u - v), axis=-1)
+
+
+def _sqeuclidean(u: Value, v: Value, w: Value | None = None) -> Value:
     difference = u - v
-    return np.sum(difference * difference, axis=-1)
+    return _weighted(difference * difference, w)
 
 
-def _cityblock(u: Value, v: Value) -> Value:
-    return np.sum(np.abs(u - v), axis=-1)
+def _cityblock(u: Value, v: Value, w: Value | None = None) -> Value:
+    return _weighted(np.abs(u - v), w)
 
 
 def _chebyshev(u: Value, v: Value) -> Value:
@@ -52,14 +58,14 @@ def _correlation(u: Value, v: Value) -> Value:
     return _cosine(u, v)
 
 
-def _canberra(u: Value, v: Value) -> Value:
+def _canberra(u: Value, v: Value, w: Value | None = None) -> Value:
     sums = np.abs(u) + np.abs(v)
     there = np.not_equal(sums, 0)
-    return np.sum(np.where(there, np.abs(u - v) / np.where(there, sums, 1.0), 0.0), axis=-1)
+    return _weighted(np.where(there, np.abs(u - v) / np.where(there, sums, 1.0), 0.0), w)
 
 
-def _braycurtis(u: Value, v: Value) -> Value:
-    return np.sum(np.abs(u - v), axis=-1) / np.sum(np.abs(u + v), axis=-1)
+def _braycurtis(u: Value, v: Value, w: Value | None = None) -> Value:
+    return _weighted(np.abs(u - v), w) / _weighted(np.abs(u + v), w)
 
 
 def _seuclidean(u: Value, v: Value, V: Value) -> Value:  # noqa: N803  # SciPy's name
@@ -121,7 +127,13 @@ _OTHER_NAMES = {
 }
 
 
-def _metric(metric: Any, settings: dict[str, Any], name: str) -> Callable[..., Value]:
+_WEIGHTED = (_braycurtis, _canberra, _cityblock, _euclidean, _minkowski, _sqeuclidean)
+
+
+def _metric(
+    metric: Any, settings: dict[str, Any], name: str, points: Value = None
+) -> Callable[..., Value]:
+    """Find a metric; of all points, there are standard deviations and the like."""
     if callable(metric):
         metric = getattr(metric, "__name__", None) if _is_of_scipy(metric) else None
     known = _METRICS.get(_OTHER_NAMES.get(str(metric).lower(), str(metric).lower()))
@@ -131,16 +143,18 @@ def _metric(metric: Any, settings: dict[str, Any], name: str) -> Callable[..., V
         for key, value in settings.items()
         if value is not None
     }
-    weighted = "w" in settings and known is not _minkowski
-    needed = {_seuclidean: "V", _mahalanobis: "VI"}.get(known) if known else None
-    if known is None or out is not None or weighted or (needed and needed not in settings):
-        what = "" if needed is None or needed in settings else f", without {needed}="
+    refused = "w" in settings and known not in _WEIGHTED
+    if known is None or out is not None or refused:
         raise UnsupportedError(
-            f"scipy.spatial.distance.{name} with the metric {metric!r}{what} and"
+            f"scipy.spatial.distance.{name} with the metric {metric!r} and"
             f" {sorted(settings)} is not differentiated",
-            instead=f"one of {', '.join(sorted(_METRICS))}, without weights and out=; or the"
-            " formula of x[:, None] and y[None]",
+            instead=f"one of {', '.join(sorted(_METRICS))}, without out=; or the formula of"
+            " x[:, None] and y[None]",
         )
+    if known is _seuclidean and "V" not in settings:
+        settings["V"] = np.var(points, axis=0, ddof=1)
+    if known is _mahalanobis and "VI" not in settings:
+        settings["VI"] = np.linalg.inv(np.cov(points.T)).T
     return lambda u, v: known(u, v, **settings)
 
 
@@ -164,13 +178,20 @@ def cdist(
     u, v = _points(XA, "XA"), _points(XB, "XB")
     if u.shape[1] != v.shape[1]:
         raise ValueError("XA and XB must have the same number of columns (i.e. feature dimension.)")
-    return _metric(metric, settings, "cdist")(u[:, None], v[None])
+    if callable(metric) and not _is_of_scipy(metric):
+        rows = [np.stack([as_array(metric(each, other, **settings)) for other in v]) for each in u]
+        return np.stack(rows)
+    points = np.concatenate([u, v])
+    return _metric(metric, settings, "cdist", points)(u[:, None], v[None])
 
 
 def pdist(X: Value, metric: Any = "euclidean", **settings: Any) -> Value:  # noqa: N803  # SciPy's name
     x = _points(X, "X")
     first, second = np.triu_indices(len(x), 1)
-    return _metric(metric, settings, "pdist")(x[first], x[second])
+    if callable(metric) and not _is_of_scipy(metric):
+        pairs = zip(first.tolist(), second.tolist(), strict=True)
+        return np.stack([as_array(metric(x[i], x[j], **settings)) for i, j in pairs])
+    return _metric(metric, settings, "pdist", x)(x[first], x[second])
 
 
 def _of_two(name: str) -> Callable[..., Value]:
@@ -217,7 +238,51 @@ def squareform(X: Value, force: str = "no", checks: bool = True) -> Value:  # no
     raise ValueError(f"force={force!r} does not fit an array of {x.ndim} axes")
 
 
+# Neighbours
+
+
+def _query(self: Any, x: Value, k: Any = 1, eps: float = 0.0, p: float = 2.0, **more: Any) -> Any:
+    """Find the nearest of constant points, which is a step function, and the distances to them."""
+    from scipy.spatial import KDTree
+
+    x = _doubles(x)
+    plain = plain_value(x, "scipy.spatial.KDTree.query, which looks for neighbours,")
+    with untouched_numpy():
+        distances, places = KDTree.query(self, plain, k, eps, p, **more)
+    if p != 2.0 or np.any(places >= self.n):
+        raise UnsupportedError(
+            "scipy.spatial.KDTree.query with p= or with neighbours that are missing is not"
+            " differentiated",
+            instead="the formula of x and tree.data[places], which have all neighbours",
+        )
+    points = x if np.ndim(places) < x.ndim else x[..., None, :]
+    exact = np.linalg.norm(points - np.asarray(self.data)[places], axis=-1)
+    return with_value(distances, exact), places
+
+
+def _doubles(value: Value) -> Value:
+    return as_array(value).astype(np.float64)
+
+
+def vq(obs: Value, code_book: Value, check_finite: bool = True) -> Any:
+    """Find the nearest of some codes, and the distances to them."""
+    x, codes = (as_array(each) for each in (obs, code_book))
+    plain = [plain_value(each, "scipy.cluster.vq.vq") for each in (x, codes)]
+    places, distances = original_of("scipy.cluster.vq", "vq")(*plain, check_finite)
+    gaps = x - codes[places]
+    exact = np.abs(gaps) if x.ndim == 1 else np.linalg.norm(gaps, axis=-1)
+    return places, with_value(distances, exact)
+
+
+def whiten(obs: Value, check_finite: bool = True) -> Value:
+    """Scale features to the variance 1."""
+    x = as_array(obs)
+    deviations = np.std(x, axis=0)
+    return x / np.where(deviations == 0, 1.0, deviations)
+
+
 FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
+    "scipy.cluster.vq": {"vq": vq, "whiten": whiten},
     "scipy.spatial.distance": {
         "cdist": cdist,
         "pdist": pdist,
@@ -232,3 +297,8 @@ FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
     ),
 }
 """By module and name."""
+
+METHODS: dict[str, dict[str, dict[str, Callable[..., Any]]]] = {
+    "scipy.spatial": {"KDTree": {"query": _query}}
+}
+"""By module, class and name."""

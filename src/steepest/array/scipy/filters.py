@@ -626,6 +626,42 @@ def _along_one_axis(filtered: Callable[..., Value]) -> Callable[..., Value]:
     return function
 
 
+def _of_derivatives(order: int, combined: Callable[[list[Value]], Value]) -> Callable[..., Value]:
+    """Make a filter of derivatives of a blurred image along each axis."""
+
+    def function(
+        input: Value,  # noqa: A002  # SciPy's name
+        sigma: Value,
+        output: Any = None,
+        mode: Any = "reflect",
+        cval: float = 0.0,
+        **settings: Any,
+    ) -> Value:
+        x = as_array(input)
+        if "axes" in settings:
+            raise UnsupportedError(
+                "a filter of scipy.ndimage by derivatives, with axes=, is not differentiated",
+                instead="scipy.ndimage.gaussian_filter with order= and axes=",
+            )
+        modes = [mode] * x.ndim if isinstance(mode, str) else list(mode)
+        orders = order * np.eye(x.ndim, dtype=int)
+        return combined(
+            [
+                gaussian_filter(x, sigma, tuple(each.tolist()), output, modes[k], cval, **settings)
+                for k, each in enumerate(orders)
+            ]
+        )
+
+    return function
+
+
+def _total(parts: list[Value]) -> Value:
+    total = parts[0]
+    for each in parts[1:]:
+        total = total + each
+    return total
+
+
 _maximum, _minimum = _ranked(lambda n: n - 1), _ranked(lambda n: 0)
 
 FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
@@ -644,6 +680,10 @@ FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
         "correlate1d": correlate1d,
         "gaussian_filter": gaussian_filter,
         "gaussian_filter1d": gaussian_filter1d,
+        "gaussian_gradient_magnitude": _of_derivatives(
+            1, lambda parts: np.sqrt(_total([each * each for each in parts]))
+        ),
+        "gaussian_laplace": _of_derivatives(2, _total),
         "laplace": laplace,
         "maximum_filter": _maximum,
         "maximum_filter1d": _along_one_axis(_maximum),

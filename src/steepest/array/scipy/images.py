@@ -17,7 +17,7 @@ from steepest.array.arguments import as_array
 from steepest.array.array import Array
 from steepest.array.buffers import duck
 from steepest.array.plain import is_traced, plain_value
-from steepest.array.scipy.followed import original_of
+from steepest.array.scipy.followed import followed, original_of
 from steepest.errors import UnsupportedError
 from steepest.ops.spec import Value
 
@@ -268,17 +268,67 @@ def affine_transform(
     return _sampled(x, _broadcast(places, shape), order, mode, cval, prefilter).astype(dtype)
 
 
+def rotate(
+    input: Value,  # noqa: A002  # SciPy's name
+    angle: Value,
+    axes: Any = (1, 0),
+    reshape: bool = True,
+    output: Any = None,
+    order: int = 3,
+    mode: str = "constant",
+    cval: Value = 0.0,
+    prefilter: bool = True,
+) -> Value:
+    from scipy.special import cosdg, sindg
+
+    x = as_array(input)
+    if x.ndim < 2:
+        raise ValueError("input array should be at least 2D")
+    first, second = sorted(int(axis) + x.ndim * (axis < 0) for axis in axes)
+    if first < 0 or second >= x.ndim:
+        raise ValueError("invalid rotation plane specified")
+    cosine, sine = cosdg(angle), sindg(angle)
+    turn = np.stack([np.stack([cosine, sine]), np.stack([-sine, cosine])])
+    plane = np.array([x.shape[first], x.shape[second]])
+    size = plane
+    if reshape:
+        height, width = plane
+        corners = [[0, 0, height, height], [0, width, 0, width]]
+        asked = "scipy.ndimage.rotate, whose result is as large as the angle makes it,"
+        size = (np.ptp(plain_value(turn, asked) @ corners, axis=1) + 0.5).astype(int)
+    offset = (plane - 1) / 2 - turn @ ((size - 1) / 2)
+    others = [axis for axis in range(x.ndim) if axis not in (first, second)]
+    planes = np.reshape(np.transpose(x, (*others, first, second)), (-1, *plane))
+    turned = np.stack(
+        [
+            affine_transform(
+                each, turn, offset, tuple(size.tolist()), output, order, mode, cval, prefilter
+            )
+            for each in planes
+        ]
+    )
+    shape = [x.shape[axis] for axis in others]
+    back = np.argsort([*others, first, second])
+    return np.transpose(np.reshape(turned, (*shape, *size)), back)
+
+
+_FOLLOWED = "center_of_mass mean standard_deviation sum sum_labels variance"
+
 FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
     "scipy.ndimage": {
-        function.__name__: function
-        for function in (
-            affine_transform,
-            map_coordinates,
-            shift,
-            spline_filter,
-            spline_filter1d,
-            zoom,
-        )
+        **followed("scipy.ndimage", _FOLLOWED, "np.sum(x[labels == 1]) and its like"),
+        **{
+            function.__name__: function
+            for function in (
+                affine_transform,
+                map_coordinates,
+                rotate,
+                shift,
+                spline_filter,
+                spline_filter1d,
+                zoom,
+            )
+        },
     }
 }
 """By module and name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,8 @@ from steepest.array.scipy.followed import (
     followed_with_callbacks,
     original_of,
 )
+from steepest.array.scipy.implicit import GivenPlainly, with_value
+from steepest.array.scipy.initial_values import InitialValueProblem
 from steepest.errors import TracedConversionError, UnsupportedError
 from steepest.ops.spec import Value
 
@@ -225,9 +228,10 @@ def _gauss_sum(
 
 _SUMS = "scipy.integrate.simpson or fixed_quad; quad for functions of one variable"
 _STEPS = (
-    "scipy.integrate.solve_ivp with the method RK45, RK23 or DOP853 and without events, or steps of"
-    " a Runge-Kutta method written in NumPy"
+    "scipy.integrate.solve_ivp without events, dense_output and complex values, or steps of a"
+    " Runge-Kutta method written in NumPy"
 )
+_STIFF = ("BDF", "LSODA", "Radau")
 
 
 @always
@@ -249,9 +253,10 @@ def solve_ivp(
         except (TracedConversionError, UnsupportedError):
             # The function has returned a traced value.
             pass
-    if method not in ("RK23", "RK45", "DOP853") or events is not None or dense_output:
-        what = "events" if events is not None else "dense_output"
-        what = f"{what}=" if method in ("RK23", "RK45", "DOP853") else f"method={method!r}"
+    method = getattr(method, "__name__", method)
+    if method not in ("RK23", "RK45", "DOP853", *_STIFF) or events is not None or dense_output:
+        what = "events=" if events is not None else "dense_output=True"
+        what = what if events is not None or dense_output else f"method={method!r}"
         raise UnsupportedError(
             f"scipy.integrate.solve_ivp with {what} is not differentiated", instead=_STEPS
         )
@@ -260,7 +265,78 @@ def solve_ivp(
             "scipy.integrate.solve_ivp is not differentiated by its range of times",
             instead="time as a fraction of the range, which is a factor of what fun returns then",
         )
+    if method in _STIFF:
+        return _stiff_ivp(fun, t_span, y0, method, given[3:], settings)
     return _followed_solve_ivp(*given, **settings)
+
+
+def _stiff_ivp(
+    fun: Callable[..., Any],
+    t_span: Any,
+    y0: Any,
+    method: str,
+    others: Any,
+    settings: dict[str, Any],
+) -> Any:
+    name = "scipy.integrate.solve_ivp"
+    plainly = GivenPlainly(name)
+    given = plainly((fun, t_span, y0, *others))
+    found = original_of("scipy.integrate", "solve_ivp")(*given, **plainly(settings))
+    if not found.t.size or found.y.dtype.kind == "c":
+        raise UnsupportedError(
+            f"{name} of complex values, or with an empty t_eval, by a stiff method is not"
+            " differentiated",
+            instead=_STEPS,
+        )
+    arguments = settings.get("args") or (others[4:5] or [None])[0] or ()
+    tolerances = {"rtol": settings.get("rtol", 1e-3), "atol": settings.get("atol", 1e-6)}
+    problem = InitialValueProblem(lambda t, y: fun(t, y, *arguments), y0, tolerances, name)
+    kept = {key: each for key, each in settings.items() if key in ("first_step", "max_step")}
+    start = float(t_span[0])
+    times = found.t if found.t[0] == start else np.concatenate([[start], found.t])
+    rows = found.y.T if found.t[0] == start else np.concatenate([given[2:3], found.y.T])
+    is_stiff = method != "LSODA" or found.njev > 0
+    solution = problem.at(times, rows, kept, is_stiff=is_stiff)[len(times) - len(found.t) :]
+    found.y = with_value(found.y, solution.T)
+    return found
+
+
+@always
+def odeint(
+    func: Callable[..., Any],
+    y0: Any,
+    t: Any,
+    args: Any = (),
+    *others: Any,
+    **settings: Any,
+) -> Any:
+    name = "scipy.integrate.odeint"
+    plainly = GivenPlainly(name)
+    original = original_of("scipy.integrate", "odeint")
+    given = inspect.signature(original).bind(func, y0, t, args, *others, **settings).arguments
+    plain = {name: plainly(each) for name, each in given.items()}
+    values, info = original(**{**plain, "full_output": True})
+    found = (values, info) if given.get("full_output") else values
+    if not plainly.seen:
+        return found
+    if is_traced(t):
+        raise UnsupportedError(
+            f"{name} is not differentiated by its times",
+            instead="time as a fraction of the range, which is a factor of what func returns then",
+        )
+    arguments = args if isinstance(args, tuple) else (args,)
+    if given.get("tfirst"):
+        slope = lambda t, y: func(t, y, *arguments)  # noqa: E731
+    else:
+        slope = lambda t, y: func(y, t, *arguments)  # noqa: E731
+    tolerances = {key: given.get(key) for key in ("rtol", "atol")}
+    tolerances = {key: 1.49012e-8 if e is None else e for key, e in tolerances.items()}
+    start = np.reshape(as_array(y0), (-1,))
+    problem = InitialValueProblem(slope, start, tolerances, name)
+    is_stiff = bool(np.any(info["nje"]))
+    solution = problem.at(np.asarray(t, float), values, {}, is_stiff=is_stiff)
+    result = with_value(values, solution)
+    return (result, info) if given.get("full_output") else result
 
 
 _followed_solve_ivp = followed("scipy.integrate", "solve_ivp", _STEPS)["solve_ivp"]
@@ -269,7 +345,7 @@ FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
     "scipy.integrate": {
         **{
             function.__name__: function
-            for function in (cumulative_trapezoid, quad, simpson, solve_ivp, trapezoid)
+            for function in (cumulative_trapezoid, odeint, quad, simpson, solve_ivp, trapezoid)
         },
         **followed(
             "scipy.integrate", "cumulative_simpson fixed_quad romb", "scipy.integrate.simpson"

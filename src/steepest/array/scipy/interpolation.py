@@ -23,7 +23,7 @@ from steepest.array.scipy.names import OfTraced
 from steepest.errors import UnsupportedError
 from steepest.ops.spec import Value
 
-__all__ = ["FUNCTIONS", "METHODS"]
+__all__ = ["FUNCTIONS", "METHODS", "evaluated_spline"]
 
 _MODULE = "scipy.interpolate"
 _INSTEAD = "np.interp, or the interpolant's matrix times the values"
@@ -241,13 +241,14 @@ def _evaluated_spline(self: Any, x: Value, nu: int = 0, extrapolate: Any = None)
     return _placed(result, x.ndim, self.axis)
 
 
-def _splev(x: Value, tck: Any, der: int = 0, ext: int = 0) -> Value:
+def evaluated_spline(x: Value, tck: Any, der: int = 0, ext: int = 0) -> Value:
+    """Evaluate a spline, as ``splev`` does."""
     if hasattr(tck, "extrapolate"):
         return tck(x, der, extrapolate=True)
     knots, coefficients, degree = tck
     x = as_array(x)
     if isinstance(coefficients, list):
-        return [_splev(x, (knots, each, degree), der, ext) for each in coefficients]
+        return [evaluated_spline(x, (knots, each, degree), der, ext) for each in coefficients]
     result = _spline(knots, coefficients, degree, x, der, True)
     if ext == 0:
         return result
@@ -464,7 +465,7 @@ FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
         },
         "RegularGridInterpolator": GridInterpolator,
         "interpn": interpn,
-        "splev": _splev,
+        "splev": evaluated_spline,
         "splrep": _splrep,
     }
 }

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from steepest.array.arguments import as_array
+from steepest.array.plain import holds, is_known, plain_value
 from steepest.array.scipy.names import OfTraced
 from steepest.errors import UnsupportedError
 from steepest.ops.spec import Value
 
-__all__ = ["METHODS", "TracedRotation"]
+__all__ = ["FUNCTIONS", "METHODS", "TracedRotation", "TracedSlerp"]
+
+_GIMBAL = 1e-7
+_MOST_STEPS = 20
+_LAST_STEPS = 2
+"""For derivatives, when the value is found."""
 
 
 def _doubles(value: Value) -> Value:
@@ -89,6 +95,62 @@ class TracedRotation(OfTraced):
         )
         vectors = factor * q[..., :3]
         return np.rad2deg(vectors) if degrees else vectors
+
+    def as_mrp(self) -> Value:
+        """Make the modified Rodrigues parameters."""
+        q = self._quaternions
+        return q[..., :3] * np.where(q[..., 3:] < 0, -1.0, 1.0) / (1 + np.abs(q[..., 3:]))
+
+    def as_euler(self, seq: str, degrees: bool = False, **_settings: Any) -> Value:
+        """Take the angles of three turns around axes.
+
+        By E. Bernardes and S. Viollet, "Quaternion to Euler angles conversion: a direct, general
+        and computationally efficient method", PLoS ONE 17(11), 2022.
+        """
+        turns_along = seq.isupper()
+        names = seq.lower()
+        if len(names) != 3 or set(names) - set("xyz") or seq not in (names, names.upper()):
+            raise ValueError(f"Expected `seq` to be three of x, y and z, got {seq}.")
+        if names[0] == names[1] or names[1] == names[2]:
+            raise ValueError(f"Expected consecutive axes to be different, got {seq}.")
+        i, j, k = ("xyz".index(each) for each in (names[::-1] if turns_along else names))
+        is_symmetric = i == k
+        k = 3 - i - j
+        sign = (i - j) * (j - k) * (k - i) / 2
+        q = self._quaternions
+        a, b, c, d = q[..., 3], q[..., i], q[..., j], q[..., k] * sign
+        if not is_symmetric:
+            a, b, c, d = a - c, b + d, c + a, d - b
+        middle = 2 * np.arctan2(np.hypot(c, d), np.hypot(a, b))
+        if holds((np.abs(middle) < _GIMBAL) | (np.abs(middle - np.pi) < _GIMBAL)):
+            raise UnsupportedError(
+                "scipy.spatial.transform.Rotation.as_euler is not differentiated at gimbal lock,"
+                " where two of the axes coincide",
+                instead="as_matrix(), as_rotvec() or as_quat(); another order of the axes",
+            )
+        half_sum, half_difference = np.arctan2(b, a), np.arctan2(d, c)
+        first, third = half_sum - half_difference, half_sum + half_difference
+        if not is_symmetric:
+            third, middle = third * sign, middle - np.pi / 2
+        if turns_along:
+            first, third = third, first
+        angles = np.stack([first, middle, third], axis=-1)
+        turn = 2 * np.pi
+        angles = angles + np.where(angles < -np.pi, turn, 0.0) - np.where(angles > np.pi, turn, 0)
+        return np.rad2deg(angles) if degrees else angles
+
+    def mean(self, weights: Value | None = None) -> TracedRotation:
+        """Take the mean by F. L. Markley et al., "Averaging Quaternions", 2007."""
+        q = np.reshape(self._quaternions, (-1, 4))
+        weighted = q if weights is None else q * as_array(weights)[:, None]
+        return TracedRotation(np.linalg.eigh(q.T @ weighted)[1][:, -1])
+
+    def __pow__(self, exponent: Value, modulus: None = None) -> TracedRotation:
+        result: TracedRotation = from_rotvec(as_array(exponent) * self.as_rotvec())
+        return result
+
+    def __iter__(self) -> Iterator[TracedRotation]:
+        return (self[k] for k in range(len(self)))
 
     def __mul__(self, other: Any) -> TracedRotation:
         p, q = self._quaternions, TracedRotation.of(other)._quaternions
@@ -170,6 +232,119 @@ def from_euler(seq: str, angles: Value, degrees: bool = False, **_settings: Any)
     return whole
 
 
+def from_mrp(mrp: Value) -> Any:
+    m = _doubles(mrp)
+    square = np.sum(m * m, axis=-1, keepdims=True)
+    return TracedRotation(np.concatenate([2 * m, 1 - square], axis=-1) / (1 + square))
+
+
+def from_matrix(matrix: Value, **_settings: Any) -> Any:
+    m = _doubles(matrix)
+    if m.shape[-2:] != (3, 3):
+        raise ValueError(f"Expected `matrix` to have shape (3, 3) or (N, 3, 3), got {m.shape}")
+    # The nearest rotation, as SciPy takes it: so are the derivatives by nine entries those of it.
+    if holds(np.linalg.det(m) <= 0):
+        raise ValueError("Non-positive determinant (left-handed or null coordinate frame)")
+    return TracedRotation(_quaternions_of(_nearest_rotation(m)))
+
+
+def _nearest_rotation(m: Value) -> Value:
+    """Find the orthogonal factor by Newton's method, of which also derivatives converge.
+
+    See N. J. Higham, "Computing the polar decomposition", 1986. That of singular values has no
+    second derivative where they are equal, as those of a rotation are.
+    """
+    left = _MOST_STEPS
+    while left:
+        m = (m + np.swapaxes(np.linalg.inv(m), -1, -2)) / 2
+        left -= 1
+        if is_known(m) and left > _LAST_STEPS:
+            plain = plain_value(m, "Rotation.from_matrix")
+            away = np.abs(plain @ np.swapaxes(plain, -1, -2) - np.eye(3))
+            if np.all(away <= 1e-14):
+                left = _LAST_STEPS
+    return m
+
+
+def _quaternions_of(m: Value) -> Value:
+    """Make quaternions of matrices, by the largest of their entries."""
+    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
+    trace = xx + yy + zz
+    sums = [m[..., i, j] + m[..., j, i] for i, j in ((0, 1), (1, 2), (2, 0))]
+    gaps = [m[..., j, i] - m[..., i, j] for i, j in ((0, 1), (1, 2), (2, 0))]
+    xy, yz, zx = sums
+    z, x, y = gaps
+    candidates = [
+        [1 - trace + 2 * xx, xy, zx, x],
+        [xy, 1 - trace + 2 * yy, yz, y],
+        [zx, yz, 1 - trace + 2 * zz, z],
+        [x, y, z, 1 + trace],
+    ]
+    largest = np.argmax(np.stack([xx, yy, zz, trace], axis=-1), axis=-1)[..., None]
+    result: Value = np.stack(candidates[3], axis=-1)
+    for k in range(3):
+        result = np.where(largest == k, np.stack(candidates[k], axis=-1), result)
+    return result
+
+
+def concatenate(rotations: Any) -> Any:
+    rows = [np.reshape(TracedRotation.of(each).as_quat(), (-1, 4)) for each in rotations]
+    return TracedRotation(np.concatenate(rows))
+
+
+def align_vectors(a: Value, b: Value, weights: Value | None = None, **settings: Any) -> Any:
+    a, b = _doubles(a), _doubles(b)
+    weights = np.ones(a.shape[:1]) if weights is None else _doubles(weights)
+    if a.ndim != 2 or len(a) < 2 or holds(np.isinf(weights)) or settings.get("return_sensitivity"):
+        raise UnsupportedError(
+            "scipy.spatial.transform.Rotation.align_vectors of one vector, with infinite weights or"
+            " with return_sensitivity=True is not differentiated",
+            instead="two vectors or more, with finite weights",
+        )
+    # W. Kabsch, "A solution for the best rotation to relate two sets of vectors", 1976.
+    u, lengths, vh = np.linalg.svd((weights[:, None] * a).T @ b)
+    turned = np.where(np.linalg.det(u @ vh) < 0, -1.0, 1.0)
+    signs = np.stack([np.ones(()), np.ones(()), turned])
+    rotation = TracedRotation(_quaternions_of((u * signs) @ vh))
+    square = np.sum(weights * np.sum(a * a + b * b, axis=-1)) - 2 * np.sum(lengths * signs)
+    return rotation, np.sqrt(np.maximum(square, 0.0))
+
+
+class TracedSlerp:
+    """The interpolation of rotations, as SciPy's ``Slerp``.
+
+    Parameters
+    ----------
+    times : array (n,)
+        Increasing.
+    rotations : rotation
+        A row of n.
+    """
+
+    def __init__(self, times: Value, rotations: Any) -> None:
+        self.times = _doubles(times)
+        self.rotations = TracedRotation.of(rotations)
+        if self.times.shape != (len(self.rotations),) or len(self.times) < 2:
+            raise ValueError("Expected as many times as rotations, and at least 2.")
+        self.rotvecs = (self.rotations[:-1].inv() * self.rotations[1:]).as_rotvec()
+
+    def __call__(self, times: Value) -> TracedRotation:
+        """Interpolate."""
+        return _interpolated(times, self.times, self.rotations, self.rotvecs)
+
+
+def _interpolated(times: Value, given: Value, rotations: Any, rotvecs: Value) -> TracedRotation:
+    at = _doubles(times)
+    known = plain_value(given, "Slerp")
+    wanted = plain_value(at, "scipy.spatial.transform.Slerp, which looks for the interval,")
+    if np.any(wanted < known[0]) or np.any(wanted > known[-1]):
+        raise ValueError(f"Interpolation times must be within [{known[0]}, {known[-1]}].")
+    place = np.clip(np.searchsorted(known, wanted) - 1, 0, len(known) - 2)
+    share = (at - given[place]) / (given[place + 1] - given[place])
+    turned: TracedRotation = from_rotvec(rotvecs[place] * share[..., None])
+    return TracedRotation.of(rotations[place]) * turned
+
+
 def _unsupported_constructor(name: str) -> Callable[..., Any]:
     def construct(*_args: Any, **_settings: Any) -> Any:
         raise UnsupportedError(
@@ -187,17 +362,30 @@ def _apply(self: Any, vectors: Value, inverse: bool = False) -> Value:
     return np.sum(matrix * _doubles(vectors)[..., None, :], axis=-1)
 
 
+FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
+    "scipy.spatial.transform": {"Slerp": TracedSlerp}
+}
+"""By module and name."""
+
 METHODS: dict[str, dict[str, dict[str, Callable[..., Any]]]] = {
     "scipy.spatial.transform": {
         "Rotation": {
             "__mul__": lambda self, other: TracedRotation.of(self) * other,
             "apply": _apply,
             "from_euler": from_euler,
-            "from_matrix": _unsupported_constructor("from_matrix"),
-            "from_mrp": _unsupported_constructor("from_mrp"),
+            "align_vectors": align_vectors,
+            "concatenate": concatenate,
+            "from_davenport": _unsupported_constructor("from_davenport"),
+            "from_matrix": from_matrix,
+            "from_mrp": from_mrp,
             "from_quat": from_quat,
             "from_rotvec": from_rotvec,
-        }
+        },
+        "Slerp": {
+            "__call__": lambda self, times: _interpolated(
+                times, self.times, self.rotations, self.rotvecs
+            ),
+        },
     }
 }
 """By module, class and name."""

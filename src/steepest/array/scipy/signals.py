@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from steepest.array.arguments import as_array
-from steepest.array.plain import is_known, plain_value
+from steepest.array.creating import following
+from steepest.array.plain import holds, is_known, is_traced, plain_value
 from steepest.array.scipy.filters import convolved_along, rank_filter
-from steepest.array.scipy.followed import followed
+from steepest.array.scipy.followed import always, followed, original_of
+from steepest.array.scipy.linalg import expm
+from steepest.array.scipy.names import LIBRARIES
 from steepest.errors import UnsupportedError
 from steepest.ops import primitive
 from steepest.ops.spec import Value, bind
@@ -194,6 +197,54 @@ def _extended(x: Value, width: int, mode: str, cval: float) -> Value:
     return np.concatenate([first - slope * steps[::-1], x, last + slope * steps], axis=-1)
 
 
+# Linear systems
+
+
+def lsim(system: Any, U: Value, T: Value, X0: Value | None = None, interp: bool = True) -> Any:  # noqa: N803  # SciPy's names
+    from scipy.signal import lti
+
+    with following("scipy.signal.", *LIBRARIES):
+        system = (system if isinstance(system, lti) else lti(*system))._as_ss()
+    a, b, c, d = (np.atleast_2d(as_array(getattr(system, each))) for each in "ABCD")
+    times = np.atleast_1d(as_array(T)).astype(np.float64)
+    states, inputs, count = a.shape[0], b.shape[1], times.shape[0]
+    start = np.zeros(states) if X0 is None else np.reshape(as_array(X0), (states,))
+    is_driven = is_traced(U) or (U is not None and bool(np.any(as_array(U) != 0.0)))
+    u = as_array(U) if is_driven else np.zeros((count, inputs))
+    u = u[:, None] if u.ndim == 1 else u
+    if u.ndim < 2:
+        u = np.broadcast_to(u, (count, inputs))
+    if u.shape != (count, inputs):
+        raise ValueError("U must have the same number of rows as elements in T, and one column")
+    if count == 1:
+        raise UnsupportedError(
+            "scipy.signal.lsim at a single time is not differentiated",
+            instead="two times or more",
+        )
+    step = times[1] - times[0]
+    if holds(np.abs(np.diff(times) - step) > 1e-5 * np.abs(step)):
+        raise ValueError("Time steps are not equally spaced.")
+    if holds(times[0] != 0.0) and holds(times[0] > 0):
+        start = start @ expm(np.swapaxes(a, 0, 1) * times[0])
+    # The exponential of a matrix of blocks has the answers to held and to rising inputs beside it.
+    nothing = [np.zeros((inputs, states)), np.zeros((inputs, inputs))]
+    blocks = [
+        np.concatenate([a * step, b * step, np.zeros((states, inputs))], axis=1),
+        np.concatenate([nothing[0], nothing[1], np.eye(inputs)], axis=1),
+        np.zeros((inputs, states + 2 * inputs)),
+    ]
+    moved = expm(np.swapaxes(np.concatenate(blocks), 0, 1))
+    ahead, rising = moved[:states, :states], moved[states + inputs :, :states]
+    held = moved[states : states + inputs, :states]
+    driven = u[:-1] @ (held - rising) + u[1:] @ rising if interp else u[:-1] @ held
+    rows = [start]
+    for each in range(count - 1):
+        rows.append(rows[-1] @ ahead + driven[each])
+    x = np.stack(rows)
+    y = x @ np.swapaxes(c, 0, 1) + u @ np.swapaxes(d, 0, 1)
+    return times, np.squeeze(y), np.squeeze(x)
+
+
 # Medians
 
 
@@ -206,14 +257,38 @@ def medfilt2d(input: Value, kernel_size: Any = 3) -> Value:  # noqa: A002  # Sci
 
 
 _FOLLOWED = (
-    "chirp coherence csd decimate detrend filtfilt firwin freqz freqz_sos gausspulse hilbert"
+    "StateSpace TransferFunction ZerosPolesGain cont2discrete deconvolve dlti freqs group_delay"
+    " lombscargle lti residue sos2tf sos2zpk ss2tf ss2zpk tf2ss tf2zpk vectorstrength zpk2ss zpk2tf"
+    " chirp coherence csd decimate detrend filtfilt firwin freqz freqz_sos gausspulse hilbert"
     " hilbert2 istft medfilt periodogram resample resample_poly savgol_filter sawtooth"
     " sosfiltfilt sosfreqz spectrogram stft sweep_poly welch wiener"
 )
 _INSTEAD = "scipy.signal.convolve or lfilter, np.fft.rfft, or sums of shifted slices"
 
+_OF_SYSTEMS = "bode dimpulse dlsim dstep freqresp impulse step"
+
+
+def _of_system(name: str, on_arrays: Callable[..., Any]) -> Callable[..., Any]:
+    """Find out whether a linear system, perhaps one of SciPy's objects, is traced."""
+
+    @always
+    def function(system: Any, *args: Any, **settings: Any) -> Any:
+        if is_traced((system, args, settings, getattr(system, "__dict__", {}))):
+            return on_arrays(system, *args, **settings)
+        return original_of("scipy.signal", name)(system, *args, **settings)
+
+    return function
+
+
 FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
     "scipy.signal": {
+        **{
+            name: _of_system(name, function)
+            for name, function in {
+                **followed("scipy.signal", _OF_SYSTEMS, _INSTEAD),
+                "lsim": lsim,
+            }.items()
+        },
         **followed("scipy.signal", _FOLLOWED, _INSTEAD, "scipy.linalg._special_matrices"),
         "lfilter": lfilter,
         "lfilter_zi": lfilter_zi,

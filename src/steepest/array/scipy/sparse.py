@@ -155,7 +155,86 @@ def _diagonals(kind: str) -> Callable[..., SparseArray]:
     return make
 
 
+# Sparse arrays that are put together
+
+
+def _placed(blocks: Any) -> SparseArray:
+    """Place blocks, with the row and the column where each begins."""
+    parts = [(SparseArray.of(each), row, column) for each, row, column in blocks]
+    height = max(row + each.shape[0] for each, row, _ in parts)
+    width = max(column + each.shape[1] for each, _, column in parts)
+    data = np.concatenate([each.data for each, _, _ in parts])
+    rows = np.concatenate([np.asarray(each._rows) + row for each, row, _ in parts])
+    columns = np.concatenate([np.asarray(each._columns) + column for each, _, column in parts])
+    return SparseArray(data, rows, columns, (height, width), parts[0][0]._is_matrix)
+
+
+def _sparse(value: Any) -> Any:
+    return value if is_sparse(value) else _of_format("coo", "array")(as_array(value))
+
+
+def block_array(blocks: Any, *, format: Any = None, dtype: Any = None) -> SparseArray:  # noqa: A002
+    grid = [[None if each is None else _sparse(each) for each in row] for row in blocks]
+    heights = [max((e.shape[0] for e in row if e is not None), default=0) for row in grid]
+    widths = [
+        max((e.shape[1] for e in column if e is not None), default=0)
+        for column in zip(*grid, strict=True)
+    ]
+    for i, row in enumerate(grid):
+        for j, each in enumerate(row):
+            if each is not None and each.shape != (heights[i], widths[j]):
+                raise ValueError(
+                    f"block ({i}, {j}) has the shape {each.shape}, not {(heights[i], widths[j])}"
+                )
+    tops, lefts = np.cumsum([0, *heights]).tolist(), np.cumsum([0, *widths]).tolist()
+    return _placed(
+        (each, tops[i], lefts[j])
+        for i, row in enumerate(grid)
+        for j, each in enumerate(row)
+        if each is not None
+    )
+
+
+def hstack(blocks: Any, format: Any = None, dtype: Any = None) -> SparseArray:  # noqa: A002
+    return block_array([blocks])
+
+
+def vstack(blocks: Any, format: Any = None, dtype: Any = None) -> SparseArray:  # noqa: A002
+    return block_array([[each] for each in blocks])
+
+
+def block_diag(mats: Any, format: Any = None, dtype: Any = None) -> SparseArray:  # noqa: A002
+    count = len(mats)
+    return block_array([[mats[i] if i == j else None for j in range(count)] for i in range(count)])
+
+
+def kron(A: Any, B: Any, format: Any = None) -> SparseArray:  # noqa: A002, N803  # SciPy's names
+    a, b = (SparseArray.of(_sparse(each)) for each in (A, B))
+    data = np.ravel(a.data[:, None] * b.data[None])
+    rows, columns = (
+        np.ravel(np.asarray(first)[:, None] * size + np.asarray(second)[None])
+        for first, second, size in (
+            (a._rows, b._rows, b.shape[0]),
+            (a._columns, b._columns, b.shape[1]),
+        )
+    )
+    shape = (a.shape[0] * b.shape[0], a.shape[1] * b.shape[1])
+    return SparseArray(data, rows, columns, shape, a._is_matrix)
+
+
 # Systems
+
+
+def sparse_norm(x: Any, ord: Any = None, axis: Any = None) -> Value:  # noqa: A002  # SciPy's name
+    if ord in (None, "fro", "f") and axis is None:
+        # Entries at one place count together.
+        return np.linalg.norm(
+            (x if isinstance(x, SparseArray) else SparseArray.of(x)).power(1).data
+        )
+    raise UnsupportedError(
+        f"scipy.sparse.linalg.norm with ord={ord!r} and axis={axis!r} is not differentiated",
+        instead="np.linalg.norm(A.toarray(), ord, axis)",
+    )
 
 
 def spsolve(A: Any, b: Value, *args: Any, **settings: Any) -> Value:  # noqa: N803  # SciPy's name
@@ -275,12 +354,18 @@ FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
             for form in ("bsr", "coo", "csc", "csr", "dia")
             for kind in ("array", "matrix")
         },
+        **{
+            function.__name__: function
+            for function in (block_array, block_diag, hstack, kron, vstack)
+        },
+        "bmat": block_array,
         "diags": _diagonals("matrix"),
         "diags_array": _diagonals("array"),
     },
     "scipy.sparse.linalg": {
         **{name: _iterated(name) for name in _ITERATED.split()},
         "factorized": factorized,
+        "norm": sparse_norm,
         "splu": splu,
         "spsolve": spsolve,
     },

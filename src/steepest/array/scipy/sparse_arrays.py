@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,18 @@ __all__ = ["SparseArray", "is_sparse"]
 def is_sparse(value: Any) -> bool:
     """Whether a value is one of SciPy's sparse arrays, or what stands for one."""
     return isinstance(value, SparseArray) or hasattr(value, "tocoo")
+
+
+def _sums(terms: Value, places: Any, count: int) -> Value:
+    """Add up what belongs to each of some places."""
+    if not count:
+        return terms[:0]
+    if count == 1:
+        # SciPy drops the axis of a single row.
+        return np.sum(terms, keepdims=True)
+    static = {"form": "coo", "shape": (count, len(places)), "transposed": False}
+    ones = np.ones(len(places), terms.dtype)
+    return bind(primitive("sparse_matmul"), (terms, ones, places, np.arange(len(places))), static)
 
 
 class SparseArray(OfTraced):
@@ -101,10 +114,7 @@ class SparseArray(OfTraced):
     def dot(self, other: Value) -> Value:
         """Multiply by an array of one or two axes."""
         if is_sparse(other):
-            raise UnsupportedError(
-                "the product of two sparse matrices, of which one is traced, is not differentiated",
-                instead="A @ (B @ x), or A.toarray() @ B.toarray()",
-            )
+            return self._times(SparseArray.of(other))
         x = as_array(other)
         if not x.ndim:
             return self._with(self.data * x)
@@ -117,17 +127,104 @@ class SparseArray(OfTraced):
 
     __matmul__ = dot
 
+    def _times(self, other: SparseArray) -> SparseArray:
+        """Multiply by a sparse array: each entry of a column meets all of the row of its number."""
+        if self.shape[1] != other.shape[0]:
+            raise ValueError(f"dimension mismatch: {self.shape} and {other.shape}")
+        asked = "the product of two sparse arrays"
+        rows, columns = (np.asarray(plain_value(e, asked)) for e in (self._rows, self._columns))
+        others = [np.asarray(plain_value(e, asked)) for e in (other._rows, other._columns)]
+        order = np.argsort(others[0], kind="stable")
+        starts = np.searchsorted(others[0][order], np.arange(other.shape[0] + 1))
+        counts = np.diff(starts)[columns]
+        left = np.repeat(np.arange(len(columns)), counts)
+        within = np.arange(len(left)) - np.repeat(np.cumsum(counts) - counts, counts)
+        right = order[starts[columns[left]] + within]
+        shape = (self.shape[0], other.shape[1])
+        # What meets at one place is added up, so that products of products do not grow.
+        flat, places = np.unique(rows[left] * shape[1] + others[1][right], return_inverse=True)
+        terms = self.data[left] * other.data[right]
+        data = _sums(terms, places, len(flat))
+        return self._with(data, flat // shape[1], flat % shape[1], shape)
+
+    def _found(self, rows: Any, columns: Any) -> Value:
+        """Take the entries at some places; where there is none, it is 0."""
+        asked = "the entries of a sparse array at places"
+        rows, columns = (np.asarray(plain_value(each, asked)) for each in (rows, columns))
+        own = [np.asarray(plain_value(each, asked)) for each in (self._rows, self._columns)]
+        flat, places = np.unique(own[0] * self.shape[1] + own[1], return_inverse=True)
+        data = np.concatenate([_sums(self.data, places, len(flat)), np.zeros(1, self.dtype)])
+        wanted = rows * self.shape[1] + columns
+        at = np.searchsorted(flat, wanted)
+        there = at < len(flat)
+        there[there] = flat[at[there]] == wanted[there]
+        return data[np.where(there, at, len(flat))]
+
+    def __getitem__(self, key: Any) -> Any:
+        keys = key if isinstance(key, tuple) else (key, slice(None))
+        picked = [np.arange(size)[each] for size, each in zip(self.shape, keys, strict=True)]
+        if not any(each.ndim for each in picked):
+            return self._found(*(each[None] for each in picked))[0]
+        several = sum(not isinstance(each, slice) for each in keys) > 1
+        if several or any(each.ndim != 1 or len(set(each.tolist())) < len(each) for each in picked):
+            raise UnsupportedError(
+                "a sparse matrix of traced values is not indexed like this",
+                instead="A[i, j] for an entry, A[i:j, k:l] or A[rows, :] for a part;"
+                " A.toarray()[…]",
+            )
+        asked = "a part of a sparse array"
+        places = []
+        for size, chosen, own in zip(self.shape, picked, (self._rows, self._columns), strict=True):
+            position = np.full(size, -1)
+            position[chosen] = np.arange(len(chosen))
+            places.append(position[np.asarray(plain_value(own, asked))])
+        kept = np.flatnonzero((places[0] >= 0) & (places[1] >= 0))
+        shape = (len(picked[0]), len(picked[1]))
+        return self._with(self.data[kept], places[0][kept], places[1][kept], shape)
+
+    def __pow__(self, power: int) -> SparseArray:
+        if power != int(power) or power < 1 or self.shape[0] != self.shape[1]:
+            raise UnsupportedError(
+                f"a sparse matrix of {self.shape} to the power {power} is not differentiated",
+                instead="A.power(n) for entries; whole numbers from 1, of square matrices",
+            )
+        if not self._is_matrix:
+            return self.power(power)
+        result = self
+        for _ in range(int(power) - 1):
+            result = result._times(self)
+        return result
+
+    def power(self, n: Value, dtype: Any = None) -> SparseArray:
+        """Take powers of the entries."""
+        return self._entrywise(lambda data: data**n)
+
+    def __abs__(self) -> SparseArray:
+        return self._entrywise(np.abs)
+
+    def sqrt(self) -> SparseArray:
+        """Take roots of the entries."""
+        return self._entrywise(np.sqrt)
+
+    def _entrywise(self, function: Callable[[Value], Value]) -> SparseArray:
+        """Apply a function that leaves 0 as it is."""
+        asked = "a function of the entries of a sparse array"
+        own = [np.asarray(plain_value(each, asked)) for each in (self._rows, self._columns)]
+        flat, places = np.unique(own[0] * self.shape[1] + own[1], return_inverse=True)
+        data = function(_sums(self.data, places, len(flat)))
+        return self._with(data, flat // self.shape[1], flat % self.shape[1])
+
     def __rmatmul__(self, other: Value) -> Value:
         return self.T.dot(as_array(other).T).T
 
     def multiply(self, other: Value) -> SparseArray:
         """Multiply entry by entry with an array or a number."""
         if is_sparse(other):
-            raise UnsupportedError(
-                "the product, entry by entry, of two sparse matrices, of which one is traced, is"
-                " not differentiated",
-                instead="A.multiply(B.toarray())",
-            )
+            other = SparseArray.of(other)
+            if other.shape != self.shape:
+                raise ValueError(f"inconsistent shapes: {self.shape} and {other.shape}")
+            at = other._found(self._rows, self._columns)
+            return self._with(self.data * at)
         x = as_array(other)
         if not x.ndim:
             return self._with(self.data * x)
@@ -175,13 +272,9 @@ class SparseArray(OfTraced):
         """Make a dense array."""
         flat = self._rows.astype(np.int64) * self.shape[1] + self._columns
         count = self.shape[0] * self.shape[1]
-        places = np.arange(len(flat))
-        static = {"form": "coo", "shape": (count, len(flat)), "transposed": False}
-        ones = np.ones(len(flat), self.dtype)
-        dense = bind(primitive("sparse_matmul"), (self.data, ones, flat, places), static)
-        return np.reshape(dense, self.shape)
+        return np.reshape(_sums(self.data, flat, count), self.shape)
 
-    def sum(self, axis: Any = None) -> Value:
+    def sum(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Value:
         """Add up all entries, or those along an axis."""
         if axis is None:
             return np.sum(self.data)
