@@ -238,7 +238,6 @@ def _is_assertion(frame: FrameType) -> bool:
 _REMAINDERS = (6, 19)
 """What stands for % and %= in Python's bytecode."""
 
-_TRANSPOSE = np.transpose
 _PLACES = frozenset((int, tuple, type(None)))
 """Types of axes and shapes."""
 
@@ -853,10 +852,7 @@ class Array(Traced, metaclass=_ArrayClass):
     var = _method("var")
     reshape = _axes_method("reshape")
     transpose = _axes_method("transpose")
-    T = property(
-        lambda self: functions.FUNCTIONS[_TRANSPOSE](self),
-        doc="The transpose.",
-    )
+    T = property(lambda self: movement.transpose(self), doc="The transpose.")
 
     @property
     def mT(self) -> Value:  # NumPy's name
@@ -1059,6 +1055,7 @@ from steepest.array import (  # noqa: E402
     dispatch,
     functions,
     indexing,
+    movement,
     numpy_errors,
     plain,
     scipy_functions,

@@ -280,15 +280,16 @@ def _tied(
     refusal: SteepestError | None = None,
 ) -> Array:
     """Tie two Arrays of ndarrays."""
-    memory = x._alias
-    if type(memory) is View:
-        before, owner = memory, memory.owner
+    before = x._alias
+    if type(before) is View:
+        owner = before.owner
         result._alias = View(
             owner, before, step, before.writeable and writeable, before.refusal or refusal
         )
         memory = owner._alias
     else:
         result._alias = View(x, None, step, writeable, refusal)
+        memory = before
         if memory is None:
             memory = x._alias = Memory()
     memory.add(result)
@@ -303,21 +304,27 @@ def _may_share(x: Array, result: Array) -> bool:
 def reshaped(x: Value, shape: tuple[int, ...]) -> Value:
     """Reshape, where NumPy makes a view if the layout permits."""
     static = {"shape": shape}
-    if type(x) is not Array and not isinstance(x, Array):
-        return bind(_reshape, (x,), static)
-    trace = x._trace
-    result = (trace.record if trace.active else bind)(_reshape, (x,), static)
-    before, after = x._value, result._value if type(result) is Array else result
-    if type(before) is not ndarray or type(after) is not ndarray:
-        before, after = ndarray_of(before), ndarray_of(after)
+    if type(x) is Array and x._trace.active:
+        result = x._trace.record(_reshape, (x,), static)
+        if type(x._value) is ndarray and type(result) is Array and type(result._value) is ndarray:
+            is_view = _is_view(result._value, x._value)
+            return _tied(result, x, (_reshape, static)) if is_view else result
+    else:
+        result = bind(_reshape, (x,), static)
+        if not isinstance(x, Array):
+            return result
+    before, after = ndarray_of(x), ndarray_of(result)
     if before is None or after is None:
         # A single axis splits up wherever its entries lie, and so does none.
         known = len(x.shape) <= 1 or is_contiguous(x)
         return linked(result, x, (_reshape, static), refusal=None if known else unknown_layout())
+    return linked(result, x, (_reshape, static)) if _is_view(after, before) else result
+
+
+def _is_view(after: np.ndarray[Any, Any], before: np.ndarray[Any, Any]) -> bool:
+    """Whether an array has the memory of another that it was made of."""
     base = after.base
-    if base is not None and (base is before or base is before.base):
-        return linked(result, x, (_reshape, static))
-    return result
+    return base is not None and (base is before or base is before.base)
 
 
 def reshape_in_place(array: Array, shape: Any) -> bool:

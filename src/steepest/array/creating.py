@@ -238,11 +238,13 @@ def _attribute(names: dict[str, Any], name: str, original: Any, replacement: Any
             value = names[name]
         except KeyError:
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}") from None
-        if value is replacement:
+        if value is not original:
+            if value is not replacement:
+                return value
             # Who took it for NumPy's while a function was traced has put it back after that.
-            names[name] = value = original
-        if value is not original or not making.depth:
-            return value
+            names[name] = original
+        if not making.depth:
+            return original
         frame = _frame(1)
         if id(frame.f_code) in _ordinary or not _asks_for_original(original, frame):
             return replacement
@@ -436,26 +438,27 @@ class _ReplacedNames:
         additions: dict[str, Any] | None = None,
     ) -> None:
         self.names = names
-        self.replacements = replacements
-        self.additions = additions or {}
-        self.originals = {name: names[name] for name in replacements}
+        self._replacements = [(name, names[name], each) for name, each in replacements.items()]
+        self._additions = tuple((additions or {}).items())
 
     def replace(self) -> None:
         """Put the replacements where the originals are; what somebody else has put there stays."""
-        for name, original in self.originals.items():
-            if self.names.get(name) is original:
-                self.names[name] = self.replacements[name]
-        for name, addition in self.additions.items():
-            self.names.setdefault(name, addition)
+        names = self.names
+        for name, original, replacement in self._replacements:
+            if names.get(name) is original:
+                names[name] = replacement
+        for name, addition in self._additions:
+            names.setdefault(name, addition)
 
     def restore(self) -> None:
         """Put the originals back, except where somebody else has put something meanwhile."""
-        for name, replacement in self.replacements.items():
-            if self.names.get(name) is replacement:
-                self.names[name] = self.originals[name]
-        for name, addition in self.additions.items():
-            if self.names.get(name) is addition:
-                del self.names[name]
+        names = self.names
+        for name, original, replacement in self._replacements:
+            if names.get(name) is replacement:
+                names[name] = original
+        for name, addition in self._additions:
+            if names.get(name) is addition:
+                del names[name]
 
 
 class _Namespaces:

@@ -142,11 +142,12 @@ class _OfOneArray(TakingLists):
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Call NumPy's function, or, which takes half the time, at once what that asks for."""
-        if args and type(args[0]) is Array and not (settings and "where" in settings):
-            first = args[0]
+        if args and type(first := args[0]) is Array and not (settings and "where" in settings):
             if len(args) < 3 and first._trace.active and not (settings and "out" in settings):
                 try:
-                    return self._recorded(*args, **settings)
+                    if settings:
+                        return self._recorded(*args, **settings)
+                    return self._recorded(*args)
                 except NUMPY_ERRORS:
                     # It is raised again by what follows, as an error of NumPy's class.
                     pass

@@ -240,15 +240,14 @@ def _at_least(minimal: Callable[..., Any]) -> Callable[..., Value]:
 def transpose(a: Value, axes: Any = None) -> Value:
     ndim = len(_shape(a))
     if axes is None:
-        axes = _REVERSED[ndim]
-    else:
-        axes = tuple(normalize_axis_tuple(axes, ndim))
-        if len(axes) != ndim:
-            raise ValueError("axes don't match array")
+        return view(a, _transpose, _REVERSED[ndim])
+    axes = tuple(normalize_axis_tuple(axes, ndim))
+    if len(axes) != ndim:
+        raise ValueError("axes don't match array")
     return view(a, _transpose, {"axes": axes})
 
 
-_REVERSED = [tuple(range(ndim))[::-1] for ndim in range(65)]
+_REVERSED = [{"axes": tuple(range(ndim))[::-1]} for ndim in range(65)]
 """The axes in their reversed order, for as many as NumPy allows."""
 
 

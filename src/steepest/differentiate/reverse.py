@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import count
 from operator import attrgetter
 from typing import Any
@@ -48,6 +49,7 @@ _USUAL = frozenset((ndarray, np.float64, float, int))
 """Exact types of which it is known without a second look whether they are of a subclass."""
 
 _TYPE = Keep.TYPE
+_VALUE = Keep.VALUE
 _real = primitive("real")
 _cast = primitive("cast")
 _new: Any = object.__new__
@@ -161,18 +163,20 @@ class Tape(Trace):
             value = arg._value
             if type(value) is Array:
                 result = bind(primitive, (value,), static)
-            elif static:
+            elif not static:
+                result = primitive.evaluate(value)
+            elif primitive.only_static is None:
                 result = primitive.evaluate(value, **static)
             else:
-                result = primitive.evaluate(value)
+                result = primitive.evaluate(value, static[primitive.only_static])
             if not primitive.differentiable:
                 return result
             parents = (arg._node,)
-            if primitive.reads_arguments:
-                keep = primitive.keeps[0]
-                if keep is _TYPE:
-                    kept = parents
-                elif type(value) is ndarray and value.base is None:
+            keep = primitive.keeps[0]
+            if keep is _TYPE:
+                kept = parents
+            elif keep is _VALUE:
+                if type(value) is ndarray and value.base is None:
                     kept = (value,)
                 else:
                     kept = (self._kept_of(keep, value, arg._node),)
@@ -369,27 +373,40 @@ def records_behind(start: Record) -> list[Record]:
     return records
 
 
+@lru_cache(maxsize=1024)
+def _stretched(shape: tuple[int, ...], to: tuple[int, ...]) -> tuple[tuple[int, ...], bool]:
+    """Find the axes along which broadcasting stretched a shape, or that it put in front.
+
+    Returns
+    -------
+    axes : tuple of int
+    are_in_front : bool
+        Whether they are all in front of a shape that has some.
+    """
+    extra = len(to) - len(shape)
+    front = tuple(range(extra))
+    if shape and to[extra:] == shape:
+        return front, True
+    stretched = [i + extra for i, length in enumerate(shape) if length == 1 != to[i + extra]]
+    return (*front, *stretched), False
+
+
 def fit(value: Value, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Value:
     """Give a cotangent the shape and dtype of what it belongs to.
 
     Axes along which the argument was broadcast are summed over; a complex cotangent of a real
     argument is its real part.
     """
-    kind = _with_type(value)
+    kind = value if type(value) is ndarray else _with_type(value)
     given = kind.shape
     if given != shape:
-        extra = len(given) - len(shape)
-        if shape and given[extra:] == shape:
-            value = np.add.reduce(value, axis=tuple(range(extra)))
+        axes, are_in_front = _stretched(shape, given)
+        if are_in_front:
+            value = np.add.reduce(value, axis=axes)
         else:
-            axes = tuple(range(extra)) + tuple(
-                axis + extra
-                for axis, length in enumerate(shape)
-                if length == 1 and given[axis + extra] != 1
-            )
             if axes:
                 value = np.add.reduce(value, axis=axes, keepdims=True)
-            if extra:
+            if len(given) != len(shape):
                 value = reshaped(value, shape)
     if kind.dtype != dtype:
         if kind.dtype.kind == "c" and dtype.kind != "c":

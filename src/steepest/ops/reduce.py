@@ -13,7 +13,16 @@ import numpy as np
 
 from steepest.graph import ArrayType
 from steepest.ops.movement import broadcast, reshaped
-from steepest.ops.spec import Linearity, Primitive, Sample, Traced, Value, bind, needs_care, scale
+from steepest.ops.spec import (
+    Linearity,
+    Primitive,
+    Sample,
+    Traced,
+    Value,
+    bind,
+    has_nan,
+    scale,
+)
 
 __all__ = ["PRIMITIVES"]
 
@@ -75,9 +84,12 @@ def _extremum_share(x: Value, ans: Value, axis: Axis, keepdims: bool) -> Value:
     """Local derivative of an extremum: each of n tied entries has 1/n."""
     ans = _in_line(ans, x.shape, axis, keepdims)
     tied = x == ans
-    if isinstance(ans, Traced) or needs_care(ans):
+    if isinstance(ans, Traced) or has_nan(ans):
         # A NaN is the extremum of what it is in.
         tied = tied | (np.isnan(x) & np.isnan(ans))
+    if type(tied) is np.ndarray and np.count_nonzero(tied) == ans.size:
+        # Each is found at least once, so that this is once each.
+        return tied.astype(x.dtype)
     count = np.add.reduce(tied, axis=axis, keepdims=True)
     return np.divide(tied, count, dtype=x.dtype)
 

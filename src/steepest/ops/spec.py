@@ -20,6 +20,7 @@ from enum import IntEnum
 from functools import partial
 from itertools import count, zip_longest
 from operator import mul
+from types import FunctionType
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -233,6 +234,9 @@ class Primitive:
     needs : tuple or None
         The same for some of the rules, where there are two arguments: what that by the first
         reads stands at 1, that by the second at 2, and both at 3.
+    only_static : str or None
+        The name of the static argument of what is evaluated of one argument and that one, which it
+        takes by position: to call a function by keyword takes twice as long.
     """
 
     __slots__ = (
@@ -251,6 +255,7 @@ class Primitive:
         "linearity",
         "name",
         "needs",
+        "only_static",
         "outputs",
         "quick_vjps",
         "reads_arguments",
@@ -284,6 +289,8 @@ class Primitive:
         self.infer = infer
         self.arguments = tuple(arguments.replace("*", "").split())
         self.tail = len(self.arguments) - 1 if "*" in arguments else None
+        takes_one = len(self.arguments) == 1 and self.tail is None
+        self.only_static = _second_parameter(evaluate) if takes_one else None
         self.broadcasts = broadcasts
         self.outputs = outputs
         self.samples = samples
@@ -381,6 +388,17 @@ class Primitive:
         return rules[tail], {**static, "position": position - tail}
 
 
+def _second_parameter(function: Callable[..., Value]) -> str | None:
+    """Find the second parameter of a function that takes two, neither of them optional."""
+    if not isinstance(function, FunctionType) or function.__defaults__:
+        return None
+    code = function.__code__
+    if code.co_argcount != 2 or code.co_kwonlyargcount or code.co_flags & _WITH_MORE:
+        return None
+    return code.co_varnames[1]
+
+
+_WITH_MORE = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 _TAIL = -2
 _BOOL = np.dtype(bool)
 
