@@ -17,8 +17,10 @@ import pytest
 
 import steepest as sd
 from steepest.array import Array
+from steepest.array.array import forget
 from steepest.compiling import compile as compiled
 from steepest.errors import NeedsValueError, TracedConversionError, UnsupportedError
+from steepest.ops import primitive
 
 X = np.array([0.52, -1.23, 1.9, 0.77])
 PLAIN = np.array([1.0, 2.0, 3.0, 4.0])
@@ -637,6 +639,26 @@ def test_threads_may_write_into_parts_of_one_array(of_traced: bool) -> None:
         np.testing.assert_allclose(second, (steps[0] - steps[1]) / 2e-6, rtol=1e-5, atol=1e-5)
     finally:
         sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("name", ["multiply", "where"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_view_that_another_thread_takes_the_value_from(name: str, first: bool) -> None:
+    def loss(x: Any) -> Any:
+        whole = np.zeros(3)
+        whole[:] = x
+        part, other = whole[:2], x[:2] * 1.0
+        # As a write does in another thread, after it was found out who records the operation.
+        forget(part)
+        args = (part, other) if first else (other, part)
+        if name == "where":
+            args = (np.array([True, False]), *args)
+        return np.sum(x._trace.record(primitive(name), args, {}) * other)
+
+    x = np.array([2.0, 3.0, 5.0])
+    expected = 3 * x[:2] ** 2 if name == "multiply" else 2 * x[:2]
+    np.testing.assert_array_equal(sd.grad(loss)(x)[:2], expected)
+    np.testing.assert_array_equal(sd.jvp(loss, (x,), (np.ones(3),))[1], np.sum(expected))
 
 
 def _write_field(records: Any, x: Any) -> None:

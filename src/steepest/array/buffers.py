@@ -139,8 +139,15 @@ class Memory:
         views = self.views
         views.append(_reference(array))
         if len(views) > self._limit:
-            self.views = [each for each in views if each() is not None]
-            self._limit = max(16, 2 * len(self.views))
+            with WRITES:
+                if views is self.views:
+                    self.views = []
+                    self.views += [each for each in views if each() is not None]
+                    self._limit = max(16, 2 * len(self.views))
+                    return
+        if views is not self.views:
+            # Another thread has been through the list meanwhile.
+            self.add(array)
 
     def forget_values(self) -> None:
         """Take the values from all views, before they change.
@@ -153,14 +160,16 @@ class Memory:
             When an ndarray that somebody holds would not show it.
         """
         self.check_copies()
-        arrays = [array for array in (each() for each in self.views) if array is not None]
+        # What other threads add from here on shows what is about to be written, or their own.
+        views, self.views = self.views, []
+        arrays = [array for array in (each() for each in views) if array is not None]
         for array in arrays:
             link: View = array._alias
             if link.refusal is not None:
+                self.views += views
                 raise link.refusal
         for array in arrays:
             forget(array)
-        self.views.clear()
 
     def check_copies(self) -> None:
         """Refuse a write that an ndarray, which shares the memory in NumPy, would not show."""
@@ -482,6 +491,13 @@ def location(array: Array) -> tuple[Array, tuple[tuple[str, Any], ...]]:
 def snapshot(value: Value) -> Value:
     """Make an Array that stays what it is when the given one is written into."""
     return Array(value._trace, value._value, value._node) if isinstance(value, Array) else value
+
+
+def present(value: Value) -> Value:
+    """Make a snapshot of an Array that has no value while another thread writes."""
+    with WRITES:
+        # Looked at, it has one.
+        return Array(value._trace, value._value, value._node) if isinstance(value, Array) else value
 
 
 def compact(value: Value) -> Value:

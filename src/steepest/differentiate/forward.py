@@ -78,9 +78,10 @@ class Forward(Trace):
             direction = fit(written._node, value_type(written).shape, dtype)
         value = [snapshot(target) if outer else target._value]
         tangent = [target._node if mine else np.zeros(kind.shape, kind.dtype)]
-        del target._value  # Of two who refer to it, the writer would make a copy.
+        # Of two who refer to them, the writer would make copies; other threads wait for them.
+        del target._value
         if mine:
-            target._node = None
+            del target._node
         try:
             v = written._value if given else written
             changed = rewritten(value, primitive, (v, *indices), static)

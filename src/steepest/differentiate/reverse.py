@@ -20,7 +20,7 @@ from numpy import float64, ndarray
 
 from steepest.array import Array, value_type
 from steepest.array.array import NO_STATIC
-from steepest.array.buffers import compact, copied_from, rewritten, snapshot
+from steepest.array.buffers import compact, copied_from, present, rewritten, snapshot
 from steepest.array.plain import base_array
 from steepest.differentiate.captures import Captures
 from steepest.graph import type_of
@@ -190,15 +190,21 @@ class Tape(Trace):
                 if x._trace is self:
                     of_x, x, which = x._node, x._value, 1
                 nested = type(x) is Array
-            elif type(x) not in _USUAL and is_ndarray(x):
-                x = base_array(x)
+            elif type(x) not in _USUAL:
+                if isinstance(x, Array):
+                    return self.record(primitive, [present(each) for each in args], static)
+                if is_ndarray(x):
+                    x = base_array(x)
             if type(y) is Array:
                 if y._trace is self:
                     of_y, y = y._node, y._value
                     which += 2
                 nested = nested or type(y) is Array
-            elif type(y) not in _USUAL and is_ndarray(y):
-                y = base_array(y)
+            elif type(y) not in _USUAL:
+                if isinstance(y, Array):
+                    return self.record(primitive, [present(each) for each in args], static)
+                if is_ndarray(y):
+                    y = base_array(y)
             result = bind(primitive, (x, y), NO_STATIC) if nested else primitive.evaluate(x, y)
             if not primitive.differentiable:
                 return result
@@ -249,6 +255,8 @@ class Tape(Trace):
                 if arg._trace is self:
                     value, parent = arg._value, arg._node
                 nested = nested or type(value) is Array
+            elif isinstance(arg, Array):
+                return self._taken_apart([present(each) for each in args])
             elif type(arg) is not ndarray and is_ndarray(arg):
                 value = base_array(arg)
             values.append(value)
@@ -298,7 +306,7 @@ class Tape(Trace):
             # A record knows shape and dtype of what it stands for.
             return value_type(value) if parent is None else parent
         if type(value) is not ndarray:
-            return compact(value) if type(value) is Array else value
+            return compact(value)
         if parent is None:
             return self.captures.keep(value)
         return value if value.base is None else compact(value)
