@@ -863,8 +863,6 @@ REFUSED_CALLS: dict[str, list[str]] = {
         "np.random.normal(s)",
         "np.random.uniform(x, 4.0)",
         "np.random.default_rng(0).exponential(x)",
-        "np.random.choice(x, 2)",
-        "np.random.default_rng(0).permutation(x)",
     ],
     "the bytes of an array in another dtype (`x.astype(dtype)`)": ["x.view(np.int64)"],
 }

@@ -100,14 +100,14 @@ def resized(x: Any) -> Any:
     return y
 
 
-def bisected(c: Any) -> Any:
-    return scipy.optimize.brentq(lambda r: r**2 - c, 0.0, 3.0)
+def whole_numbers(c: Any) -> Any:
+    return scipy.optimize.milp(c, integrality=1, bounds=(1, 3)).fun
 
 
 @sd.custom_gradient
-def root(c: Any) -> Any:
-    found = scipy.optimize.brentq(lambda r: r**2 - c, 0.0, 3.0)
-    return found, lambda g: g / (2 * found)
+def with_gradient(c: Any) -> Any:
+    found = scipy.optimize.milp(c, integrality=1, bounds=(1, 3))
+    return found.fun, lambda g: g * found.x
 
 
 SINE = np.cos(X)
@@ -254,12 +254,7 @@ IDIOMS = {
         lambda x: x * len(struct.pack("d", sd.stop_gradient(x[0]))),
         8 * ONES,
     ),
-    "root finder": Idiom(
-        lambda x: bisected(x[1]),
-        r"sd\.custom_gradient",
-        lambda x: root(x[1]),
-        [0, 0.5 / np.sqrt(X[1]), 0],
-    ),
+    "integer program": Idiom(whole_numbers, r"sd\.custom_gradient", with_gradient, ONES),
     "parameter of a special function": Idiom(
         lambda x: scipy.special.jv(x[0], x[1]),
         r"sd\.stop_gradient\(v\)",

@@ -569,7 +569,7 @@ def scaled(gradient: Any, factor: float) -> Any:
 def test_half_precision_says_what_it_excludes() -> None:
     def loss_fn(x: Any) -> Any:
         # No formula that could be evaluated in a higher precision.
-        return np.float16(float(np.sum(np.tanh(x.astype(np.float16)))))
+        return np.float16(builtins.float(np.sum(np.tanh(x.astype(np.float16)))))
 
     def gradient(x: Any) -> Any:
         return 1 - np.tanh(x.astype(np.float16)) ** 2

@@ -10,6 +10,7 @@ import pytest
 
 MODEL = '''
 """A line fitted to points, its gradients right and wrong, and functions that have none."""
+import builtins
 import dataclasses
 import numpy as np
 import helper
@@ -64,7 +65,7 @@ def ends(w):
     raise SystemExit(0)
 
 def converts(w):
-    return float(np.sum(w))
+    return builtins.float(np.sum(w))
 
 def vector(w):
     return w

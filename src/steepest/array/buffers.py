@@ -169,7 +169,9 @@ class Memory:
                 self.views += views
                 raise link.refusal
         for array in arrays:
-            forget(array)
+            # One that was added twice has none any more.
+            if type(array) is Array:
+                forget(array)
 
     def check_copies(self) -> None:
         """Refuse a write that an ndarray, which shares the memory in NumPy, would not show."""

@@ -79,6 +79,8 @@ def clip_ufunc(a: Value, low: Value, high: Value, **settings: Any) -> Value:
 def round_(a: Value, decimals: int = 0, out: Value = None) -> Value:
     if out is None:
         return bind(primitive("round"), (a,), {"decimals": int(decimals)})
+    if np.size(out) != np.size(a):
+        raise ValueError("invalid output shape")
     if value_type(a).dtype.kind != "f" or not decimals:
         return into(out, np.round(a, decimals))
     # NumPy's three steps, of which the last two are in the precision of out=.
