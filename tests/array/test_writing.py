@@ -647,7 +647,8 @@ def test_a_view_that_another_thread_takes_the_value_from(name: str, first: bool)
     def loss(x: Any) -> Any:
         whole = np.zeros(3)
         whole[:] = x
-        part, other = whole[:2], x[:2] * 1.0
+        part: Any = whole[:2]
+        other = x[:2] * 1.0
         # As a write does in another thread, after it was found out who records the operation.
         forget(part)
         args = (part, other) if first else (other, part)
