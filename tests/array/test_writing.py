@@ -651,7 +651,7 @@ def test_a_view_that_another_thread_takes_the_value_from(name: str, first: bool)
         other = x[:2] * 1.0
         # As a write does in another thread, after it was found out who records the operation.
         forget(part)
-        args = (part, other) if first else (other, part)
+        args: tuple[Any, ...] = (part, other) if first else (other, part)
         if name == "where":
             args = (np.array([True, False]), *args)
         return np.sum(x._trace.record(primitive(name), args, {}) * other)
