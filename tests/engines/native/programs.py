@@ -837,10 +837,12 @@ def errors_of(
         Whether the function can be evaluated in extended precision, to see how far rounding takes
         the interpreter.
     """
-    for careful in (False, True) if exactly else (False,):
-        fused(recorded.graph, careful=careful)
+    if exactly:
+        fused(recorded.graph, careful=True)
     expected = Interpreter(recorded.graph)(recorded.inputs)
     run = Native(recorded.graph, processor=processor)
+    verify(run.program)
+    verify(run.program, lay_out(run.program))
     actual = run(recorded.inputs)
     # What went wrong natively is given to the interpreter, which must not be needed here.
     flags, _ = run._code(careful=False).run(recorded.inputs)

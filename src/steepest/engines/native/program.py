@@ -6,7 +6,7 @@ import ctypes
 import signal
 import threading
 from array import array
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from steepest.engines.native.fuse import fuse
 from steepest.engines.native.layout import ALIGNMENT, lay_out
 from steepest.engines.native.listing import listing, outline
 from steepest.engines.native.loading import Loaded, load
-from steepest.engines.native.nests import Callback, Number, Origin, Program, Storage
+from steepest.engines.native.nests import Buffer, Callback, Number, Origin, Program, Storage
 from steepest.engines.native.object_code import machine_code
 from steepest.engines.native.partition import MOST_THREADS, work
 from steepest.engines.native.processor import Processor, host_processor
@@ -401,7 +401,11 @@ class Callbacks:
     """
 
     def __init__(self, callbacks: Sequence[tuple[Program, Callback]]) -> None:
-        self._operations = [self._operation(*each) for each in callbacks]
+        programs = {id(program): program for program, _ in callbacks}
+        places = {number: table_of(program) for number, program in programs.items()}
+        self._operations = [
+            self._operation(program, places[id(program)], each) for program, each in callbacks
+        ]
         self._local = threading.local()
         self._function = CallbackFunction(self._call)
         self.address = ctypes.cast(self._function, ctypes.c_void_p).value or 0
@@ -419,13 +423,15 @@ class Callbacks:
             return 1
         return 0
 
-    def _operation(self, program: Program, callback: Callback) -> Callable[[int, int], None]:
+    def _operation(
+        self, program: Program, places: Mapping[Buffer, int], callback: Callback
+    ) -> Callable[[int, int], None]:
         node = callback.node
         if isinstance(node.operation, Constant):
             value = node.operation.value
             (copy,) = callback.results
             kind = _array_type(node.type)
-            write = _reader(program, Storage(copy, 0, _steps(kind.shape)), kind)
+            write = _reader(program, places, Storage(copy, 0, _steps(kind.shape)), kind)
 
             def put(arena: int, table: int) -> None:
                 write(arena, table)[...] = value
@@ -434,12 +440,12 @@ class Callbacks:
         readers = [
             (lambda arena, table, value=each.value: value)
             if isinstance(each, Number)
-            else _value_reader(program, *each)
+            else _value_reader(program, places, *each)
             for each in callback.inputs
         ]
         types = node.type if isinstance(node.type, tuple) else (node.type,)
         writers = [
-            _reader(program, Storage(buffer, 0, _steps(kind.shape)), kind)
+            _reader(program, places, Storage(buffer, 0, _steps(kind.shape)), kind)
             for buffer, kind in zip(callback.results, types, strict=True)
         ]
         assert not isinstance(node.operation, Input)
@@ -455,10 +461,10 @@ class Callbacks:
 
 
 def _value_reader(
-    program: Program, storage: Storage, kind: ArrayType
+    program: Program, places: Mapping[Buffer, int], storage: Storage, kind: ArrayType
 ) -> Callable[[int, int], Value]:
     """Read a value as NumPy knows it: Python numbers and scalars among them."""
-    read = _reader(program, storage, kind)
+    read = _reader(program, places, storage, kind)
     if kind.weak:
         return lambda arena, table: read(arena, table).item()
     if not kind.shape:
@@ -467,7 +473,7 @@ def _value_reader(
 
 
 def _reader(
-    program: Program, storage: Storage, kind: ArrayType
+    program: Program, places: Mapping[Buffer, int], storage: Storage, kind: ArrayType
 ) -> Callable[[int, int], np.ndarray[Any, Any]]:
     """Make an array of what lies in a buffer."""
     buffer, width = storage.buffer, kind.dtype.itemsize
@@ -476,11 +482,7 @@ def _reader(
     if buffer.origin is Origin.CONSTANT:
         constant = program.constants[buffer.position]
         return lambda arena, table: _as_view(constant, kind, start, strides)
-    place = (
-        -1
-        if buffer.origin is Origin.ARENA
-        else table_of(program)[buffer] * ctypes.sizeof(ctypes.c_void_p)
-    )
+    place = -1 if buffer.origin is Origin.ARENA else places[buffer] * ctypes.sizeof(ctypes.c_void_p)
 
     def read(arena: int, table: int) -> np.ndarray[Any, Any]:
         if place < 0:

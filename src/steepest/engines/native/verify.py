@@ -7,7 +7,6 @@ touch. This takes time and memory in proportion to the loops, and is meant for t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from types import MappingProxyType
 from typing import Any
 
@@ -389,7 +388,11 @@ def _check_layout(lives: dict[Buffer, tuple[int, int]], size: int) -> None:
         end = buffer.offset + buffer.bytes
         _require(buffer.offset >= 0 and end <= size, f"buffer {buffer.number} leaves the arena")
         _require(buffer.offset % 64 == 0, f"buffer {buffer.number} is not aligned")
-    for one, two in combinations(lying, 2):
-        together = lives[one][0] <= lives[two][1] and lives[two][0] <= lives[one][1]
-        apart = one.offset + one.bytes <= two.offset or two.offset + two.bytes <= one.offset
-        _require(apart or not together, f"buffers {one.number} and {two.number} share memory")
+    first, last = np.array([lives[each] for each in lying], np.int64).reshape(-1, 2).T
+    begin = np.array([each.offset for each in lying], np.int64)
+    behind = begin + np.array([each.bytes for each in lying], np.int64)
+    together = (first[:, None] <= last) & (first <= last[:, None])
+    apart = (behind[:, None] <= begin) | (behind <= begin[:, None])
+    for one, two in np.argwhere(np.triu(together & ~apart, 1))[:1]:
+        numbers = f"{lying[one].number} and {lying[two].number}"
+        _require(False, f"buffers {numbers} share memory")

@@ -32,6 +32,8 @@ __all__ = ["PRIMITIVES"]
 
 STEP = 0.5
 """Of the trapezoidal rule in log(t), whose error is exp(-2π · π / STEP)."""
+MOST_TERMS = 100_000
+"""Terms of the sum that are computed at a time."""
 
 
 def _evaluate_symmetric(*z: Value, exponents: Sequence[int], power: int) -> Value:
@@ -50,13 +52,16 @@ def _evaluate_symmetric(*z: Value, exponents: Sequence[int], power: int) -> Valu
     # What is left out is below rounding: the integrand goes like √t at least on either side.
     nodes = np.arange(low - 76.0, high + 76.0, STEP)
     total = np.zeros(doubles[0].shape)
+    # Many nodes at a time, where that takes little memory.
+    count = max(1, MOST_TERMS // max(1, total.size))
     with np.errstate(all="ignore"):
-        for node in nodes:
-            t = np.exp(node)
-            logarithm = (power + 1) * node
+        for start in range(0, len(nodes), count):
+            some = nodes[start : start + count].reshape(-1, *[1] * total.ndim)
+            t = np.exp(some)
+            logarithm = (power + 1) * some
             for each, exponent in zip(doubles, exponents, strict=True):
                 logarithm = logarithm - exponent / 2 * np.log(t + each)
-            total += np.exp(logarithm)
+            total += np.sum(np.exp(logarithm), axis=0)
     wrong = np.any([(each < 0) | np.isnan(each) for each in doubles], axis=0)
     return np.where(wrong, np.nan, STEP * total).astype(dtype)[()]
 
