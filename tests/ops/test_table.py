@@ -173,33 +173,45 @@ def accepted(entry: Primitive, sample: Sample) -> bool:
     return True
 
 
-ALL = [
-    pytest.param(entry, sample, id=f"{name}-{number}")
-    for name, entry in all_primitives().items()
-    for number, sample in enumerate(samples_of(entry))
-]
-DIFFERENTIABLE = [
-    case
-    for case in ALL
-    if differentiable_positions(*case.values)  # type: ignore[arg-type]
-]
-COMPLEX = [
-    pytest.param(entry, raised, id=str(case.id))
-    for case in DIFFERENTIABLE
-    for entry, sample in [case.values]
-    for raised in [with_floating(sample, complex)]  # type: ignore[arg-type]
-    if accepted(entry, raised)  # type: ignore[arg-type]
-    and differentiable_positions(entry, raised)  # type: ignore[arg-type]
-]
-PLAIN = [
-    case
-    for case in ALL
-    if not case.values[0].differentiable  # type: ignore[union-attr]
-    and any(kind_of(arg) in FLOATING for arg in case.values[1].args)  # type: ignore[union-attr]
-]
+Samples = dict[str, list[Sample]]
+"""Of entries, by their names."""
 
-every_sample = pytest.mark.parametrize(("entry", "sample"), ALL)
-every_differentiable_sample = pytest.mark.parametrize(("entry", "sample"), DIFFERENTIABLE)
+
+def those(samples: Samples, wanted: Callable[[Primitive, Sample], Any]) -> Samples:
+    """Take the samples that are wanted, of the entries that have some."""
+    found = {
+        name: [each for each in some if wanted(all_primitives()[name], each)]
+        for name, some in samples.items()
+    }
+    return {name: some for name, some in found.items() if some}
+
+
+ALL = {name: samples_of(entry) for name, entry in all_primitives().items()}
+DIFFERENTIABLE = those(ALL, differentiable_positions)
+COMPLEX = those(
+    {
+        name: [with_floating(each, complex) for each in some]
+        for name, some in DIFFERENTIABLE.items()
+    },
+    lambda entry, sample: accepted(entry, sample) and differentiable_positions(entry, sample),
+)
+PLAIN = those(
+    ALL,
+    lambda entry, sample: (
+        not entry.differentiable and any(kind_of(arg) in FLOATING for arg in sample.args)
+    ),
+)
+
+
+def check_each(check: Callable[[Primitive, Sample], None], name: str, samples: Samples) -> None:
+    """Run a check on each sample of an entry; one test for each sample would take longer."""
+    for sample in samples[name]:
+        try:
+            check(all_primitives()[name], sample)
+        except BaseException as error:
+            error.add_note(f"{name} of {sample}")
+            raise
+
 
 # -- checks: each raises AssertionError for an entry that is wrong ----------------------------
 
@@ -407,60 +419,57 @@ def check_recorded_gradient(entry: Primitive, sample: Sample) -> None:
 # -- tests ------------------------------------------------------------------------------------
 
 
-@every_sample
-def test_type_is_inferred_as_numpy_gives_it(entry: Primitive, sample: Sample) -> None:
-    check_type(entry, sample)
+@pytest.mark.parametrize("name", ALL)
+def test_type_is_inferred_as_numpy_gives_it(name: str) -> None:
+    check_each(check_type, name, ALL)
 
 
-@every_sample
-def test_value_is_the_same_plain_traced_and_compiled(entry: Primitive, sample: Sample) -> None:
-    check_recording(entry, sample)
+@pytest.mark.parametrize("name", ALL)
+def test_value_is_the_same_plain_traced_and_compiled(name: str) -> None:
+    check_each(check_recording, name, ALL)
 
 
-@every_differentiable_sample
-def test_first_derivative(entry: Primitive, sample: Sample) -> None:
-    check_first_derivative(entry, sample)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_first_derivative(name: str) -> None:
+    check_each(check_first_derivative, name, DIFFERENTIABLE)
 
 
-@pytest.mark.parametrize(("entry", "sample"), COMPLEX)
-def test_first_derivative_by_complex_arguments(entry: Primitive, sample: Sample) -> None:
-    check_first_derivative(entry, sample)
+@pytest.mark.parametrize("name", COMPLEX)
+def test_first_derivative_by_complex_arguments(name: str) -> None:
+    check_each(check_first_derivative, name, COMPLEX)
 
 
-@every_differentiable_sample
-def test_rules_with_care_of_nan_and_without_agree(entry: Primitive, sample: Sample) -> None:
-    check_care(entry, sample)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_rules_with_care_of_nan_and_without_agree(name: str) -> None:
+    check_each(check_care, name, DIFFERENTIABLE)
 
 
-@every_differentiable_sample
-def test_second_derivative(entry: Primitive, sample: Sample) -> None:
-    check_second_derivative(entry, sample)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_second_derivative(name: str) -> None:
+    check_each(check_second_derivative, name, DIFFERENTIABLE)
 
 
-@every_differentiable_sample
-def test_forward_and_reverse_mode_are_transposes(entry: Primitive, sample: Sample) -> None:
-    check_transposes(entry, sample)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_forward_and_reverse_mode_are_transposes(name: str) -> None:
+    check_each(check_transposes, name, DIFFERENTIABLE)
 
 
-@pytest.mark.parametrize(("entry", "sample"), COMPLEX)
-def test_forward_and_reverse_mode_are_transposes_for_complex_arguments(
-    entry: Primitive, sample: Sample
-) -> None:
-    check_transposes(entry, sample)
+@pytest.mark.parametrize("name", COMPLEX)
+def test_forward_and_reverse_mode_are_transposes_for_complex_arguments(name: str) -> None:
+    check_each(check_transposes, name, COMPLEX)
 
 
-@every_differentiable_sample
-def test_single_precision_stays(entry: Primitive, sample: Sample) -> None:
-    check_single_precision(entry, sample)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_single_precision_stays(name: str) -> None:
+    check_each(check_single_precision, name, DIFFERENTIABLE)
 
 
-@every_differentiable_sample
-def test_compiled_gradient_is_the_gradient(entry: Primitive, sample: Sample) -> None:
-    check_recorded_gradient(entry, sample)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_compiled_gradient_is_the_gradient(name: str) -> None:
+    check_each(check_recorded_gradient, name, DIFFERENTIABLE)
 
 
-@pytest.mark.parametrize(("entry", "sample"), PLAIN)
-def test_result_without_derivative_is_a_plain_value(entry: Primitive, sample: Sample) -> None:
+def check_plain(entry: Primitive, sample: Sample) -> None:
     positions = [p for p, arg in enumerate(sample.args) if kind_of(arg) in FLOATING]
     function = function_of(entry, sample, positions)
 
@@ -470,6 +479,11 @@ def test_result_without_derivative_is_a_plain_value(entry: Primitive, sample: Sa
 
     for gradient in sd.grad(loss)(moving_arguments(sample, positions)):
         assert not np.any(gradient)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_result_without_derivative_is_a_plain_value(name: str) -> None:
+    check_each(check_plain, name, PLAIN)
 
 
 @pytest.mark.parametrize("name", all_primitives())
