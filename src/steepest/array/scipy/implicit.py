@@ -18,10 +18,20 @@ from steepest.array.arguments import as_array
 from steepest.array.array import Array
 from steepest.array.calculus import calculus
 from steepest.array.plain import is_traced, plain_arguments, plain_value
+from steepest.array.scipy.followed import original_of
 from steepest.errors import UnsupportedError
 from steepest.ops.spec import Traced, Value
 
-__all__ = ["GivenPlainly", "as_column", "invertible", "solution_of", "with_value"]
+__all__ = [
+    "GivenPlainly",
+    "as_column",
+    "as_row_of_numbers",
+    "invertible",
+    "others_of",
+    "solution_of",
+    "solved_plainly",
+    "with_value",
+]
 
 Function = Callable[[Value], Value]
 
@@ -74,6 +84,47 @@ class GivenPlainly:
     def _plain(self, value: Any) -> Any:
         self.seen = self.seen or is_traced(value)
         return _copied(plain_arguments(value, self.asked))
+
+
+def solved_plainly(
+    name: str, args: tuple[Any, ...], settings: dict[str, Any], *, defaults: bool = False
+) -> tuple[Any, dict[str, Any]]:
+    """Call a function of scipy.optimize with plain values.
+
+    Parameters
+    ----------
+    name : str
+    defaults : bool
+        Whether arguments that were not given are listed too.
+
+    Returns
+    -------
+    found
+        What it returns.
+    given : dict
+        The arguments by their names; none where nothing was traced.
+    """
+    original = original_of("scipy.optimize", name)
+    plainly = GivenPlainly(f"scipy.optimize.{name}")
+    found = original(*plainly(args), **plainly(settings))
+    if not plainly.seen:
+        return found, {}
+    bound = inspect.signature(original).bind(*args, **settings)
+    if defaults:
+        bound.apply_defaults()
+    return found, bound.arguments
+
+
+def others_of(given: dict[str, Any]) -> tuple[Any, ...]:
+    """Take the arguments that a solver hands on to the function."""
+    others = given.get("args", ())
+    return others if isinstance(others, tuple) else (others,)
+
+
+def as_row_of_numbers(value: Value) -> Value:
+    """Take what a function returns as a vector of real numbers."""
+    array = as_array(value)
+    return as_column(array, array.size)
 
 
 _WITH_PARTS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,13 @@ from steepest.array.arguments import as_array
 from steepest.array.calculus import calculus
 from steepest.array.plain import plain_value
 from steepest.array.scipy.followed import always, original_of
-from steepest.array.scipy.implicit import GivenPlainly, as_column, with_value
+from steepest.array.scipy.implicit import (
+    GivenPlainly,
+    as_row_of_numbers,
+    others_of,
+    solved_plainly,
+    with_value,
+)
 from steepest.array.scipy.linalg import solve_triangular
 from steepest.array.scipy.minima import limits, minimum_of
 from steepest.errors import UnsupportedError
@@ -47,26 +52,18 @@ def _jacobian(residuals: Callable[[Value], Value], x: Value) -> Value:
     return np.stack([calculus.directional(residuals, (x,), (d,))[1] for d in directions], axis=-1)
 
 
-def _row(value: Value) -> Value:
-    array = as_array(value)
-    return as_column(array, array.size)
-
-
 @always
 def least_squares(*args: Any, **settings: Any) -> Any:
-    original = original_of("scipy.optimize", "least_squares")
     name = "scipy.optimize.least_squares"
-    plainly = GivenPlainly(name)
-    found = original(*plainly(args), **plainly(settings))
-    if not plainly.seen:
+    found, given = solved_plainly("least_squares", args, settings)
+    if not given:
         return found
-    given = inspect.signature(original).bind(*args, **settings).arguments
     function, others = given["fun"], given.get("args", ())
     keywords = given.get("kwargs") or {}
     loss, scale = given.get("loss", "linear"), given.get("f_scale", 1.0)
 
     def residuals(x: Value) -> Value:
-        return _row(function(x, *others, **keywords))
+        return as_row_of_numbers(function(x, *others, **keywords))
 
     def objective(x: Value) -> Value:
         return _cost(residuals(x), loss, scale, name)
@@ -90,18 +87,14 @@ def _limits(bounds: Any, size: int) -> Any:
 
 @always
 def leastsq(*args: Any, **settings: Any) -> Any:
-    original = original_of("scipy.optimize", "leastsq")
     name = "scipy.optimize.leastsq"
-    plainly = GivenPlainly(name)
-    found = original(*plainly(args), **plainly(settings))
-    if not plainly.seen:
+    found, given = solved_plainly("leastsq", args, settings)
+    if not given:
         return found
-    given = inspect.signature(original).bind(*args, **settings).arguments
-    function, others = given["func"], given.get("args", ())
-    others = others if isinstance(others, tuple) else (others,)
+    function, others = given["func"], others_of(given)
 
     def residuals(x: Value) -> Value:
-        return _row(function(x, *others))
+        return as_row_of_numbers(function(x, *others))
 
     point, *rest = found
     x = minimum_of(lambda x: 0.5 * np.sum(residuals(x) ** 2), np.atleast_1d(point), name)
@@ -120,15 +113,10 @@ def _numbers(value: Any) -> Any:
 
 @always
 def curve_fit(*args: Any, **settings: Any) -> Any:
-    original = original_of("scipy.optimize", "curve_fit")
     name = "scipy.optimize.curve_fit"
-    plainly = GivenPlainly(name)
-    found = original(*plainly(args), **plainly(settings))
-    if not plainly.seen:
+    found, given = solved_plainly("curve_fit", args, settings, defaults=True)
+    if not given:
         return found
-    bound = inspect.signature(original).bind(*args, **settings)
-    bound.apply_defaults()
-    given = bound.arguments
     function, points, values = given["f"], _numbers(given["xdata"]), _numbers(given["ydata"])
     sigma, keywords = given["sigma"], given["kwargs"]
     if given["nan_policy"] == "omit":
@@ -139,7 +127,7 @@ def curve_fit(*args: Any, **settings: Any) -> Any:
     whiten = _whitening(sigma)
 
     def residuals(x: Value) -> Value:
-        return whiten(_row(function(points, *x) - values))
+        return whiten(as_row_of_numbers(function(points, *x) - values))
 
     loss, scale = keywords.get("loss", "linear"), keywords.get("f_scale", 1.0)
 

@@ -7,7 +7,6 @@ Nonlinear Programming", 1983, chapter 3).
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +16,14 @@ import numpy as np
 from steepest.array.arguments import as_array
 from steepest.array.calculus import calculus
 from steepest.array.plain import plain_value
-from steepest.array.scipy.followed import always, followed, original_of
-from steepest.array.scipy.implicit import GivenPlainly, as_column, solution_of, with_value
+from steepest.array.scipy.followed import always, followed
+from steepest.array.scipy.implicit import (
+    as_row_of_numbers,
+    others_of,
+    solution_of,
+    solved_plainly,
+    with_value,
+)
 from steepest.errors import UnsupportedError
 from steepest.ops.spec import Value
 
@@ -184,13 +189,8 @@ def _minimizer(name: str) -> Function:
 
     @always
     def minimize(*args: Any, **settings: Any) -> Any:
-        original = original_of("scipy.optimize", name)
-        plainly = GivenPlainly(f"scipy.optimize.{name}")
-        found = original(*plainly(args), **plainly(settings))
-        if not plainly.seen:
-            return found
-        given = inspect.signature(original).bind(*args, **settings).arguments
-        return _with_minimum(found, given, f"scipy.optimize.{name}")
+        found, given = solved_plainly(name, args, settings)
+        return _with_minimum(found, given, f"scipy.optimize.{name}") if given else found
 
     return minimize
 
@@ -198,8 +198,7 @@ def _minimizer(name: str) -> Function:
 def _with_minimum(found: Any, given: dict[str, Any], name: str) -> Any:
     function, *_ = given.values()
     inner = given.get("minimizer_kwargs") or {}
-    others = given.get("args", inner.get("args", ()))
-    others = others if isinstance(others, tuple) else (others,)
+    others = others_of({**inner, **given})
     has_more = (given.get("jac") or inner.get("jac")) is True
     point = np.asarray(found["x"], np.float64)
     bounds = given.get("bounds", inner.get("bounds"))
@@ -233,23 +232,18 @@ def _constraint(given: Any, name: str) -> Constraint:
     if isinstance(given, dict):
         function, others = given["fun"], given.get("args", ())
         high = 0.0 if given["type"].lower() == "eq" else np.inf
-        return Constraint(lambda x: _row(function(x, *others)), 0.0, high)
+        return Constraint(lambda x: as_row_of_numbers(function(x, *others)), 0.0, high)
     ends = [as_array(getattr(given, each, 0.0)) for each in ("lb", "ub")]
     if hasattr(given, "A"):
         matrix = given.A
         matrix = matrix.toarray() if hasattr(matrix, "toarray") else as_array(matrix)
         return Constraint(lambda x: np.atleast_2d(matrix) @ x, *ends)
     if hasattr(given, "fun"):
-        return Constraint(lambda x: _row(given.fun(x)), *ends)
+        return Constraint(lambda x: as_row_of_numbers(given.fun(x)), *ends)
     raise UnsupportedError(
         f"{name} with constraints of the type {type(given).__name__} is not differentiated",
         instead="scipy.optimize.LinearConstraint or NonlinearConstraint",
     )
-
-
-def _row(value: Value) -> Value:
-    array = as_array(value)
-    return as_column(array, array.size)
 
 
 def _of_array(name: str) -> Function:
@@ -257,18 +251,15 @@ def _of_array(name: str) -> Function:
 
     @always
     def minimize(*args: Any, **settings: Any) -> Any:
-        original = original_of("scipy.optimize", name)
         asked = f"scipy.optimize.{name}"
-        plainly = GivenPlainly(asked)
-        found = original(*plainly(args), **plainly(settings))
-        if not plainly.seen:
+        found, given = solved_plainly(name, args, settings)
+        if not given:
             return found
         if name in ("fmin_cobyla", "fmin_slsqp"):
             raise UnsupportedError(
                 f"{asked} is not differentiated",
                 instead="scipy.optimize.minimize(…, method=…) with constraints=",
             )
-        given = inspect.signature(original).bind(*args, **settings).arguments
         if name == "brute" and given.get("finish", True) is None:
             return found  # A point of the grid.
         if name in ("fmin_l_bfgs_b", "fmin_tnc") and given.get("fprime") is None:

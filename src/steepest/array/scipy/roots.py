@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from steepest.array.plain import plain_value
-from steepest.array.scipy.followed import always, original_of
-from steepest.array.scipy.implicit import GivenPlainly, as_column, solution_of
+from steepest.array.scipy.followed import always
+from steepest.array.scipy.implicit import as_column, others_of, solution_of, solved_plainly
 from steepest.errors import UnsupportedError
 from steepest.ops.spec import Value
 
@@ -31,16 +30,12 @@ def _rooted(name: str, fixed: bool = False) -> Function:
 
     @always
     def solve(*args: Any, **settings: Any) -> Any:
-        original = original_of("scipy.optimize", name)
         asked = f"scipy.optimize.{name}"
-        plainly = GivenPlainly(asked)
-        found = original(*plainly(args), **plainly(settings))
-        if not plainly.seen:
+        found, given = solved_plainly(name, args, settings)
+        if not given:
             return found
-        given = inspect.signature(original).bind(*args, **settings).arguments
         function, *_ = given.values()
-        others = given.get("args", ())
-        others = others if isinstance(others, tuple) else (others,)
+        others = others_of(given)
         # With its derivatives in a tuple.
         has_more = any(given.get(each) is True for each in ("jac", "fprime", "fprime2"))
         x = _found_in(found)
