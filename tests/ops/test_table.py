@@ -203,7 +203,10 @@ PLAIN = those(
 )
 
 
-def check_each(check: Callable[[Primitive, Sample], None], name: str, samples: Samples) -> None:
+Check = Callable[[Primitive, Sample], None]
+
+
+def check_each(check: Check, name: str, samples: Samples) -> None:
     """Run a check on each sample of an entry; one test for each sample would take longer."""
     for sample in samples[name]:
         try:
@@ -419,56 +422,6 @@ def check_recorded_gradient(entry: Primitive, sample: Sample) -> None:
 # -- tests ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_type_is_inferred_as_numpy_gives_it(name: str) -> None:
-    check_each(check_type, name, ALL)
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_value_is_the_same_plain_traced_and_compiled(name: str) -> None:
-    check_each(check_recording, name, ALL)
-
-
-@pytest.mark.parametrize("name", DIFFERENTIABLE)
-def test_first_derivative(name: str) -> None:
-    check_each(check_first_derivative, name, DIFFERENTIABLE)
-
-
-@pytest.mark.parametrize("name", COMPLEX)
-def test_first_derivative_by_complex_arguments(name: str) -> None:
-    check_each(check_first_derivative, name, COMPLEX)
-
-
-@pytest.mark.parametrize("name", DIFFERENTIABLE)
-def test_rules_with_care_of_nan_and_without_agree(name: str) -> None:
-    check_each(check_care, name, DIFFERENTIABLE)
-
-
-@pytest.mark.parametrize("name", DIFFERENTIABLE)
-def test_second_derivative(name: str) -> None:
-    check_each(check_second_derivative, name, DIFFERENTIABLE)
-
-
-@pytest.mark.parametrize("name", DIFFERENTIABLE)
-def test_forward_and_reverse_mode_are_transposes(name: str) -> None:
-    check_each(check_transposes, name, DIFFERENTIABLE)
-
-
-@pytest.mark.parametrize("name", COMPLEX)
-def test_forward_and_reverse_mode_are_transposes_for_complex_arguments(name: str) -> None:
-    check_each(check_transposes, name, COMPLEX)
-
-
-@pytest.mark.parametrize("name", DIFFERENTIABLE)
-def test_single_precision_stays(name: str) -> None:
-    check_each(check_single_precision, name, DIFFERENTIABLE)
-
-
-@pytest.mark.parametrize("name", DIFFERENTIABLE)
-def test_compiled_gradient_is_the_gradient(name: str) -> None:
-    check_each(check_recorded_gradient, name, DIFFERENTIABLE)
-
-
 def check_plain(entry: Primitive, sample: Sample) -> None:
     positions = [p for p, arg in enumerate(sample.args) if kind_of(arg) in FLOATING]
     function = function_of(entry, sample, positions)
@@ -481,9 +434,28 @@ def check_plain(entry: Primitive, sample: Sample) -> None:
         assert not np.any(gradient)
 
 
-@pytest.mark.parametrize("name", PLAIN)
-def test_result_without_derivative_is_a_plain_value(name: str) -> None:
-    check_each(check_plain, name, PLAIN)
+CHECKS: dict[str, tuple[Check, Samples]] = {
+    "type inferred as NumPy gives it": (check_type, ALL),
+    "value the same plain, traced and compiled": (check_recording, ALL),
+    "first derivative": (check_first_derivative, DIFFERENTIABLE),
+    "first derivative by complex arguments": (check_first_derivative, COMPLEX),
+    "rules with care of NaN and without agree": (check_care, DIFFERENTIABLE),
+    "second derivative": (check_second_derivative, DIFFERENTIABLE),
+    "forward and reverse mode transposes": (check_transposes, DIFFERENTIABLE),
+    "the same for complex arguments": (check_transposes, COMPLEX),
+    "single precision stays": (check_single_precision, DIFFERENTIABLE),
+    "compiled gradient": (check_recorded_gradient, DIFFERENTIABLE),
+    "plain value without derivative": (check_plain, PLAIN),
+}
+"""What is checked, and on which samples."""
+
+
+@pytest.mark.parametrize(
+    ("what", "name"), [(what, name) for what, (_, samples) in CHECKS.items() for name in samples]
+)
+def test_entry(what: str, name: str) -> None:
+    check, samples = CHECKS[what]
+    check_each(check, name, samples)
 
 
 @pytest.mark.parametrize("name", all_primitives())
@@ -504,7 +476,6 @@ def test_samples_reach_every_rule(name: str) -> None:
 
 # -- the checks themselves: a rule that is broken must be noticed ------------------------------
 
-Check = Callable[[Primitive, Sample], None]
 Wrapped = Callable[..., Any]
 
 
