@@ -325,10 +325,10 @@ def odeint(
             instead="time as a fraction of the range, which is a factor of what func returns then",
         )
     arguments = args if isinstance(args, tuple) else (args,)
-    if given.get("tfirst"):
-        slope = lambda t, y: func(t, y, *arguments)  # noqa: E731
-    else:
-        slope = lambda t, y: func(y, t, *arguments)  # noqa: E731
+
+    def slope(t: Value, y: Value) -> Any:
+        return func(*((t, y) if given.get("tfirst") else (y, t)), *arguments)
+
     tolerances = {key: given.get(key) for key in ("rtol", "atol")}
     tolerances = {key: 1.49012e-8 if e is None else e for key, e in tolerances.items()}
     start = np.reshape(as_array(y0), (-1,))

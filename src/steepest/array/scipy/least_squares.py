@@ -199,7 +199,13 @@ def nnls(A: Value, b: Value, *args: Any, **settings: Any) -> Any:  # noqa: N803 
     return exact, with_value(distance, np.linalg.norm(a @ exact - b))
 
 
-def lsq_linear(A: Value, b: Value, bounds: Any = (-np.inf, np.inf), *args: Any, **settings: Any):  # type: ignore[no-untyped-def]  # noqa: N803
+def lsq_linear(
+    A: Value,  # noqa: N803  # SciPy's name
+    b: Value,
+    bounds: Any = (-np.inf, np.inf),
+    *args: Any,
+    **settings: Any,
+) -> Any:
     name = "scipy.optimize.lsq_linear"
     a, b = (as_array(each).astype(np.float64) for each in (A, b))
     plain_a, plain_b = (plain_value(each, name) for each in (a, b))
