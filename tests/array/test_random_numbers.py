@@ -106,7 +106,7 @@ def test_what_is_rearranged_keeps_its_gradient(name: str) -> None:
     def of_kind(kind: str, x: Any) -> Any:
         rng: Any = np.random
         if kind == "module":
-            np.random.seed(3)  # noqa: NPY002
+            np.random.seed(3)  # noqa: NPY002  # which it is about
         else:
             rng = np.random.default_rng(3) if kind == "generator" else np.random.RandomState(3)
         return REARRANGED[name](rng, x)

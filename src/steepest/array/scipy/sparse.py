@@ -173,7 +173,7 @@ def _sparse(value: Any) -> Any:
     return value if is_sparse(value) else _of_format("coo", "array")(as_array(value))
 
 
-def block_array(blocks: Any, *, format: Any = None, dtype: Any = None) -> SparseArray:  # noqa: A002
+def block_array(blocks: Any, *, format: Any = None, dtype: Any = None) -> SparseArray:  # noqa: A002  # SciPy's name
     grid = [[None if each is None else _sparse(each) for each in row] for row in blocks]
     heights = [max((e.shape[0] for e in row if e is not None), default=0) for row in grid]
     widths = [
@@ -195,15 +195,15 @@ def block_array(blocks: Any, *, format: Any = None, dtype: Any = None) -> Sparse
     )
 
 
-def hstack(blocks: Any, format: Any = None, dtype: Any = None) -> SparseArray:  # noqa: A002
+def hstack(blocks: Any, format: Any = None, dtype: Any = None) -> SparseArray:  # noqa: A002  # SciPy's name
     return block_array([blocks])
 
 
-def vstack(blocks: Any, format: Any = None, dtype: Any = None) -> SparseArray:  # noqa: A002
+def vstack(blocks: Any, format: Any = None, dtype: Any = None) -> SparseArray:  # noqa: A002  # SciPy's name
     return block_array([[each] for each in blocks])
 
 
-def block_diag(mats: Any, format: Any = None, dtype: Any = None) -> SparseArray:  # noqa: A002
+def block_diag(mats: Any, format: Any = None, dtype: Any = None) -> SparseArray:  # noqa: A002  # SciPy's name
     count = len(mats)
     return block_array([[mats[i] if i == j else None for j in range(count)] for i in range(count)])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steepest.engines.native.nests import Buffer, Callback, MatrixProduct, Origin, Program
 
-__all__ = ["CALLBACK", "Flags", "callbacks_of", "table_of"]
+__all__ = ["CALLBACK", "Behind", "Flags", "callbacks_of", "table_of"]
 
 CALLBACK = "steepest_callback"
 """The external function ``i64 (i64 number, ptr arena, ptr table)`` that runs NumPy."""
@@ -21,6 +21,19 @@ class Flags:
     """NumPy raised an exception."""
     NOT_FINITE = 8
     """An output that must be finite is not."""
+
+
+class Behind:
+    """What stands behind the addresses of the buffers in a table, counted from there."""
+
+    HANDING = 0
+    """Two addresses by which work is handed to threads; see `emit_share`."""
+    COUNTERS = 2
+    """The address of the ticks that items take."""
+    ROWS = 3
+    """The address of the numbers of the rows that make the batch."""
+    DATA = 4
+    """The addresses of the arrays that these are rows of."""
 
 
 def table_of(program: Program) -> dict[Buffer, int]:

@@ -26,7 +26,7 @@ from steepest.engines.native.assembly import (
     Type,
     Value,
 )
-from steepest.engines.native.calling import CALLBACK, Flags, table_of
+from steepest.engines.native.calling import CALLBACK, Behind, Flags, table_of
 from steepest.engines.native.coalesce import with_few_loops
 from steepest.engines.native.fuse import is_expensive
 from steepest.engines.native.layout import ALIGNMENT, buffers_read, buffers_written, rounded
@@ -247,7 +247,7 @@ class _ProgramEmitter:
             else:
                 self._callback()
             if ticks is not None:
-                counter = function.offset(self._behind(2), "i64", first + number)
+                counter = function.offset(self._behind(Behind.COUNTERS), "i64", first + number)
                 ticks = add_ticks(function, self._processor, counter, ticks)
         result = Value("0", INT64)
         for flag in flags:
@@ -379,7 +379,7 @@ class _ProgramEmitter:
     def _share(self, task: str, arguments: Sequence[Value], count: int) -> Value:
         """Have threads run the pieces of a task."""
         function = self._function
-        handing = function.offset(function.parameters[1], "ptr", len(self._table))
+        handing = function.offset(function.parameters[1], "ptr", len(self._table) + Behind.HANDING)
         return emit_share(function, handing, task, arguments, count)
 
     def _combine(self, statement: Reduce, offset: int, count: int) -> None:
@@ -408,7 +408,8 @@ class _ProgramEmitter:
         ]
         if item in self._gathered:
             product = replace(product, listed=True)
-            numbers, data = (self._behind(each) for each in (3, 4 + self._gathered[item]))
+            numbers = self._behind(Behind.ROWS)
+            data = self._behind(Behind.DATA + self._gathered[item])
             pointers = [data, *pointers[1:], numbers, pointers[0]]
         if choose(product, self._processor) == "blas":
             # Its bits depend on the cut.

@@ -13,7 +13,7 @@ from steepest.engines.native.assembly import (
     Type,
     Value,
 )
-from steepest.engines.native.calling import table_of
+from steepest.engines.native.calling import Behind, table_of
 from steepest.engines.native.emit import add_ticks, emit_program, read_ticks
 from steepest.engines.native.layout import ALIGNMENT
 from steepest.engines.native.nests import Buffer
@@ -152,7 +152,9 @@ class _LoopEmitter:
         if kind.rows and self._timer is not None:
             ticks = read_ticks(function, self._timer)
             self._make_batch(kind, table, order, place, places)
-            counters = function.load(POINTER, function.offset(table, "ptr", len(places) + 2))
+            counters = function.load(
+                POINTER, function.offset(table, "ptr", len(places) + Behind.COUNTERS)
+            )
             counter = function.offset(counters, "i64", len(program.items))
             add_ticks(function, self._timer, counter, ticks)
         elif kind.rows:
@@ -200,7 +202,7 @@ class _LoopEmitter:
         for number, (position, width) in enumerate(zip(kind.step.batch, self._widths, strict=True)):
             buffer = kind.program.inputs[position]
             if buffer in kind.gathered:
-                function.store(rows, function.offset(table, "ptr", len(places) + 3))
+                function.store(rows, function.offset(table, "ptr", len(places) + Behind.ROWS))
                 continue
             slot = function.offset(table, "ptr", places[buffer])
             base = function.load(
@@ -213,7 +215,7 @@ class _LoopEmitter:
                 continue
             target = function.load(POINTER, slot)
             if self._shares and kind.rows * width >= SHARED:
-                handing = function.offset(table, "ptr", len(places))
+                handing = function.offset(table, "ptr", len(places) + Behind.HANDING)
                 cut = Pieces(kind.rows, -(-kind.rows // MOST_PIECES))
                 name = f"{kind.name}.gather{number}"
                 self._write_gather(name, cut, width)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steepest.engines.native.calling import CALLBACK, callbacks_of, table_of
+from steepest.engines.native.calling import CALLBACK, Behind, callbacks_of, table_of
 from steepest.engines.native.few_rows import update_few_rows
 from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
@@ -197,12 +197,11 @@ class NativeLoop:
         """Make the addresses that a step's program reads and writes at."""
         step, program = kind.step, kind.program
         places = table_of(program)
-        # Behind the buffers, what hands out work, counters of time, the numbers of the rows, and
-        # the data that the rows are of.
-        table = np.zeros(len(places) + 4 + len(self._data), np.uintp)
+        behind = len(places)
+        table = np.zeros(behind + Behind.DATA + len(self._data), np.uintp)
         self._counters.append(np.zeros(len(program.items) + 1, np.int64))
-        table[len(places) + 2] = self._counters[-1].ctypes.data
-        table[len(places) + 4 :] = [each.ctypes.data for each in self._data]
+        table[behind + Behind.COUNTERS] = self._counters[-1].ctypes.data
+        table[behind + Behind.DATA :] = [each.ctypes.data for each in self._data]
 
         def put(buffer: Buffer, array: NDArray[Any]) -> None:
             self._kept.append(array)
@@ -287,8 +286,8 @@ class NativeLoop:
         code = self._code
         threads = code.helpers.threads()
         for table, kind in zip(self._tables, code.kinds, strict=True):
-            behind = len(table_of(kind.program))
-            table[behind : behind + 2] = code.helpers.addresses(threads)
+            handing = len(table_of(kind.program)) + Behind.HANDING
+            table[handing : handing + 2] = code.helpers.addresses(threads)
         began = time.perf_counter()
         with (
             code.alone(),
