@@ -43,7 +43,7 @@ class Pace:
 
     seconds: float = 0.3
     repeats: int = 7
-    times_fixed: float = 20.0
+    times_fixed: float = 100.0
 
 
 @dataclass(frozen=True)

@@ -110,26 +110,23 @@ class ArrayData:
         left = self.rows_per_epoch % self.batch_size
         return [self.batch_size, left] if left else [self.batch_size]
 
-    def order(
-        self,
-        rng: np.random.Generator,
-        permutation: Callable[[np.random.Generator, int], NDArray[np.int64]] | None = None,
-    ) -> NDArray[np.int64]:
-        """Draw the rows of an epoch: a permutation, or rows drawn with replacement.
-
-        Parameters
-        ----------
-        rng : numpy.random.Generator
-        permutation : callable, optional
-            What draws as ``rng.permutation`` would.
-        """
+    def order(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Draw the rows of an epoch: a permutation, or rows drawn with replacement."""
         if self._replacement:
             return np.concatenate(
                 [rng.integers(self._length, size=self._batch_size) for _ in range(self._batches)]
             )
-        if permutation is not None:
-            return permutation(rng, self._length)
         return rng.permutation(self._length)
+
+    def draw_order(self, rng: np.random.Generator, rows: NDArray[np.int64]) -> None:
+        """Draw by native code what `order` would, into an array of `rows_per_epoch` entries."""
+        # Imported here: what brings LLVM along.
+        from steepest.engines.native.permutation import draw_permutation
+
+        if self._replacement:
+            rows[...] = self.order(rng)
+        else:
+            draw_permutation(rng, rows)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Tree]:
         """Give each example once, in random order, or as many drawn with replacement."""

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = ["descend"]
 
-AT_ONCE = 0.05
+AT_ONCE = 0.1
 """Seconds after which native code comes back to Python, about."""
 EXAMPLES_CHECKED = 32
 # What the check of a large model leaves open when these are over is noted.
@@ -325,7 +325,7 @@ class _Run:
         source = self._source
         order = None
         if isinstance(source, ArrayData):
-            order = source.order(self._rng) if source.is_shuffled else None
+            order = self._first_order(source) if source.is_shuffled else None
             batches = source.batches(order)
         else:
             batches = source.epoch(self._rng)
@@ -335,6 +335,18 @@ class _Run:
         if native is not None:
             return self._take_native_steps(native, order, bar)
         return self._take_passes(chain([batches], self._further_passes()), bar)
+
+    def _first_order(self, source: ArrayData) -> NDArray[np.int64]:
+        """Draw the rows of the first epoch."""
+        if self._stepper.engine == "native":
+            from steepest.engines.native.permutation import is_loaded
+
+            # One epoch alone is not worth loading the code for.
+            if is_loaded():
+                order = np.empty(source.rows_per_epoch, np.int64)
+                source.draw_order(self._rng, order)
+                return order
+        return source.order(self._rng)
 
     def _further_passes(self) -> Iterator[Iterator[Tree]]:
         """Give the batches of one pass after another."""
@@ -374,12 +386,12 @@ class _Run:
     ) -> StopReason:
         """Take steps, many at a time; come back to Python when there is something to do there."""
         from steepest.descend.native_steps import MOST_ROWS_AHEAD, StepSizes, is_step_size
-        from steepest.engines.native.permutation import permutation
 
         source, length = self._source, self._source.steps_per_epoch or 0
         self._native = native
         native.draw(order)
         drawn = length  # steps that the order is good for
+        orders = np.empty((0, 0), np.int64)
         schedule = StepSizes(self._schedule)
         at_once = 1
         while True:
@@ -390,8 +402,11 @@ class _Run:
                 if native.place == drawn:
                     most = max(MOST_ROWS_AHEAD // source.rows_per_epoch, 1)
                     ahead = min(-(-count // length), most) if self.may_draw_ahead else 1
-                    orders = [source.order(self._rng, permutation) for _ in range(ahead)]
-                    native.draw(np.concatenate(orders))
+                    if len(orders) < ahead:
+                        orders = np.empty((ahead, source.rows_per_epoch), np.int64)
+                    for each in orders[:ahead]:
+                        source.draw_order(self._rng, each)
+                    native.draw(orders[:ahead].reshape(-1))
                     drawn = ahead * length
                 count = min(count, drawn - native.place)
             sizes = schedule.ahead(taken, count)
@@ -452,7 +467,8 @@ class _Run:
         native = self._native
         if native is None:
             return
-        at = native.trees()
+        # Those who are shown the weights may keep them.
+        at = native.trees(are_kept=self.callback is not None or self.validation is not None)
         missing = at[2] - len(self._losses)
         if missing:
             self._losses.frombytes(self._chunk[:missing].tobytes())

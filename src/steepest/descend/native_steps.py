@@ -78,6 +78,7 @@ class NativeSteps:
         # The weights and the state when they were last looked at; a run that fails begins there
         # anew.
         self._latest = (self._loop.copies(), taken)
+        self._spare: Sequence[NDArray[Any]] | None = None
 
     def _row_by_row(self, leaf: NDArray[Any]) -> NDArray[Any]:
         """Give data as native code reads them, copied where they lie otherwise."""
@@ -154,12 +155,20 @@ class NativeSteps:
         """Return to where the weights were last looked at."""
         self._loop.put(*self._latest)
 
-    def trees(self) -> tuple[Tree, Tree, int]:
-        """Give the weights, the optimizer's state and the number of steps taken."""
+    def trees(self, *, are_kept: bool) -> tuple[Tree, Tree, int]:
+        """Give the weights, the optimizer's state and the number of steps taken.
+
+        Parameters
+        ----------
+        are_kept : bool
+            Whether they are to stay as they are. Otherwise that is so until the time after next.
+        """
         if self._loop.failed:
             self.go_back()
         if self._latest[1] != self.taken:
-            self._latest = (self._loop.copies(), self.taken)
+            copies = self._loop.copies(None if are_kept else self._spare)
+            (before, _), self._latest = self._latest, (copies, self.taken)
+            self._spare = None if are_kept else before
         arrays, taken = self._latest
         leaves = list(self._leaves)
         for place, array in zip(self._places, arrays, strict=True):
@@ -315,7 +324,7 @@ def is_step_size(size: float) -> bool:
 def _like(leaf: Leaf, array: NDArray[Any]) -> Leaf:
     """Give a value the type of the first one."""
     if isinstance(leaf, np.ndarray):
-        return read_only(array)
+        return read_only(array.view())
     if isinstance(leaf, np.generic):
         return array[()]
     return type(leaf)(array[()])

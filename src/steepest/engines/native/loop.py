@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Hashable, MutableMapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,6 +111,11 @@ class LoopCode:
             processor,
         )
         self.run = _RUN(self._loaded.address("train"))
+
+    @cached_property
+    def outline(self) -> str:
+        """What runs, for a reader; kept, as every run of the code asks for it."""
+        return outline(self.programs[0])
 
 
 class NativeLoop:
@@ -233,9 +238,13 @@ class NativeLoop:
         """Whether the last run ended in the middle of a step, so that `carried` is of no use."""
         return bool(self._counts[3])
 
-    def copies(self) -> list[NDArray[Any]]:
-        """Copy the weights and the state."""
-        return [each.copy() for each in self.carried]
+    def copies(self, into: Sequence[NDArray[Any]] | None = None) -> Sequence[NDArray[Any]]:
+        """Copy the weights and the state, to new arrays or into such as this gave before."""
+        if into is None:
+            return [each.copy() for each in self.carried]
+        for copy, each in zip(into, self.carried, strict=True):
+            copy[...] = each
+        return into
 
     def put(self, values: Sequence[Any], taken: int) -> None:
         """Go on from other weights and another state."""
@@ -244,7 +253,7 @@ class NativeLoop:
         self._counts[2:] = taken, 0
 
     def __str__(self) -> str:
-        return outline(self._code.programs[0])
+        return self._code.outline
 
     def profile(self) -> Profile:
         """Say where the time of the steps so far went."""

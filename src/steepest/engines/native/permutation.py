@@ -22,7 +22,7 @@ from steepest.engines.native.assembly import BOOL, INT64, Function, Module, Type
 from steepest.engines.native.loading import Loaded
 from steepest.engines.native.processor import Processor, host_processor
 
-__all__ = ["permutation"]
+__all__ = ["draw_permutation", "is_loaded"]
 
 FROM = 4096
 """Rows from which on the calls here and back are worth it."""
@@ -34,31 +34,33 @@ _MULTIPLIER = (2549297995355413924 << 64) + 4865540595714422341
 _WIDE = Type("i128")
 
 
-def permutation(rng: np.random.Generator, length: int) -> NDArray[np.int64]:
-    """Draw what ``rng.permutation(length)`` would draw.
+def draw_permutation(rng: np.random.Generator, rows: NDArray[np.int64]) -> None:
+    """Draw what ``rng.permutation(len(rows))`` would draw.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-    length : int
-
-    Returns
-    -------
-    ndarray of int64, shape (length,)
+    rows : ndarray of int64
+        Is overwritten; contiguous.
     """
     generator = rng.bit_generator
     if (
-        FROM <= length <= _MOST
+        FROM <= len(rows) <= _MOST
         and type(rng) is np.random.Generator
         and type(generator) is np.random.PCG64
         and _is_as_numpy()
     ):
-        return _drawn(generator, length)
-    return rng.permutation(length)
+        _draw(generator, rows)
+    else:
+        rows[...] = rng.permutation(len(rows))
 
 
-def _drawn(generator: np.random.PCG64, length: int) -> NDArray[np.int64]:
-    rows = np.empty(length, np.int64)
+def is_loaded() -> bool:
+    """Whether there is code to draw with already, so that a single permutation is worth it."""
+    return _function.cache_info().currsize > 0
+
+
+def _draw(generator: np.random.PCG64, rows: NDArray[np.int64]) -> None:
     with generator.lock:
         state: dict[str, Any] = generator.state  # type: ignore[assignment]  # a TypedDict
         inner = state["state"]
@@ -71,12 +73,11 @@ def _drawn(generator: np.random.PCG64, length: int) -> NDArray[np.int64]:
             ],
             np.uint64,
         )
-        _function()(rows.ctypes.data, length, words.ctypes.data)
+        _function()(rows.ctypes.data, len(rows), words.ctypes.data)
         low, high, _, _, has_more, more = words.tolist()
         inner["state"] = high << 64 | low
         state["has_uint32"], state["uinteger"] = has_more, more
         generator.state = state  # type: ignore[assignment]
-    return rows
 
 
 def _halves(number: int) -> tuple[int, int]:
@@ -90,7 +91,8 @@ def _is_as_numpy() -> bool:
         ours, theirs = (np.random.Generator(np.random.PCG64(draws)) for _ in range(2))
         for each in (ours, theirs):
             each.integers(2**32, size=draws, dtype=np.uint32)  # one leaves 32 bits for later
-        rows = _drawn(ours.bit_generator, _CHECKED)  # type: ignore[arg-type]
+        rows = np.empty(_CHECKED, np.int64)
+        _draw(ours.bit_generator, rows)  # type: ignore[arg-type]
         if not np.array_equal(rows, theirs.permutation(_CHECKED)):
             return False
         if ours.bit_generator.state != theirs.bit_generator.state:
