@@ -31,6 +31,7 @@ from steepest.engines.native.coalesce import with_few_loops
 from steepest.engines.native.fuse import is_expensive
 from steepest.engines.native.layout import ALIGNMENT, buffers_read, buffers_written, rounded
 from steepest.engines.native.narrow import Narrow, Tile, narrow, parted
+from steepest.engines.native.mathematics import TRANSCENDENTALS
 from steepest.engines.native.nests import (
     Apply,
     Buffer,
@@ -92,6 +93,8 @@ LARGEST_ROW = 4096
 """Entries of a row up to which blocks have several rows."""
 MOST_UNROLLED = 4
 """Vectors of a sum that are added up side by side."""
+MOST_BESIDE = 4
+"""Vectors of which a function is computed side by side."""
 MOST_SUMS = 8
 """Vectors of sums over rows that are kept in registers."""
 
@@ -1013,7 +1016,8 @@ class _KernelEmitter:
         lanes = self._lanes(nest)
         step = max(lanes, 1)
         whole = count - count % step
-        unrolled = self._unrolled(nest, whole // step)
+        beside = self._beside(nest, whole // step)
+        unrolled = beside or self._unrolled(nest, whole // step)
         groups = whole - whole % (step * unrolled)
         # The last vector may go beyond the end where it is the buffer's last, at its place.
         length = nest.extents[-1]
@@ -1030,14 +1034,20 @@ class _KernelEmitter:
             for statement in nest.statements:
                 self._statement(statement, context, part)
 
-        if groups == step:
-            body(start, lanes)
+        def group(place: Value | int) -> None:
+            if beside:
+                body(place, lanes * beside)
+            else:
+                for part in range(unrolled):
+                    body(self._plus(place, part * step), lanes, part)
+
+        if groups == step * unrolled:
+            group(start)
         elif groups:
             with function.loop(
                 self._plus(start, groups), start=start, step=step * unrolled, is_run=True
             ) as index:
-                for part in range(unrolled):
-                    body(self._plus(index, part * step), lanes, part)
+                group(index)
         for part, place in enumerate(range(groups, whole, step)):
             body(self._plus(start, place), lanes, part)
         left = count - whole
@@ -1184,6 +1194,23 @@ class _KernelEmitter:
         if waits and vectors > 1:
             return min(4 if size <= 24 else 2, vectors) if size <= 80 else 1
         return 4 if size <= 16 and vectors >= 8 else 1
+
+    def _beside(self, nest: Nest, vectors: int) -> int:
+        """How many vectors are computed instruction by instruction, side by side; 0 for single ones.
+
+        A function's instructions wait for each other. The processor takes up only so many that
+        wait, which those of one vector after the other would be most of the time. LLVM makes of a
+        vector that is too long for a register several that go side by side.
+        """
+        if not all(isinstance(each, Store) for each in nest.statements):
+            return 0
+        functions = (
+            part
+            for part in all_parts(each.value for each in nest.statements)
+            if isinstance(part, Apply) and part.node.operation.name in TRANSCENDENTALS
+        )
+        most = MOST_BESIDE if any(functions) else 0
+        return most if vectors >= most else 0
 
     # Statements.
 

@@ -223,17 +223,21 @@ def _polynomial(x: _Number, coefficients: Sequence[float]) -> _Number:
 
     Long ones are split in even and odd powers, which halves the chain of dependent instructions.
     """
-
-    def horner(at: _Number, these: Sequence[float]) -> _Number:
-        total = at.constant(these[-1])
-        for each in reversed(these[:-1]):
-            total = _fma(total, at, each)
-        return total
-
     if len(coefficients) < 7:
-        return horner(x, coefficients)
-    square = x * x
-    return _fma(horner(square, coefficients[1::2]), x, horner(square, coefficients[::2]))
+        return _horner(x, coefficients)
+    return _even_and_odd(x, x * x, coefficients)
+
+
+def _even_and_odd(x: _Number, square: _Number, coefficients: Sequence[float]) -> _Number:
+    """Sum up a polynomial in even and odd powers of x, whose square is known."""
+    return _fma(_horner(square, coefficients[1::2]), x, _horner(square, coefficients[::2]))
+
+
+def _horner(x: _Number, coefficients: Sequence[float]) -> _Number:
+    total = x.constant(coefficients[-1])
+    for each in reversed(coefficients[:-1]):
+        total = _fma(total, x, each)
+    return total
 
 
 def _sqrt(x: _Number) -> _Number:
@@ -612,50 +616,28 @@ def _logaddexp2(x: _Number, y: _Number) -> _Number:
 
 # -- hyperbolic and logistic functions --------------------------------------------------------
 
-# (tanh x / x − 1) / x², in x², on |x| ≤ 0.6, relative to tanh x: within 2^-28.4 and 2^-57.8.
-_TANH = {
-    "float": (
-        -0.33333298563957214,
-        0.13331936299800873,
-        -0.05378472059965134,
-        0.020798655226826668,
-        -0.005898022558540106,
-    ),
-    "double": (
-        -0.33333333333333126,
-        0.13333333333299763,
-        -0.05396825394933242,
-        0.021869488003276368,
-        -0.008863226785761394,
-        0.0035920374408148323,
-        -0.0014552156599250716,
-        0.0005871893359397901,
-        -0.0002303986356198962,
-        7.931598582714528e-05,
-        -1.717971069532337e-05,
-    ),
-}
-
 # tanh(x) is 1 above, to rounding.
 _TANH_ONE = {"float": 10.0, "double": 20.0}
 
 
 def _tanh(x: _Number) -> _Number:
     fmt = _format(x)
-    magnitude = x.magnitude()
-    clamped = _at_most(magnitude, _TANH_ONE[fmt.element])
-    twice = clamped + clamped
-    n, bits = _rounded(twice, 1 / _LOG_2)
-    r = _fma(-n, fmt.log_2[0], twice)
-    if fmt.element == "double":
-        r = _fma(-n, fmt.log_2[1], r)  # in single precision it is too little to be seen below
-    power = _power_of_two(bits, fmt)
-    # 1 − 2 / (exp(2x) + 1), which halves an error of exp
-    exp_less_1 = _fma(r * r, _polynomial(r, _EXP[fmt.element]), r)
-    large = 1.0 - 2.0 / _fma(power, exp_less_1, power + 1.0)
-    square = magnitude * magnitude
-    small = _fma(magnitude * square, _polynomial(square, _TANH[fmt.element]), magnitude)
-    return _select(magnitude < 0.6, small, large).with_sign_of(x)
+    magnitude = _at_most(x.magnitude(), _TANH_ONE[fmt.element])
+    high, low, bits = _reduced(magnitude + magnitude)
+    power = _power_of_two(bits, fmt, -1)
+    r = high if fmt.element == "float" else high + low
+    square = r * r
+    polynomial = _even_and_odd(r, square, _EXPM1[fmt.element])
+    if fmt.element == "float":
+        # What is left of log 2 is too little to be seen.
+        a = _fma(power, _fma(square, polynomial, r), power - 0.5)
+    else:
+        a = _fma(power, _fma(square, polynomial, low), _fma(power, high, power - 0.5))
+    # a / (a + 1) with a = (exp(2x) − 1) / 2, and then what its roundings have lost.
+    reciprocal = 1.0 / (a + 1.0)
+    result = a * reciprocal
+    result = _fma(_fma(-result, a, a - result), reciprocal, result)
+    return result.with_sign_of(x)
 
 
 def _expit(x: _Number) -> _Number:
