@@ -31,7 +31,6 @@ from steepest.engines.native.coalesce import with_few_loops
 from steepest.engines.native.fuse import is_expensive
 from steepest.engines.native.layout import ALIGNMENT, buffers_read, buffers_written, rounded
 from steepest.engines.native.narrow import Narrow, Tile, narrow, parted
-from steepest.engines.native.mathematics import TRANSCENDENTALS
 from steepest.engines.native.nests import (
     Apply,
     Buffer,
@@ -93,7 +92,7 @@ LARGEST_ROW = 4096
 """Entries of a row up to which blocks have several rows."""
 MOST_UNROLLED = 4
 """Vectors of a sum that are added up side by side."""
-MOST_BESIDE = 4
+BESIDE = 4
 """Vectors of which a function is computed side by side."""
 MOST_SUMS = 8
 """Vectors of sums over rows that are kept in registers."""
@@ -1196,21 +1195,17 @@ class _KernelEmitter:
         return 4 if size <= 16 and vectors >= 8 else 1
 
     def _beside(self, nest: Nest, vectors: int) -> int:
-        """How many vectors are computed instruction by instruction, side by side; 0 for single ones.
+        """How many vectors are computed side by side, instruction by instruction; 0 for one.
 
-        A function's instructions wait for each other. The processor takes up only so many that
-        wait, which those of one vector after the other would be most of the time. LLVM makes of a
-        vector that is too long for a register several that go side by side.
+        The instructions of a function wait for each other, and a processor holds only so many
+        that wait: those of a few vectors, one after the other. LLVM makes of a vector that is too
+        long for a register several that go side by side.
         """
-        if not all(isinstance(each, Store) for each in nest.statements):
+        if vectors < BESIDE or not all(isinstance(each, Store) for each in nest.statements):
             return 0
-        functions = (
-            part
-            for part in all_parts(each.value for each in nest.statements)
-            if isinstance(part, Apply) and part.node.operation.name in TRANSCENDENTALS
-        )
-        most = MOST_BESIDE if any(functions) else 0
-        return most if vectors >= most else 0
+        parts = all_parts(each.value for each in nest.statements)
+        applied = (each.node.operation.name for each in parts if isinstance(each, Apply))
+        return BESIDE if any(map(is_expensive, applied)) else 0
 
     # Statements.
 

@@ -125,25 +125,35 @@ def _written(processor: Processor) -> Module:
         f.store(index, f.offset(rows, "i64", index))
     last = f.allocate(INT64)
     f.store(f.subtract(count, _number(1)), last)
-    octave, draw, halved, done = (f.label(each) for each in ("octave", "draw", "halved", "done"))
+    octave, lower, upper, halved, done = (
+        f.label(each) for each in ("octave", "lower", "upper", "halved", "done")
+    )
     f.jump(halved)
     # As long as the last row's number has as many bits as before.
     f.begin_block(octave)
     zeros = f.intrinsic("llvm.ctlz", f.load(INT64, last), Value("false", BOOL))
     mask = f.binary("lshr", _number(-1), zeros)
     half = f.binary("lshr", mask, _number(1))
-    f.jump(draw)
-    f.begin_block(draw)
-    index = f.load(INT64, last)
-    drawn = f.binary("and", pcg.next(), mask)
-    fits = f.compare("ule", drawn, index)
-    place, other = (f.offset(rows, "i64", each) for each in (index, f.select(fits, drawn, index)))
-    value = f.load(INT64, place)
-    f.store(f.load(INT64, other), place)
-    f.store(value, other)
-    index = f.subtract(index, f.cast("zext", fits, "i64"))
-    f.store(index, last)
-    f.branch(f.compare("ugt", index, half), draw, halved)
+    f.branch(pcg.has_more(), upper, lower)
+
+    def exchange(bits: Value, following: str) -> None:
+        index = f.load(INT64, last)
+        drawn = f.binary("and", bits, mask)
+        fits = f.compare("ule", drawn, index)
+        place, other = (
+            f.offset(rows, "i64", each) for each in (index, f.select(fits, drawn, index))
+        )
+        value = f.load(INT64, place)
+        f.store(f.load(INT64, other), place)
+        f.store(value, other)
+        index = f.subtract(index, f.cast("zext", fits, "i64"))
+        f.store(index, last)
+        f.branch(f.compare("ugt", index, half), following, halved)
+
+    f.begin_block(lower)
+    exchange(pcg.lower(), upper)
+    f.begin_block(upper)
+    exchange(pcg.upper(), lower)
     f.begin_block(halved)
     f.branch(f.compare("sgt", f.load(INT64, last), _number(0)), octave, done)
     f.begin_block(done)
@@ -183,25 +193,31 @@ class _Pcg64:
         more = f.binary("lshr", f.load(INT64, self._word), _number(32))
         f.store(more, f.offset(self._generator, "i64", 5))
 
-    def next(self) -> Value:
-        """Draw 32 bits: the lower half of a word, and then the upper one."""
+    def has_more(self) -> Value:
+        """Whether the upper half of a word comes next."""
+        return self._f.load(BOOL, self._has_more)
+
+    def lower(self) -> Value:
+        """Draw 32 bits, the lower half of a new word."""
         f = self._f
-        has_more = f.load(BOOL, self._has_more)
-        is_new = f.binary("xor", has_more, Value("true", BOOL))
-        with f.when(is_new):
-            state = f.multiply(f.load(_WIDE, self._state), Value(str(_MULTIPLIER), _WIDE))
-            state = f.add(state, self._increment)
-            f.store(state, self._state)
-            low, high, turn = (
-                f.cast("trunc", f.binary("lshr", state, Value(str(shift), _WIDE)), "i64")
-                for shift in (0, 64, 122)
-            )
-            mixed = f.binary("xor", low, high)
-            f.store(f.intrinsic("llvm.fshr", mixed, mixed, turn), self._word)
-        f.store(is_new, self._has_more)
-        shift = f.select(has_more, _number(32), _number(0))
-        bits = f.binary("lshr", f.load(INT64, self._word), shift)
-        return f.binary("and", bits, _number(2**32 - 1))
+        state = f.multiply(f.load(_WIDE, self._state), Value(str(_MULTIPLIER), _WIDE))
+        state = f.add(state, self._increment)
+        f.store(state, self._state)
+        low, high, turn = (
+            f.cast("trunc", f.binary("lshr", state, Value(str(shift), _WIDE)), "i64")
+            for shift in (0, 64, 122)
+        )
+        mixed = f.binary("xor", low, high)
+        word = f.intrinsic("llvm.fshr", mixed, mixed, turn)
+        f.store(word, self._word)
+        f.store(Value("true", BOOL), self._has_more)
+        return f.binary("and", word, _number(2**32 - 1))
+
+    def upper(self) -> Value:
+        """Draw 32 bits, the upper half of the word."""
+        f = self._f
+        f.store(Value("false", BOOL), self._has_more)
+        return f.binary("lshr", f.load(INT64, self._word), _number(32))
 
 
 def _number(value: int) -> Value:
