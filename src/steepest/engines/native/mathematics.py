@@ -239,8 +239,7 @@ def _polynomial(x: _Number, coefficients: Sequence[float]) -> _Number:
 def _by_pairs(x: _Number, square: _Number, coefficients: Sequence[float]) -> _Number:
     """Sum up a polynomial in x, whose square is known: the first level of Estrin's scheme."""
     pairs = [
-        _fma(x, odd, even)
-        for even, odd in zip(coefficients[::2], coefficients[1::2], strict=False)
+        _fma(x, odd, even) for even, odd in zip(coefficients[::2], coefficients[1::2], strict=False)
     ]
     if len(coefficients) % 2:
         pairs.append(x.constant(coefficients[-1]))
