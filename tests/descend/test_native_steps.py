@@ -699,3 +699,25 @@ def test_an_interruption_leaves_whole_steps(loss):
     again = descend(loss, np.zeros(5), (X, Y), step_size=1e-4, steps=result.steps, **settings)
     np.testing.assert_array_equal(again.weights, result.weights)
     np.testing.assert_array_equal(again.losses, result.losses)
+
+
+def test_weights_that_a_callback_keeps_stay_as_they_were() -> None:
+    x = np.random.default_rng(0).normal(size=(64, 3))
+
+    def run(engine: str) -> list[np.ndarray]:
+        kept: list[np.ndarray] = []
+        descend(
+            lambda w, rows: np.mean((rows @ w - 1.0) ** 2),
+            np.zeros(3),
+            x,
+            step_size=0.1,
+            steps=12,
+            batch_size=16,
+            callback=lambda info: kept.append(info.weights),
+            callback_every=1,
+            engine=engine,
+            seed=0,
+        )
+        return kept
+
+    np.testing.assert_allclose(run("native"), run("interpret"), rtol=1e-12)

@@ -300,3 +300,23 @@ def test_extrema_of_what_holds_nan(columns: int, dtype: str) -> None:
         x[2, place] = np.nan
         for found, expected in zip(compiled(x), function(x), strict=True):
             np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_function_of_several_vectors_at_a_time_is_that_of_single_entries(
+    dtype: str, rows: int
+) -> None:
+    def function(x: Any, shift: Any) -> Any:
+        return np.tanh(x + shift) * np.exp(-x)
+
+    compiled = sd.compile(function)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(rows, 300)).astype(dtype)
+    shift = rng.normal(size=300).astype(dtype)
+    one_by_one = [[compiled(*pair) for pair in zip(row, shift, strict=True)] for row in x]
+    # A vector has 2 to 16 entries, and four go side by side.
+    for length in (1, 7, 8, 31, 32, 33, 63, 64, 65, 127, 128, 129, 160, 300):
+        part = np.ascontiguousarray(x[:, :length])
+        found = compiled(part, shift[:length])
+        np.testing.assert_array_equal(found, np.array(one_by_one)[:, :length])
