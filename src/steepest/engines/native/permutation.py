@@ -92,7 +92,7 @@ def _is_as_numpy() -> bool:
         for each in (ours, theirs):
             each.integers(2**32, size=draws, dtype=np.uint32)  # one leaves 32 bits for later
         rows = np.empty(_CHECKED, np.int64)
-        _draw(ours.bit_generator, rows)  # type: ignore[arg-type]
+        _draw(ours.bit_generator, rows)  # type: ignore[arg-type]  # known to be a PCG64
         if not np.array_equal(rows, theirs.permutation(_CHECKED)):
             return False
         if ours.bit_generator.state != theirs.bit_generator.state:
