@@ -146,6 +146,13 @@ _WAYS = 8
 _COLLIDING = 1.06
 # Rows of the next tile that are asked for ahead in each panel, where they may lie anywhere.
 _MOST_AHEAD = 4
+# Steps of a tile that are written one after the other in a loop, of large products on such a
+# processor.
+_TOGETHER = 4
+# Steps from the one that asks for a line to the one that reads it, where the processor would not
+# see it coming; and bytes of a line.
+_STEPS_AHEAD = 16
+_LINE = 64
 # How much of the time to read from the second-level cache the processor does not compute meanwhile.
 _WAITING = 1 / 8
 # Multiply-adds of vectors up to which a product is straight-line code.
@@ -636,7 +643,7 @@ def _emit_way(
         problem, whole = problem.transposed, whole.transposed
         left, right = right, left
     block = _block_length(whole, plan, element)
-    emitter = _Emitter(function, problem, plan, block, element, processor.has_masks, others)
+    emitter = _Emitter(function, problem, plan, block, element, processor, others)
     emitter.emit(left, right, result)
 
 
@@ -688,7 +695,7 @@ class _Emitter:
         plan: _Plan,
         block: int,
         element: str,
-        has_masks: bool,
+        processor: Processor,
         listed: Sequence[Value],
     ) -> None:
         self._listed = listed
@@ -697,7 +704,9 @@ class _Emitter:
         self._problem = problem
         self._plan = plan
         self._element = element
-        self._has_masks = has_masks
+        self._has_masks = processor.has_masks
+        self._asks_ahead = processor.asks_ahead
+        self._together = _TOGETHER if plan.packed and processor.asks_ahead else 1
         self._lanes = plan.lanes
         self._vector = Type(element, plan.lanes)
         self._block = block
@@ -898,14 +907,17 @@ class _Emitter:
         parts = [
             (start, min(lanes, columns - start)) for start in range(0, columns, lanes)
         ]  # of a row of the tile
+        left_jumps, right_jumps = self._jumps(rows, columns, right_stride, length)
 
         def step(left: Value, right: Value, sums: _Sums) -> _Sums:
             entries = [
                 self._load(self._address(right, (1, start)), lanes if self._plan.packed else active)
                 for start, active in parts
             ]
-            for place in ahead:
+            for place in (*ahead, *left_jumps):
                 self._prefetch(self._address(left, (place, 1)))
+            for place in right_jumps:
+                self._prefetch(self._address(right, (place, 1)))
             new: _Sums = []
             for row in range(rows):
                 scalar = f.load(self._vector.scalar, self._address(left, (row, left_stride)))
@@ -935,6 +947,29 @@ class _Emitter:
             )
         else:
             self._finish_transposed(sums, result, rows, columns, first)
+
+    def _jumps(
+        self, rows: int, columns: int, right_stride: int, length: int
+    ) -> tuple[Sequence[int], Sequence[int]]:
+        """Find what a step of a tile asks for ahead, in entries from its first of either matrix.
+
+        The processor sees what lies in a row. Where each step jumps to other lines, which are not
+        in the first-level cache, it would wait for them.
+        """
+        problem, size = self._problem, _BITS[self._element] // 8
+        left: Sequence[int] = ()
+        right: Sequence[int] = ()
+        if not self._asks_ahead or length < 2 * _STEPS_AHEAD:
+            return left, right
+        stride, held = problem.left[1], _FIRST_CACHE // size
+        if problem.left[0] == 1 and stride * size >= _LINE and problem.rows * problem.inner > held:
+            # Those of the first and the last row of the tile may be two.
+            left = [_STEPS_AHEAD * stride + row for row in {0, rows - 1}]
+        if not self._plan.packed and problem.inner * problem.columns > held:
+            right = [
+                _STEPS_AHEAD * right_stride + start for start in range(0, columns, self._lanes)
+            ]
+        return left, right
 
     # A list of rows of the left matrix.
 
@@ -1164,9 +1199,13 @@ class _Emitter:
         while size * sets < _IN_FLIGHT and steps >= 4 * sets:
             sets *= 2
         sums: list[_Sums] = [[None] * size for _ in range(sets)]
-        straight = steps if self._plan.unrolled or steps * size <= _STRAIGHT_STEPS else steps % sets
+        together = max(sets, self._together) if steps >= 4 * self._together else sets
+        is_straight = self._plan.unrolled or steps * size <= _STRAIGHT_STEPS
+        straight = steps if is_straight else steps % together
         if looped := steps - straight:
-            left, right, sums = self._repeat(looped // sets, left, right, strides, sums, step)
+            left, right, sums = self._repeat(
+                looped // together, together, left, right, strides, sums, step
+            )
         for number in range(straight):
             at_left = self._address(left, (number, strides[0]))
             at_right = self._address(right, (number, strides[1]))
@@ -1183,13 +1222,14 @@ class _Emitter:
     def _repeat(
         self,
         count: int,
+        together: int,
         left: Value,
         right: Value,
         strides: tuple[int, int],
         sums: list[_Sums],
         step: Callable[[Value, Value, _Sums], _Sums],
     ) -> tuple[Value, Value, list[_Sums]]:
-        """Write a loop whose accumulators stay in registers, one step for each set of them."""
+        """Write a loop whose accumulators stay in registers, of so many steps each time."""
         f = self._f
         before = f.block
         body, done = f.label("steps"), f.label("done")
@@ -1209,17 +1249,16 @@ class _Emitter:
             [carried(f"s{one}.{two}", self._vector, zero) for two in range(len(each))]
             for one, each in enumerate(sums)
         ]
-        new = [
-            step(
+        new: list[_Sums] = [[*each] for each in old]
+        for number in range(together):
+            new[number % len(new)] = step(
                 self._address(at_left, (number, strides[0])),
                 self._address(at_right, (number, strides[1])),
-                [*each],
+                new[number % len(new)],
             )
-            for number, each in enumerate(old)
-        ]
         # A phi names its next value before that exists.
         for pointer, stride in ((at_left, strides[0]), (at_right, strides[1])):
-            moved = len(sums) * stride
+            moved = together * stride
             f.do(f"{pointer.name}n = getelementptr {self._element}, {pointer}, i64 {moved}")
         names = [value for each in old for value in each]
         totals = [total for each in new for total in each if total is not None]
