@@ -1063,7 +1063,7 @@ class _KernelEmitter:
         """Add up rows with the sums in registers: some columns at a time, over all the rows."""
         step = max(self._lanes(nest), 1)
         columns = nest.extents[1]
-        each = max(MOST_SUMS // len(nest.statements), 1)
+        each = max(MOST_SUMS // _number_of_sums(nest), 1)
         full = columns - columns % (step * each)
         if full == step * each:
             self._some_columns(nest, 0, full, start, count)
@@ -1080,8 +1080,9 @@ class _KernelEmitter:
         function, step = self._function, max(self._lanes(nest), 1)
         places = range(0, width, step)
         # Several sums of the same columns, where a single one would wait for itself.
-        parts = min(max(MOST_SUMS // (len(places) * len(nest.statements)), 1), MOST_UNROLLED, count)
-        statements = [each for each in nest.statements if isinstance(each, Reduce)]
+        several = MOST_SUMS // (len(places) * _number_of_sums(nest))
+        parts = min(max(several, 1), MOST_UNROLLED, count)
+        reductions = [each for each in nest.statements if isinstance(each, Reduce)]
         sums: dict[tuple[Reduce, int, int], Value] = {}
 
         def contexts(row: Value | int) -> Iterator[tuple[int, _Context]]:
@@ -1101,7 +1102,10 @@ class _KernelEmitter:
 
         def add(row: Value | int, part: int) -> None:
             for place, context in contexts(row):
-                for statement in statements:
+                for statement in nest.statements:
+                    if not isinstance(statement, Reduce):
+                        self._statement(statement, context, part)
+                        continue
                     at = sums[statement, place, part]
                     kind = Type(_element(statement.buffer.dtype), context.lanes)
                     total = function.load(kind, at)
@@ -1115,7 +1119,7 @@ class _KernelEmitter:
                     function.store(total, at)
 
         for place, context in contexts(0):
-            for statement in statements:
+            for statement in reductions:
                 kind = Type(_element(statement.buffer.dtype), context.lanes)
                 known = Load(statement.buffer, statement.offset, statement.strides)
                 for part in range(parts):
@@ -1139,7 +1143,7 @@ class _KernelEmitter:
         for part in range(count - whole):
             add(self._plus(start, whole + part), part)
         for place, context in contexts(0):
-            for statement in statements:
+            for statement in reductions:
                 kind = Type(_element(statement.buffer.dtype), context.lanes)
                 totals = [function.load(kind, sums[statement, place, i]) for i in range(parts)]
                 while len(totals) > 1:
@@ -1878,11 +1882,21 @@ def _first_lanes(lanes: int, count: int) -> Value | None:
 
 
 def _sums_columns(nest: Nest) -> bool:
-    """Whether a nest of two loops does nothing but add rows up, column by column."""
-    return len(nest.extents) == 2 and all(
-        isinstance(each, Reduce) and each.reduced == (True, False) and each.strides == (0, 1)
-        for each in nest.statements
+    """Whether a nest of two loops adds rows up, column by column, of what it may store as well."""
+    return (
+        len(nest.extents) == 2
+        and _number_of_sums(nest) > 0
+        and all(
+            each.reduced == (True, False) and each.strides == (0, 1)
+            if isinstance(each, Reduce)
+            else isinstance(each, Store) and each.strides[1] == 1
+            for each in nest.statements
+        )
     )
+
+
+def _number_of_sums(nest: Nest) -> int:
+    return sum(isinstance(each, Reduce) for each in nest.statements)
 
 
 def _span(statement: Reduce) -> int:

@@ -146,6 +146,9 @@ _WAYS = 8
 _COLLIDING = 1.06
 # Rows of the next tile that are asked for ahead in each panel, where they may lie anywhere.
 _MOST_AHEAD = 4
+# Cycles that a step of the broadcast form takes beside its multiply-adds and loads, on such a
+# processor.
+_TURN = 0.75
 # Steps of a tile that are written one after the other in a loop, of large products on such a
 # processor.
 _TOGETHER = 4
@@ -424,14 +427,26 @@ def _tiles(extent: int, tile: int) -> list[tuple[int, int]]:
 
 
 def _computing_cycles(
-    steps: int, down: list[tuple[int, int]], along: list[tuple[int, int]], finish: float
+    steps: int,
+    down: list[tuple[int, int]],
+    along: list[tuple[int, int]],
+    finish: float,
+    turn: float,
 ) -> float:
-    """Estimate all tiles: two multiply-adds and two loads a cycle, then what each sum takes."""
+    """Estimate all tiles: two multiply-adds and two loads a cycle, then what each sum takes.
+
+    Parameters
+    ----------
+    finish : float
+        What a sum takes.
+    turn : float
+        What a step takes beside its multiply-adds and loads.
+    """
     cycles = 0.0
     for many, rows in down:
         for several, columns in along:
             loads = rows + columns
-            step = max(rows * columns, loads) / 2 + loads / 16
+            step = max(rows * columns, loads) / 2 + loads / 16 + turn
             cycles += many * several * (steps * step + finish * rows * columns + 4)
     # Code takes time to compile: of plans that are nearly as fast, the shortest. Where a product
     # takes long, that matters little.
@@ -536,6 +551,7 @@ def _broadcast_plans(
     unrolled = not packed and problem.rows * vectors * problem.inner <= _STRAIGHT
     # A result whose columns are not contiguous is transposed on its way to memory.
     is_transposed = problem.result[1] != 1
+    turn = _TURN if processor.asks_ahead else 0.0
     far_apart = 7 if _collide(problem.result[1], bits) else 1
     plans = []
     for columns in range(1, min(vectors, 6) + 1):
@@ -545,7 +561,7 @@ def _broadcast_plans(
                 break
             down, along = _tiles(problem.rows, rows), _tiles(vectors, columns)
             finish = far_apart * max(12.0, 168 / rows) if is_transposed else 1.5
-            computing = _computing_cycles(problem.inner, down, along, finish)
+            computing = _computing_cycles(problem.inner, down, along, finish, turn)
             if rows > _WAYS and _collide(problem.left[0], bits):
                 computing *= _COLLIDING
             reading = _reading_cycles(problem, bits, rows, packed)
@@ -578,7 +594,7 @@ def _dot_plans(
             if rows * columns + min(rows, columns) + 1 > _registers(processor):
                 break
             down, along = _tiles(problem.rows, rows), _tiles(problem.columns, columns)
-            computing = _computing_cycles(vectors, down, along, 3.0)
+            computing = _computing_cycles(vectors, down, along, 3.0, 0.0)
             if rows > _WAYS and _collide(problem.left[0], bits):
                 computing *= _COLLIDING
             reading = _reading_cycles(problem, bits, rows, packed)
