@@ -13,6 +13,8 @@ from steepest import nn
 from steepest.descend import Optimizer, descend, step_sizes
 from steepest.descend.native_steps import NativeSteps, StepSizes
 from steepest.descend.optimizers import OPTIMIZERS
+from steepest.engines.native import loop
+from steepest.engines.native.in_place import written_in_place
 from steepest.tree import flatten
 
 RNG = np.random.default_rng(0)
@@ -199,8 +201,19 @@ def test_optimizers(name, batch_size):
         lambda g, s, w, a, t: (w - a * g + 0.01 * s[0] - 0.02 * s[1], (s[1], w)),
         lambda g, s, w, a, t: ((w - a * g) / (1 + t), (w - a * g, g)),
         lambda g, s, w, a, t: (w - a * g * (1 + s[0]), (w - a * g, 0 * s[1] + a)),
+        # The new state is read where it has been written in place of the old one.
+        lambda g, s, w, a, t: moved(w, a, 0.5 * s[0] + g, s[1]),
+        lambda g, s, w, a, t: moved(w, a, 0.5 * s[0][::-1] + g, 0.5 * s[1] + s[0]),
     ],
-    ids=["previous weights", "exchanged", "rotated", "the step counted", "the step size"],
+    ids=[
+        "previous weights",
+        "exchanged",
+        "rotated",
+        "the step counted",
+        "the step size",
+        "read backwards",
+        "read and written backwards",
+    ],
 )
 @pytest.mark.parametrize("size", [5, 300])
 def test_states_that_are_made_of_one_another(update, size, runs):
@@ -213,6 +226,33 @@ def test_states_that_are_made_of_one_another(update, size, runs):
     weights = np.linspace(-1, 1, size)
     both(loss, weights, (X, Y), batch_size=4, optimizer=optimizer, step_size=0.01)
     assert runs
+
+
+def moved(weights, size, first, second):
+    """Take a step against a new state: its entries, in reverse too, and all of them together."""
+    scale = 1 + first @ np.outer(first, first) @ first
+    return weights - size * (first + first[::-1] + second) / scale, (first, second)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_weights_and_states_are_written_over_the_old_ones(name, monkeypatch):
+    homes = []
+
+    def watched(program, carried):
+        found = written_in_place(program, carried)
+        homes.append((len(found), sum(after >= 0 for _, after in carried)))
+        return found
+
+    monkeypatch.setattr(loop, "written_in_place", watched)
+    weights = {"W": np.ones((5, 40)), "b": np.zeros(40)}
+
+    def loss(weights, batch):
+        return np.mean((batch[0] @ weights["W"] + weights["b"]) ** 2)
+
+    options = {"optimizer": name, "batch_size": 4, "step_size": 0.01, "progress": False}
+    descend(loss, weights, (X, Y), epochs=1, **options)
+    assert homes
+    assert all(count == wanted for count, wanted in homes)
 
 
 def test_a_state_that_changes_its_type_is_followed():

@@ -146,8 +146,9 @@ def nesterov(beta: float = 0.9) -> Optimizer:
 def adam(beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
     """Adam: steps scaled by running moments of the gradient.
 
-    Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1. The
-    second moment of a complex gradient is that of its magnitude.
+    Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1, in the
+    order of computation of its section 2. The second moment of a complex gradient is that of its
+    magnitude.
 
     Parameters
     ----------
@@ -316,16 +317,19 @@ def _adam_update(
     epsilon: float,
     weight_decay: float = 0.0,
 ) -> tuple[Tree, Tree]:
-    first_correction = 1 - beta1 ** (step + 1)
-    second_correction = 1 - beta2 ** (step + 1)
+    # Both corrections go into the step size and epsilon, with the root's factor out: an entry then
+    # takes one division.
+    correction = (1 - beta2 ** (step + 1)) ** 0.5
+    corrected_size = step_size * correction / (1 - beta1 ** (step + 1))
+    corrected_epsilon = epsilon * correction
 
     def rule(w: Leaf, g: Leaf, first: Leaf, second: Leaf) -> tuple[Leaf, Leaf, Leaf]:
         first = beta1 * first + (1 - beta1) * g
         squared = g.real * g.real + g.imag * g.imag if _is_complex(g) else g * g
         second = beta2 * second + (1 - beta2) * squared
         # A power, and not np.sqrt: Python floats stay Python floats.
-        root = (second / second_correction) ** 0.5
-        moved = w - step_size * (first / first_correction / (root + epsilon))
+        root = second**0.5
+        moved = w - corrected_size * (first / (root + corrected_epsilon))
         return (moved - step_size * weight_decay * w if weight_decay else moved), first, second
 
     weights, first, second = _by_leaf(rule, weights, gradient, state["first"], state["second"])

@@ -41,7 +41,7 @@ def written_in_place(program: Program, carried: Sequence[tuple[int, int]]) -> di
         if new.origin is not Origin.OUTPUT or new.position != after or old in homes.values():
             continue
         places = writers.get(new, [])
-        if len(places) != 1 or readers.get(new):
+        if len(places) != 1:
             continue
         last_read = max(readers.get(old, [-1]))
         item = program.items[places[0]]
