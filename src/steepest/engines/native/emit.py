@@ -9,7 +9,7 @@ once.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -47,6 +47,7 @@ from steepest.engines.native.nests import (
     Origin,
     Program,
     Reduce,
+    Rounds,
     Scatter,
     Statement,
     Store,
@@ -83,6 +84,7 @@ from steepest.engines.native.products import (
     shuffled,
     transposed,
 )
+from steepest.engines.native.rounds import strides_of
 from steepest.engines.native.sharing import TASK_PARAMETERS, emit_share
 from steepest.graph import ArrayType, Constant, Node
 
@@ -170,15 +172,17 @@ def emit_program(
         threads,
         is_timed,
     )
-    items = program.items
-    if len(items) <= MOST_INLINED:
-        emitter.emit(name, items, 0, linkage)
+    count = len(program.items)
+    if count <= MOST_INLINED:
+        emitter.emit(name, 0, count, linkage)
         return
     # A long program in parts, and its kernels apart: the time to compile stays in proportion.
-    starts = range(0, len(items), MOST_INLINED)
-    parts = [f"{name}.{number}" for number in range(len(starts))]
-    for part, start in zip(parts, starts, strict=True):
-        emitter.emit(part, items[start : start + MOST_INLINED], start, "internal", "noinline")
+    # What takes turns is not divided.
+    spans = program.spans()
+    starts = [*sorted({spans[place][0] for place in range(0, count, MOST_INLINED)}), count]
+    parts = [f"{name}.{number}" for number in range(len(starts) - 1)]
+    for part, first, last in zip(parts, starts[:-1], starts[1:], strict=True):
+        emitter.emit(part, first, last, "internal", "noinline")
     function = module.function(name, INT64, _PROGRAM_PARAMETERS, linkage=linkage)
     flags = function.zero(INT64)
     for part in parts:
@@ -226,12 +230,12 @@ class _ProgramEmitter:
     def emit(
         self,
         name: str,
-        items: Sequence[Item],
         first: int,
+        last: int,
         linkage: str = "",
         attributes: str = "",
     ) -> None:
-        """Write a function that runs some of the items, from the first of that number on."""
+        """Write a function that runs the items from a first to before a last one."""
         self._function = self._module.function(
             name, INT64, _PROGRAM_PARAMETERS, linkage=linkage, attributes=attributes
         )
@@ -240,7 +244,15 @@ class _ProgramEmitter:
         function = self._function
         flags: list[Value] = []
         ticks = read_ticks(function, self._processor) if self._is_timed else None
-        for number, item in enumerate(items):
+        rounds = {each.first: each for each in self._program.rounds}
+        place = first
+        while place < last:
+            if place in rounds:
+                flags += self._in_rounds(rounds[place])
+                place = rounds[place].last
+                ticks = read_ticks(function, self._processor) if self._is_timed else None
+                continue
+            item = self._program.items[place]
             if isinstance(item, Kernel):
                 for kernel, turned in self._parts_of_kernel(item):
                     flags += self._kernel(kernel, turned)
@@ -249,8 +261,9 @@ class _ProgramEmitter:
             else:
                 self._callback()
             if ticks is not None:
-                counter = function.offset(self._behind(Behind.COUNTERS), "i64", first + number)
+                counter = function.offset(self._behind(Behind.COUNTERS), "i64", place)
                 ticks = add_ticks(function, self._processor, counter, ticks)
+            place += 1
         result = Value("0", INT64)
         for flag in flags:
             result = function.binary("or", result, flag)
@@ -320,6 +333,127 @@ class _ProgramEmitter:
             )
             for each in emitter.buffers
         ]
+
+    # What takes turns.
+
+    def _in_rounds(self, rounds: Rounds) -> list[Value]:
+        """Run items round by round; threads share the rounds."""
+        items = self._program.items[rounds.first : rounds.last]
+        buffers: dict[Buffer, None] = {}
+        for item in items:
+            for buffer in (*buffers_read(item), *buffers_written(item)):
+                if buffer not in rounds.private:
+                    buffers.setdefault(self._home(buffer))
+        arguments = [self._pointer(each) for each in buffers]
+        if self._is_timed:
+            arguments.append(self._behind(Behind.COUNTERS))
+        pieces = Pieces(rounds.count, rounds.size)
+        # Functions of the module are written one after the other.
+        sizes = dict.fromkeys((pieces.size, pieces.last))
+        turns = {size: [self._turn(item, size) for item in items] for size in sizes}
+
+        def task(name: str) -> Function:
+            task = Function(self._module, name, INT64, TASK_PARAMETERS, "internal", "noinline")
+            table, number = task.parameters
+            start = task.multiply(number, Value(str(pieces.size), INT64))
+            given = [
+                task.load(POINTER, task.offset(table, "ptr", place))
+                for place in range(len(arguments))
+            ]
+            memory = {
+                buffer: task.allocate(Type("i8"), size) for buffer, size in rounds.private.items()
+            }
+
+            def pointer(buffer: Buffer, stride: int) -> Value:
+                if buffer in memory:
+                    return memory[buffer]
+                base = dict(zip(buffers, given, strict=False))[self._home(buffer)]
+                if not stride:
+                    return base
+                moved = stride * buffer.dtype.itemsize
+                return task.offset(base, "i8", task.multiply(start, Value(str(moved), INT64)))
+
+            def write(size: int) -> None:
+                flags = task.zero(INT64)
+                ticks = read_ticks(task, self._processor) if self._is_timed else None
+                for place, turn in enumerate(turns[size]):
+                    for found in turn(task, pointer):
+                        flags = task.binary("or", flags, found)
+                    if ticks is not None:
+                        counter = task.offset(given[-1], "i64", rounds.first + place)
+                        ticks = _add_shared_ticks(
+                            task, self._processor, counter, ticks, self._threads
+                        )
+                task.give(flags)
+
+            if pieces.last != pieces.size:
+                last = Value(str(pieces.count - 1), INT64)
+                with task.when(task.compare("eq", number, last), returns=True):
+                    write(pieces.last)
+            write(pieces.size)
+            return task
+
+        flags = [self._share(self._module.shared(task), arguments, pieces.count)]
+        for item in items:
+            for nest in item.nests if isinstance(item, Kernel) else ():
+                for statement in nest.statements:
+                    if isinstance(statement, Reduce) and _is_added_up_by_row(statement):
+                        flags += self._look_at_sums(statement)
+        return flags
+
+    def _turn(
+        self, item: Item, size: int
+    ) -> Callable[[Function, Callable[[Buffer, int], Value]], Iterator[Value]]:
+        """Prepare what an item does for so many matrices.
+
+        Returns
+        -------
+        callable
+            Takes the function to write it in, and what gives the address of a buffer, moved on by
+            the stride that it is given; gives flags.
+        """
+        strides = strides_of(item)
+        if isinstance(item, MatrixProduct):
+            return partial(self._product_in_turn, item, size, strides)
+        assert isinstance(item, Kernel)
+        nests = [Nest((size, *nest.extents[1:]), nest.statements) for nest in item.nests]
+        written = []
+        for kernel, turned in self._parts_of_kernel(Kernel(size, nests)):
+            extent = kernel.outer or kernel.nests[0].extents[0]
+            emitter = self._kernel_emitter(kernel, turned, _Piece(0, extent, frozenset()))
+            written.append((self._module.shared(emitter.emit), emitter))
+        homes = {self._home(each): stride for each, stride in strides.items()}
+
+        def turn(function: Function, pointer: Callable[[Buffer, int], Value]) -> Iterator[Value]:
+            for name, emitter in written:
+                arguments = [
+                    function.offset(
+                        pointer(each, homes[each]), "i8", emitter.starts[each] * each.dtype.itemsize
+                    )
+                    for each in emitter.buffers
+                ]
+                yield function.call(name, INT64, *arguments)
+
+        return turn
+
+    def _product_in_turn(
+        self,
+        item: MatrixProduct,
+        size: int,
+        strides: dict[Buffer, int],
+        function: Function,
+        pointer: Callable[[Buffer, int], Value],
+    ) -> Iterator[Value]:
+        """Write the products of so many matrices, and the look at them."""
+        buffers = (item.left.buffer, item.right.buffer, item.result)
+        pointers = [pointer(each, strides[each]) for each in buffers]
+        batch = (size, *item.batch[1:])
+        self._multiply(function, item, product_of(item), pointers, batch)
+        entries = size * strides[item.result]
+        some = Buffer(item.result.number, item.result.dtype, entries)
+        for what, flag in self._wanted_of_product(item):
+            name = self._scanner(some, what, flag)
+            yield function.call(name, INT64, pointers[2])
 
     # What threads share.
 
@@ -526,15 +660,20 @@ class _ProgramEmitter:
     def _looked_at(self, item: MatrixProduct) -> list[Value]:
         """Look for NaN, and for what is not finite, in a product."""
         flags = []
-        if item.zero_safe and item.result not in self._noticed:
-            found = self._scan(item.result, "uno", Flags.NAN)
-            if self._program.careful:
+        for what, flag in self._wanted_of_product(item):
+            found = self._scan(item.result, what, flag)
+            if flag == Flags.NAN and self._program.careful:
                 self._with_care(item, found)
             else:
                 flags.append(found)
-        if item.result in self._finite:
-            flags.append(self._scan(item.result, "not finite", Flags.NOT_FINITE))
         return flags
+
+    def _wanted_of_product(self, item: MatrixProduct) -> Iterator[tuple[str, int]]:
+        """Say what is looked for in a product, and its flag."""
+        if item.zero_safe and item.result not in self._noticed:
+            yield "uno", Flags.NAN
+        if item.result in self._finite:
+            yield "not finite", Flags.NOT_FINITE
 
     def _with_care(self, item: MatrixProduct, found: Value) -> None:
         """Have NumPy do a product again that has a NaN."""
@@ -544,10 +683,13 @@ class _ProgramEmitter:
 
     def _scan(self, buffer: Buffer, what: str, flag: int) -> Value:
         """Look for NaN, or for what is not finite, in a buffer."""
-        name = self._module.shared(
+        return self._function.call(self._scanner(buffer, what, flag), INT64, self._pointer(buffer))
+
+    def _scanner(self, buffer: Buffer, what: str, flag: int) -> str:
+        """Name the function that looks for something in a buffer of that type and size."""
+        return self._module.shared(
             partial(scan_function, self._module, buffer, self._processor, what, flag)
         )
-        return self._function.call(name, INT64, self._pointer(buffer))
 
     def _callback(self) -> None:
         function = self._function
@@ -574,6 +716,17 @@ def add_ticks(function: Function, processor: Processor, counter: Value, since: V
     now = read_ticks(function, processor)
     before = function.load(INT64, counter)
     function.store(function.add(before, function.binary("sub", now, since)), counter)
+    return now
+
+
+def _add_shared_ticks(
+    function: Function, processor: Processor, counter: Value, since: Value, threads: int
+) -> Value:
+    """Add a thread's share of the ticks since an earlier time to a counter, and give the time."""
+    now = read_ticks(function, processor)
+    passed = function.binary("sub", now, since)
+    share = function.binary("udiv", passed, Value(str(threads), INT64))
+    function.do(f"atomicrmw add {counter}, {share} monotonic")
     return now
 
 
@@ -975,8 +1128,8 @@ class _KernelEmitter:
         for statement in nest.statements:
             if isinstance(statement, Reduce) and _is_added_up_by_row(statement):
                 self._fill_rows(nest, statement, start, count)
-        if _sums_columns(nest) and count > 1:
-            self._column_sums(nest, start, count)
+        if _sums_columns(nest) and len(nest.extents) == 2 and count > 1:
+            self._column_sums(nest, [], start, count)
             return
         if nest.extents:
             self._level(nest, [], start, count)
@@ -999,6 +1152,8 @@ class _KernelEmitter:
             self._open(nest, statement)
         if level == len(nest.extents) - 1:
             self._last_loop(nest, indices, start, count)
+        elif level and level == len(nest.extents) - 2 and _sums_columns(nest) and count > 1:
+            self._column_sums(nest, indices, 0, count)
         else:
             end = self._plus(start, count)
             with self._function.loop(end, start=start, is_run=count > 0) as index:
@@ -1059,22 +1214,30 @@ class _KernelEmitter:
         with function.loop(end, start=self._plus(start, whole), is_run=True) as index:
             body(index, 0)
 
-    def _column_sums(self, nest: Nest, start: Value | int, count: int) -> None:
+    def _column_sums(
+        self, nest: Nest, outer: list[Value | int], start: Value | int, count: int
+    ) -> None:
         """Add up rows with the sums in registers: some columns at a time, over all the rows."""
         step = max(self._lanes(nest), 1)
-        columns = nest.extents[1]
+        columns = nest.extents[-1]
         each = max(MOST_SUMS // _number_of_sums(nest), 1)
         full = columns - columns % (step * each)
         if full == step * each:
-            self._some_columns(nest, 0, full, start, count)
+            self._some_columns(nest, outer, 0, full, start, count)
         elif full:
             with self._function.loop(full, step=step * each) as place:
-                self._some_columns(nest, place, step * each, start, count)
+                self._some_columns(nest, outer, place, step * each, start, count)
         if full < columns:
-            self._some_columns(nest, full, columns - full, start, count)
+            self._some_columns(nest, outer, full, columns - full, start, count)
 
     def _some_columns(
-        self, nest: Nest, first: Value | int, width: int, start: Value | int, count: int
+        self,
+        nest: Nest,
+        outer: list[Value | int],
+        first: Value | int,
+        width: int,
+        start: Value | int,
+        count: int,
     ) -> None:
         """Add up the rows of so many columns."""
         function, step = self._function, max(self._lanes(nest), 1)
@@ -1086,14 +1249,14 @@ class _KernelEmitter:
         sums: dict[tuple[Reduce, int, int], Value] = {}
 
         def contexts(row: Value | int) -> Iterator[tuple[int, _Context]]:
-            shared = self._shared_by_lanes(nest, [row, first])
+            shared = self._shared_by_lanes(nest, [*outer, row, first])
             for place in places:
                 left = width - place
                 lanes = step if left >= step or self._processor.has_masks else 0
                 for lane in range(left if not lanes else 1):
                     mask = _first_lanes(lanes, left) if lanes > left else None
                     index = self._plus(first, place + lane)
-                    context = _Context([row, index], lanes if step > 1 else 0, mask)
+                    context = _Context([*outer, row, index], lanes if step > 1 else 0, mask)
                     if context.lanes:
                         context.single = _Context(context.indices, 0, values=dict(shared))
                     else:
@@ -1882,14 +2045,15 @@ def _first_lanes(lanes: int, count: int) -> Value | None:
 
 
 def _sums_columns(nest: Nest) -> bool:
-    """Whether a nest of two loops adds rows up, column by column, of what it may store as well."""
+    """Whether the last two loops of a nest add up rows of what they may store as well."""
+    reduced = (*[False] * (len(nest.extents) - 2), True, False)
     return (
-        len(nest.extents) == 2
+        len(nest.extents) >= 2
         and _number_of_sums(nest) > 0
         and all(
-            each.reduced == (True, False) and each.strides == (0, 1)
+            each.reduced == reduced and each.strides[-2:] == (0, 1)
             if isinstance(each, Reduce)
-            else isinstance(each, Store) and each.strides[1] == 1
+            else isinstance(each, Store) and each.strides[-1] == 1
             for each in nest.statements
         )
     )

@@ -33,6 +33,7 @@ def written_in_place(program: Program, carried: Sequence[tuple[int, int]]) -> di
             readers.setdefault(buffer, []).append(place)
         for buffer in buffers_written(item):
             writers.setdefault(buffer, []).append(place)
+    spans = program.spans()
     homes: dict[Buffer, Buffer] = {}
     for before, after in carried:
         if after < 0:
@@ -45,8 +46,10 @@ def written_in_place(program: Program, carried: Sequence[tuple[int, int]]) -> di
             continue
         last_read = max(readers.get(old, [-1]))
         item = program.items[places[0]]
-        if last_read < places[0] or (
-            last_read == places[0] and isinstance(item, Kernel) and _may_overwrite(item, new, old)
+        if last_read < spans[places[0]][0] or (
+            last_read == places[0] == spans[places[0]][0] == spans[places[0]][1]
+            and isinstance(item, Kernel)
+            and _may_overwrite(item, new, old)
         ):
             homes[new] = old
     return homes

@@ -24,16 +24,18 @@ ALIGNMENT = 64
 def lay_out(program: Program) -> int:
     """Give each buffer of the arena its place, and return the arena's size in bytes.
 
-    A buffer lives from the item that first writes it to the last that reads it. Of the free gaps
-    the smallest that is large enough is taken.
+    A buffer lives from the item that first writes it to the last that reads it; of items that take
+    turns, from the first to the last of these. Of the free gaps the smallest that is large enough
+    is taken.
     """
     first: dict[Buffer, int] = {}
     last: dict[Buffer, int] = {}
-    for place, item in enumerate(program.items):
+    private = {buffer for each in program.rounds for buffer in each.private}
+    for item, (begin, end) in zip(program.items, program.spans(), strict=True):
         for buffer in (*buffers_written(item), *buffers_read(item)):
-            if buffer.origin is Origin.ARENA:
-                first.setdefault(buffer, place)
-                last[buffer] = place
+            if buffer.origin is Origin.ARENA and buffer not in private:
+                first.setdefault(buffer, begin)
+                last[buffer] = end
     ends: dict[int, list[Buffer]] = {}
     for buffer, place in last.items():
         ends.setdefault(place, []).append(buffer)

@@ -33,6 +33,7 @@ from steepest.engines.native.program import (
     aligned_empty,
     compiled,
 )
+from steepest.engines.native.rounds import arrange_rounds
 from steepest.engines.native.simplify import simplify
 from steepest.engines.native.steps import StepGraph, StepKind
 from steepest.engines.native.threads import number_of_threads
@@ -79,6 +80,7 @@ class LoopCode:
             simplified = simplify(rewrite_formulas(step.graph), step.changing)
             graph, replaced = update_few_rows(simplified, step)
             program = fuse(graph, step.changing, careful=careful, replaced=replaced)
+            arrange_rounds(program)
             self.size = max(self.size, lay_out(program))
             homes = written_in_place(program, step.carried)
             rows = batch_sizes[number] if batch_sizes else 0

@@ -33,6 +33,7 @@ __all__ = [
     "Origin",
     "Program",
     "Reduce",
+    "Rounds",
     "Scatter",
     "Statement",
     "Storage",
@@ -291,6 +292,29 @@ class Callback:
 Item: TypeAlias = Kernel | MatrixProduct | Callback
 
 
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """Items that take turns: all for a few matrices of a stack, then all for the next.
+
+    Attributes
+    ----------
+    first, last : int
+        Places of the first item, and of the one after the last.
+    count : int
+        Of the matrices, or what else the outer loops of kernels go through.
+    size : int
+        How many of them make a round; the last may have fewer.
+    private : dict from Buffer to int
+        What a round alone needs, and how many bytes of it; it has no place in the arena.
+    """
+
+    first: int
+    last: int
+    count: int
+    size: int
+    private: dict[Buffer, int]
+
+
 @dataclass(slots=True, eq=False)
 class Program:
     """What runs for a graph.
@@ -303,6 +327,8 @@ class Program:
     items : list of Item
     careful : bool
         Whether products in which a zero factor makes a zero term are computed with care.
+    rounds : list of Rounds
+        Which items take turns.
     """
 
     buffers: list[Buffer]
@@ -311,6 +337,14 @@ class Program:
     constants: list[np.ndarray[Any, Any]]
     items: list[Item]
     careful: bool
+    rounds: list[Rounds] = field(default_factory=list)
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Give, for each item, the places of the first and the last item that it runs among."""
+        spans = [(place, place) for place in range(len(self.items))]
+        for each in self.rounds:
+            spans[each.first : each.last] = [(each.first, each.last - 1)] * (each.last - each.first)
+        return spans
 
 
 def parts_of(expression: Expression) -> Iterator[Expression]:

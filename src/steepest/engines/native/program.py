@@ -26,6 +26,7 @@ from steepest.engines.native.nests import Buffer, Callback, Number, Origin, Prog
 from steepest.engines.native.object_code import machine_code
 from steepest.engines.native.partition import MOST_THREADS, work
 from steepest.engines.native.processor import Processor, host_processor
+from steepest.engines.native.rounds import arrange_rounds
 from steepest.engines.native.simplify import simplify
 from steepest.engines.native.threads import number_of_threads
 from steepest.graph import ArrayType, Constant, Graph, Input, Node
@@ -199,6 +200,7 @@ class _Code:
     ) -> None:
         self._forms = forms
         self.program = fuse(graph, changing, careful=careful)
+        arrange_rounds(self.program)
         self._size = lay_out(self.program)
         callbacks = callbacks_of(self.program)
         self._callbacks = (

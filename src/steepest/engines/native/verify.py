@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from steepest.engines.native.layout import buffers_read, buffers_written
 from steepest.engines.native.nests import (
     Apply,
     Buffer,
@@ -37,6 +38,7 @@ from steepest.engines.native.nests import (
     all_parts,
     loads_of,
 )
+from steepest.engines.native.rounds import strides_of
 from steepest.graph import ArrayType
 
 __all__ = ["verify"]
@@ -71,8 +73,9 @@ def verify(
     for number, item in enumerate(program.items, 1):
         checker.check(number, item)
     checker.check_outputs()
+    _check_rounds(program)
     if size is not None:
-        _check_layout(checker.lives, size)
+        _check_layout(_lives_in_arena(program, checker.lives), size)
 
 
 class _Checker:
@@ -381,9 +384,40 @@ def _dtype(expression: Expression) -> np.dtype[Any]:
     return expression.dtype
 
 
+def _check_rounds(program: Program) -> None:
+    """Check that items that take turns hand on to each other what goes with one matrix alone."""
+    for rounds in program.rounds:
+        paces: dict[Buffer, int] = {}  # of what is written, entries for each matrix
+        for item in program.items[rounds.first : rounds.last]:
+            _require(not isinstance(item, Callback), "NumPy takes turns")
+            strides = strides_of(item)
+            for buffer in paces.keys() & {*buffers_read(item)}:
+                _require(strides[buffer] == paces[buffer], "a matrix's part is read as another's")
+            for buffer in {*buffers_written(item)}:
+                paces[buffer] = strides[buffer]
+                _require(strides[buffer] * rounds.count <= buffer.size, "rounds leave a buffer")
+        for item in (*program.items[: rounds.first], *program.items[rounds.last :]):
+            used = {*buffers_read(item), *buffers_written(item)}
+            _require(used.isdisjoint(rounds.private), "what a round alone needs is used elsewhere")
+
+
+def _lives_in_arena(
+    program: Program, lives: dict[Buffer, tuple[int, int]]
+) -> dict[Buffer, tuple[int, int]]:
+    """Give the first and the last item that needs each buffer of the arena."""
+    # Items count from 1; the one after the last is the caller, who reads the outputs.
+    spans = [(0, 0), *((first + 1, last + 1) for first, last in program.spans())]
+    private = {buffer for each in program.rounds for buffer in each.private}
+    return {
+        buffer: (spans[first][0], spans[last][1])
+        for buffer, (first, last) in lives.items()
+        if buffer.origin is Origin.ARENA and buffer not in private
+    }
+
+
 def _check_layout(lives: dict[Buffer, tuple[int, int]], size: int) -> None:
     """Check that buffers lie in the arena, and apart while both are needed."""
-    lying = [each for each in lives if each.origin is Origin.ARENA]
+    lying = [*lives]
     for buffer in lying:
         end = buffer.offset + buffer.bytes
         _require(buffer.offset >= 0 and end <= size, f"buffer {buffer.number} leaves the arena")
