@@ -24,6 +24,7 @@ from steepest.engines.native.layout import lay_out
 from steepest.engines.native.nests import Program
 from steepest.engines.native.processor import Processor
 from steepest.engines.native.program import Native
+from steepest.engines.native.rounds import arrange_rounds
 from steepest.engines.native.simplify import simplify
 from steepest.engines.native.verify import verify
 from steepest.graph import ArrayType, Constant, Graph, Input, Node
@@ -815,6 +816,8 @@ def difference(
 def fused(graph: Graph, *, careful: bool = False) -> Program:
     """Fuse a graph as the engine does, lay it out, and check it at each stage."""
     program = fuse(simplify(rewrite_formulas(graph), ()), (), careful=careful)
+    verify(program)
+    arrange_rounds(program)
     verify(program)
     verify(program, lay_out(program))
     return program

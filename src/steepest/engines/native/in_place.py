@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from steepest.engines.native.fuse import is_row_aligned, is_same_entry
 from steepest.engines.native.layout import buffers_read, buffers_written
 from steepest.engines.native.nests import Buffer, Kernel, Origin, Program, Store, loads_of
+from steepest.engines.native.rounds import keeps_to_its_own
 
 __all__ = ["written_in_place"]
 
@@ -44,15 +45,31 @@ def written_in_place(program: Program, carried: Sequence[tuple[int, int]]) -> di
         places = writers.get(new, [])
         if len(places) != 1:
             continue
-        last_read = max(readers.get(old, [-1]))
-        item = program.items[places[0]]
-        if last_read < spans[places[0]][0] or (
-            last_read == places[0] == spans[places[0]][0] == spans[places[0]][1]
-            and isinstance(item, Kernel)
-            and _may_overwrite(item, new, old)
-        ):
+        if _is_free(program, spans[places[0]], places[0], max(readers.get(old, [-1])), new, old):
             homes[new] = old
     return homes
+
+
+def _is_free(
+    program: Program, span: tuple[int, int], place: int, last_read: int, new: Buffer, old: Buffer
+) -> bool:
+    """Whether nobody reads an old value once an item has written the new one in its place.
+
+    Parameters
+    ----------
+    span : tuple of int
+        The first and the last item that the one at a place takes turns with.
+    """
+    first, _ = span
+    if last_read < first:
+        return True
+    kernel = program.items[place]
+    if last_read > place or not isinstance(kernel, Kernel):
+        return False
+    stores = [each for nest in kernel.nests for each in nest.statements if each.buffer is new]
+    return _may_overwrite(kernel, new, old) and all(
+        keeps_to_its_own(each, old, stores[0]) for each in program.items[first:place]
+    )
 
 
 def _may_overwrite(kernel: Kernel, new: Buffer, old: Buffer) -> bool:

@@ -26,6 +26,7 @@ from steepest.engines.native.nests import (
     Origin,
     Program,
     Reduce,
+    Rounds,
     Scatter,
     Statement,
     Storage,
@@ -106,7 +107,10 @@ class _Listing:
             f"program {' '.join(map(self._buffer, program.inputs))} ->"
             f" {' '.join(map(self._buffer, program.outputs))}{' careful' * program.careful}"
         )
-        for item in program.items:
+        rounds = {each.first: each for each in program.rounds}
+        for place, item in enumerate(program.items):
+            if place in rounds:
+                self._rounds(rounds[place])
             if isinstance(item, Kernel):
                 self._kernel(item)
             elif isinstance(item, MatrixProduct):
@@ -119,6 +123,15 @@ class _Listing:
             else:
                 self._callback(item)
         return "\n".join(rows)
+
+    def _rounds(self, rounds: Rounds) -> None:
+        private = " ".join(
+            f"{self._buffer(each)} in {size}" for each, size in rounds.private.items()
+        )
+        self._rows.append(
+            f"rounds of the next {rounds.last - rounds.first}:"
+            f" {rounds.size} of {rounds.count} at a time, alone {private}"
+        )
 
     def _buffer(self, buffer: Buffer) -> str:
         known = self._buffers.get(buffer)

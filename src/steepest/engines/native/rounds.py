@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from steepest.engines.native.fuse import is_row_aligned
 from steepest.engines.native.layout import buffers_read, buffers_written
@@ -37,7 +38,7 @@ from steepest.engines.native.nests import (
     loads_of,
 )
 
-__all__ = ["arrange_rounds", "strides_of"]
+__all__ = ["arrange_rounds", "keeps_to_its_own", "strides_of"]
 
 LEAST_HANDED_ON = 512 * 1024
 """Bytes that items hand on to each other, from which on they take turns: less stays in a cache."""
@@ -80,6 +81,12 @@ class _Unit:
         elif isinstance(self.item, MatrixProduct):
             yield _store(self.item)
 
+    def read(self) -> set[Buffer]:
+        """Give the buffers that are read."""
+        if self.nest is not None:
+            return {load.buffer for load, _ in self.reads()}
+        return {*buffers_read(self.item)}
+
     def written(self) -> set[Buffer]:
         """Give the buffers that are written."""
         if self.nest is not None:
@@ -114,13 +121,20 @@ def arrange_rounds(program: Program) -> None:
     program.rounds = [_rounds(program, *span) for span in spans]
 
 
+def keeps_to_its_own(item: Item, buffer: Buffer, written: Statement) -> bool:
+    """Whether an item reads of a buffer what has its own index in what a statement writes."""
+    return all(
+        is_row_aligned(written, load, extents)
+        for unit in _units(item)
+        for load, extents in unit.reads()
+        if load.buffer is buffer
+    )
+
+
 def strides_of(item: Item) -> dict[Buffer, int]:
     """Say how far an item that takes turns moves on in each buffer from one matrix to the next."""
     strides: dict[Buffer, int] = {}
-    units = (
-        [_Unit(item, nest) for nest in item.nests] if isinstance(item, Kernel) else [_Unit(item)]
-    )
-    for unit in units:
+    for unit in _units(item):
         for access in (*unit.writes(), *(load for load, _ in unit.reads())):
             strides[access.buffer] = access.strides[0]
     return strides
@@ -168,13 +182,8 @@ def _private(items: Sequence[Item], size: int, outside: set[Buffer]) -> dict[Buf
         for buffer, stride in strides_of(item).items():
             strides.setdefault(buffer, set()).add(stride)
     private: dict[Buffer, int] = {}
-    written = [
-        statement
-        for item in items
-        for nest in (item.nests if isinstance(item, Kernel) else [None])
-        for statement in _Unit(item, nest).writes()
-    ]
-    for statement in written:
+    written = (unit.writes() for item in items for unit in _units(item))
+    for statement in chain.from_iterable(written):
         buffer = statement.buffer
         needed = size * statement.strides[0] * buffer.dtype.itemsize
         if (
@@ -205,7 +214,7 @@ class _Arranger:
         result: list[list[Item] | Item] = []
         waiting = deque(entries)
         while waiting:
-            group = _Group(self._takes_turns)
+            group = _Group(self)
             taken = 0
             for entry in waiting:
                 if isinstance(entry, (list, Callback)) or not group.may_grow:
@@ -236,7 +245,13 @@ class _Arranger:
             and _size(items, self._count) < self._count
         )
 
-    def _takes_turns(self, unit: _Unit) -> bool:
+    def may_go_ahead(self, unit: _Unit) -> bool:
+        """Whether nobody needs what was before where a unit writes."""
+        return all(
+            self._writers[each] == 1 and each.origin is not Origin.INPUT for each in unit.written()
+        )
+
+    def takes_turns(self, unit: _Unit) -> bool:
         """Whether what a unit does for one matrix of the stack can be done by itself."""
         item, zeroed = unit.item, set()
         if isinstance(item, Kernel):
@@ -251,12 +266,7 @@ class _Arranger:
                 return False
             strides.setdefault(load.buffer, set()).add(load.strides[0])
         for statement in unit.writes():
-            if (
-                isinstance(statement, Scatter)
-                or statement.strides[0] <= 0
-                or statement.buffer.origin is Origin.INPUT
-                or self._writers[statement.buffer] != 1
-            ):
+            if isinstance(statement, Scatter) or statement.strides[0] <= 0:
                 return False
             strides.setdefault(statement.buffer, set()).add(statement.strides[0])
             # Which matrix it is, the code of a round does not know.
@@ -264,20 +274,16 @@ class _Arranger:
                 count = part.position if isinstance(part, OneHot) else part
                 if isinstance(count, Count) and count.strides[0]:
                     return False
-        return all(len(each) == 1 and min(each) >= 0 for each in strides.values())
+        return self.may_go_ahead(unit) and all(
+            len(each) == 1 and min(each) >= 0 for each in strides.values()
+        )
 
 
 class _Group:
-    """What takes turns from an item on, and what else there is before it, in between and after.
+    """What takes turns from an item on, and what else there is, which goes before it or after."""
 
-    Parameters
-    ----------
-    takes_turns : callable
-        Whether a unit can, by itself.
-    """
-
-    def __init__(self, takes_turns: Callable[[_Unit], bool]) -> None:
-        self._takes_turns = takes_turns
+    def __init__(self, arranger: _Arranger) -> None:
+        self._arranger = arranger
         self.before: list[_Unit] = []
         self.turns: list[_Unit] = []
         self.after: list[_Unit] = []
@@ -292,14 +298,23 @@ class _Group:
     def take(self, item: Item) -> None:
         """Divide another item among the three."""
         for unit in _units(item):
-            if self._takes_turns(unit) and self._may_join(unit):
+            if self._arranger.takes_turns(unit) and self._may_join(unit):
                 self.turns.append(unit)
                 self._written |= {each.buffer: each for each in unit.writes()}
-            elif self.turns:
+            elif not self.turns or self._may_go_ahead(unit):
+                self.before.append(unit)
+            else:
                 self.after.append(unit)
                 self._postponed |= unit.written()
-            else:
-                self.before.append(unit)
+
+    def _may_go_ahead(self, unit: _Unit) -> bool:
+        """Whether a unit needs nothing that takes turns or is postponed."""
+        needed = unit.read()
+        return (
+            self._arranger.may_go_ahead(unit)
+            and self._postponed.isdisjoint(needed)
+            and self._written.keys().isdisjoint(needed)
+        )
 
     def _may_join(self, unit: _Unit) -> bool:
         """Whether a unit reads nothing that is postponed, and of the turns only its own."""
