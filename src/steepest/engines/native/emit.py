@@ -79,6 +79,7 @@ from steepest.engines.native.processor import Processor
 from steepest.engines.native.products import (
     Product,
     choose,
+    prefetch,
     product_function,
     shuffled,
     transposed,
@@ -1875,7 +1876,7 @@ class _FinishEmitter(_KernelEmitter):
         self._given = dict(zip(self.buffers, given, strict=False))
         self._first = given[-1]
 
-    def begin_tile(self, row: Value | int, column: Value | int) -> None:
+    def begin_tile(self, row: Value | int, column: Value | int, extents: tuple[int, int]) -> None:
         """Begin a tile; nothing that was computed for another is of use."""
         function = self._function
         if self._axis == "rows":
@@ -1884,6 +1885,20 @@ class _FinishEmitter(_KernelEmitter):
             column = function.add(self._first, _as_value(column))
         self._corner = [row, column]
         self._addresses, self._common, self._in_rows, self._found = {}, {}, {}, {}
+        if self._processor.asks_ahead:
+            self._ask_ahead(*extents)
+
+    def _ask_ahead(self, rows: int, columns: int) -> None:
+        """Have what a tile reads at its end brought from memory while it is computed."""
+        for load in all_parts(each.value for each in self._kernel.nests[0].statements):
+            if not isinstance(load, Load) or load.buffer is self._item.result:
+                continue
+            if all(load.strides):
+                lane = ALIGNMENT // load.buffer.dtype.itemsize
+                for row in range(rows):
+                    for column in range(0, columns, lane):
+                        context = _Context([row, column], 0)
+                        prefetch(self._function, self._first_address(load, context))
 
     def take(self, row: int, column: int, vector: Value, active: int) -> None:
         """Make of the first entries of a vector what is to be made of them."""

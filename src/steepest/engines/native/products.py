@@ -39,6 +39,7 @@ __all__ = [
     "can_list",
     "choose",
     "cut",
+    "prefetch",
     "product_cycles",
     "product_function",
     "shuffled",
@@ -97,8 +98,8 @@ class Finish(Protocol):
     def begin(self, function: Function, given: Sequence[Value]) -> None:
         """Begin the function, whose further arguments are given."""
 
-    def begin_tile(self, row: Value | int, column: Value | int) -> None:
-        """Begin a tile, at its first row and column."""
+    def begin_tile(self, row: Value | int, column: Value | int, extents: tuple[int, int]) -> None:
+        """Begin a tile of some rows and columns at its first row and column."""
 
     def take(self, row: int, column: int, vector: Value, active: int) -> None:
         """Take the first entries of a vector, or a single one, by their place in the tile."""
@@ -974,7 +975,7 @@ class _Emitter:
         def tile(panel: _Index, columns: int, stride: int) -> None:
             if self._finish_with is not None:
                 column = self._times(self._plus(panels.first, panel), width)
-                self._finish_with.begin_tile(row, column)
+                self._finish_with.begin_tile(row, column, (rows, columns))
             self._broadcast_tile(
                 left_start,
                 left_stride,
@@ -1026,9 +1027,9 @@ class _Emitter:
                 for start, active in parts
             ]
             for place in (*ahead, *left_jumps):
-                self._prefetch(self._address(left, (place, 1)))
+                prefetch(f, self._address(left, (place, 1)))
             for place in right_jumps:
-                self._prefetch(self._address(right, (place, 1)))
+                prefetch(f, self._address(right, (place, 1)))
             new: _Sums = []
             for row in range(rows):
                 scalar = f.load(self._vector.scalar, self._address(left, (row, left_stride)))
@@ -1133,13 +1134,6 @@ class _Emitter:
                 value = self._load(self._address(source, (start, 1)), active)
                 self._store(value, self._address(target, (start, 1)), active)
         return copy
-
-    def _prefetch(self, pointer: Value) -> None:
-        """Have a line brought from memory; nothing happens where there is none."""
-        self._f.module.declare(
-            "llvm.prefetch.p0", "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
-        )
-        self._f.do(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 3, i32 1)")
 
     def _finish_transposed(
         self, sums: Sequence[Value], result: Value, rows: int, columns: int, first: Value | bool
@@ -1620,6 +1614,12 @@ def _integer(value: int) -> Value:
 
 def _value(index: _Index) -> Value:
     return index if isinstance(index, Value) else _integer(index)
+
+
+def prefetch(f: Function, pointer: Value) -> None:
+    """Have a line brought from memory; nothing happens where there is none."""
+    f.module.declare("llvm.prefetch.p0", "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+    f.do(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 3, i32 1)")
 
 
 def shuffled(f: Function, x: Value, y: Value | None, entries: Sequence[int]) -> Value:
