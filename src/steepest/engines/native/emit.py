@@ -1890,13 +1890,13 @@ class _FinishEmitter(_KernelEmitter):
 
     def _ask_ahead(self, rows: int, columns: int) -> None:
         """Have what a tile reads at its end brought from memory while it is computed."""
-        for load in all_parts(each.value for each in self._kernel.nests[0].statements):
-            if not isinstance(load, Load) or load.buffer is self._item.result:
-                continue
-            if all(load.strides):
-                lane = ALIGNMENT // load.buffer.dtype.itemsize
+        statements = self._kernel.nests[0].statements
+        in_registers = {self._item.result, *(each.buffer for each in statements)}
+        for load in all_parts(each.value for each in statements):
+            if isinstance(load, Load) and load.buffer not in in_registers and all(load.strides):
+                line = ALIGNMENT // load.buffer.dtype.itemsize
                 for row in range(rows):
-                    for column in range(0, columns, lane):
+                    for column in range(0, columns, line):
                         context = _Context([row, column], 0)
                         prefetch(self._function, self._first_address(load, context))
 

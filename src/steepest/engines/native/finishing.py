@@ -4,13 +4,15 @@ After a product comes often a loop over its result, as ``W - step_size * gradien
 else reads the result. The loop would take its entries from memory, where the product has just put
 them. So the product makes of each vector of a tile what the loop would make of it, and writes that
 alone. The operations are the same, one after the other, and so is each bit.
+
+A loop that divides, or takes roots, waits for that more than for memory: it stays as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from steepest.engines.native.fuse import is_expensive, is_same_entry
+from steepest.engines.native.fuse import is_cheap, is_same_entry
 from steepest.engines.native.layout import buffers_read, buffers_written
 from steepest.engines.native.nests import (
     Apply,
@@ -106,27 +108,33 @@ def _moved(product: MatrixProduct, nest: Nest) -> list[Statement]:
         return []
     moved: list[Statement] = []
     for statement in nest.statements:
-        if _reads(statement, product.result):
-            if not _is_simple(statement, product.result, columns):
+        reads = _reads(statement, product.result)
+        follows = any(_reads(statement, each.buffer) for each in moved)
+        if isinstance(statement, Store) and (reads or follows):
+            if not _is_simple(statement, product.result, columns, moved):
                 return []
             moved.append(statement)
-    return moved if _operations(moved) <= MOST_OPERATIONS else []
+        elif reads:
+            return []
+    parts = all_parts(each.value for each in moved)
+    count = sum(isinstance(each, Apply) for each in parts)
+    return moved if count <= MOST_OPERATIONS else []
 
 
-def _operations(statements: Sequence[Statement]) -> int:
-    parts = all_parts(each.value for each in statements)
-    return sum(isinstance(each, Apply) for each in parts)
-
-
-def _is_simple(statement: Statement, result: Buffer, columns: int) -> bool:
+def _is_simple(store: Store, result: Buffer, columns: int, before: Sequence[Statement]) -> bool:
     """Whether a statement writes rows of what a few instructions make of rows and numbers."""
     return (
-        isinstance(statement, Store)
-        and not statement.replaces
-        and statement.strides[1] == 1
-        and statement.strides[0] >= columns
-        and statement.buffer.dtype == result.dtype
-        and all(_is_simple_part(each, result, columns) for each in all_parts([statement.value]))
+        not store.replaces
+        and store.strides[1] == 1
+        and store.strides[0] >= columns
+        and store.buffer.dtype == result.dtype
+        and all(_is_simple_part(each, result, columns) for each in all_parts([store.value]))
+        and all(
+            is_same_entry(each, load)
+            for load in loads_of(store)
+            for each in before
+            if each.buffer is load.buffer
+        )
     )
 
 
@@ -138,7 +146,7 @@ def _is_simple_part(part: Expression, result: Buffer, columns: int) -> bool:
         is_row = part.strides[1] == 1 and part.buffer.dtype == result.dtype
         return part.strides[0] >= 0 and (is_row or part.strides[1] == 0)
     if isinstance(part, Apply):
-        return not is_expensive(part.node.operation.name)
+        return is_cheap(part.node.operation.name)
     return isinstance(part, Number)
 
 
