@@ -17,6 +17,7 @@ from steepest.descend import native_steps
 from steepest.engines.native import finishing, loop, partition, program, threads
 from steepest.engines.native.calling import Flags
 from steepest.engines.native.finishing import finish_in_products
+from steepest.engines.native.gathering import gathered_by_products
 from steepest.engines.native.in_place import written_in_place
 from steepest.engines.native.layout import buffers_read, buffers_written, lay_out
 from steepest.engines.native.listing import listing, outline
@@ -34,7 +35,7 @@ SHAPES = [
     (50, 20, 17),
     (29, 64, 37),
     (7, 5, 3),
-    (60, 256, 1000),
+    (300, 256, 600),
     (64, 64, 64),
 ]
 
@@ -218,7 +219,7 @@ def test_the_text_says_so() -> None:
     assert listing(one) != listing(two)
     other = fused(recorded(CASES["negative"], inputs_of(finishing_shape(), "f4")).graph)
     finish_in_products(other, HOST)
-    assert listing(other).splitlines()[1] != listing(two)
+    assert listing(other) != listing(two)
 
 
 def test_with_care_nothing_is_finished() -> None:
@@ -364,24 +365,41 @@ def test_weights_are_still_written_over_the_old(
     assert homes[0] == (6 if optimizer == "sgd" else 12)
 
 
-def test_what_is_written_over_its_factor_stays(found: list[int]) -> None:
-    """The product reads all of the weights: a tile must not write over what others still read."""
+@pytest.mark.parametrize("is_forced", [False, True])
+def test_weights_that_are_a_factor(is_forced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tile must not be written over what other tiles still read."""
+    homes: list[int] = []
+
+    def counted(*arguments: Any) -> Any:
+        result = written_in_place(*arguments)
+        homes.append(len(result))
+        return result
 
     def loss(w: Any, x: Any) -> Any:
-        return np.mean(np.square(x @ w @ w))
+        return np.sum(w * ((x.T @ x) @ w))
 
+    monkeypatch.setattr(loop, "written_in_place", counted)
+    if is_forced:
+        monkeypatch.setattr(finishing, "_leaves_old", lambda *arguments: True)
     rng = np.random.default_rng(0)
-    data, weights = rng.normal(size=(128, 48)), rng.normal(size=(48, 48)) / 10
+    data, weights = rng.normal(size=(128, 64)) / 20, rng.normal(size=(64, 64))
     options: Any = {"batch_size": 64, "steps": 9, "step_size": 0.1, "seed": 0, "progress": False}
     result = sd.descend(loss, weights, data, **options)
+    assert homes == [not is_forced] or HOST.vector_bits < 512
     reference = sd.descend(loss, weights, data, engine="interpret", **options)
-    np.testing.assert_allclose(result.weights, reference.weights, rtol=1e-9)
+    np.testing.assert_allclose(result.weights, reference.weights, rtol=1e-7)
 
 
-def test_a_batch_that_the_product_gathers(found: list[int]) -> None:
+def test_a_batch_that_the_product_gathers(
+    found: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A product may gather its rows and finish them; but not what it finishes with the batch."""
-    rng = np.random.default_rng(0)
-    data, scale = rng.normal(size=(300, 200)).astype("f4"), rng.normal(size=200).astype("f4")
+    gathered: list[int] = []
+
+    def counted(*arguments: Any) -> Any:
+        result = gathered_by_products(*arguments)
+        gathered.append(len(result))
+        return result
 
     def first(weights: Any, x: Any) -> Any:
         return np.mean(np.square((0.5 * (x @ weights[0]) * scale) @ weights[1]))
@@ -389,13 +407,16 @@ def test_a_batch_that_the_product_gathers(found: list[int]) -> None:
     def with_the_batch(weights: Any, x: Any) -> Any:
         return np.mean(np.square((0.5 * (x @ weights[0]) - x) @ weights[1]))
 
-    weights = [rng.normal(size=(200, 200)).astype("f4") / 20 for _ in range(2)]
+    monkeypatch.setattr(loop, "gathered_by_products", counted)
+    rng = np.random.default_rng(0)
+    data, scale = rng.normal(size=(320, 192)).astype("f4"), rng.normal(size=192).astype("f4")
+    weights = [rng.normal(size=(192, 192)).astype("f4") / 20 for _ in range(2)]
     options: Any = {"batch_size": 64, "steps": 9, "step_size": 0.01, "seed": 0, "progress": False}
     for loss in (first, with_the_batch):
         result = sd.descend(loss, weights, data, **options)
         reference = sd.descend(loss, weights, data, engine="interpret", **options)
         np.testing.assert_allclose(result.losses, reference.losses, rtol=1e-4)
-    assert min(found) > 0 or HOST.vector_bits < 512
+    assert (min(found) > 0 and gathered == [1, 0]) or HOST.vector_bits < 512
 
 
 @pytest.fixture
@@ -407,11 +428,10 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_pieces")
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_any_number_of_threads(name: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for shape in [(33, 65, 130), (7, 30, 300), (300, 20, 17), (60, 256, 1000)]:
-        inputs = inputs_of(shape, dtype)
+@pytest.mark.parametrize("name", ["update", "layer", "scaled rows", "momentum", "sum"])
+def test_any_number_of_threads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for shape in [(7, 30, 300), (300, 20, 17), (300, 256, 600)]:
+        inputs = inputs_of(shape, "f4")
         recording = recorded(CASES[name], inputs)
         results = []
         for number in (1, 2, 3, 7):
