@@ -407,7 +407,7 @@ class _ProgramEmitter:
         pieces = None
         product = product_of(item)
         pointers = [self._pointer(each) for each in (item.left.buffer, item.right.buffer)]
-        # What is finished elsewhere has no memory.
+        # A result that is finished in registers has no memory.
         is_written = item.finish is None
         pointers.append(self._pointer(item.result) if is_written else Value("null", POINTER))
         if item in self._gathered:
