@@ -409,7 +409,9 @@ def test_a_thread_has_enough_stack(target: Processor) -> None:
                     for right in ((columns, 1), (1, inner), (2 * columns, 2)):
                         product = Product(rows, columns, inner, "double", left, right, columns)
                         module = Module()
-                        products._emit(module, "product", product, target, "")
+                        parameters = products._parameters(product)
+                        function = module.function("product", None, parameters)
+                        products._emit(function, product, target, None)
                         reserved = sum(
                             max(int(lanes or 1), 1) * int(count) * 8
                             for lanes, count in ALLOCATION.findall(str(module))

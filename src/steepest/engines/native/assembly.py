@@ -141,7 +141,9 @@ class Module:
         """Whether a function of this name was begun."""
         return name in self._names
 
-    def shared(self, write: Callable[[str], Function], key: Hashable = None) -> str:
+    def shared(
+        self, write: Callable[[str], Function], key: Hashable = None, prefix: str = "shared"
+    ) -> str:
         """Add a function unless one with the same text is there, and return its name.
 
         Parameters
@@ -150,6 +152,8 @@ class Module:
             Takes a name, returns the function, which it has not added to the module.
         key : hashable, optional
             What the text depends on, so that it need not be written again to be compared.
+        prefix : str
+            What the name begins with; a number follows.
         """
         if key is not None and key in self._known:
             return self._known[key]
@@ -157,7 +161,7 @@ class Module:
         text = str(function)
         name = self._shared.get(text)
         if name is None:
-            name = self._shared[text] = f"shared{len(self._shared)}"
+            name = self._shared[text] = f"{prefix}{len(self._shared)}"
             self._functions.append(text.replace("@shared(", f"@{name}(", 1))
         if key is not None:
             self._known[key] = name

@@ -80,6 +80,7 @@ from steepest.engines.native.processor import Processor
 from steepest.engines.native.products import (
     Product,
     choose,
+    prefetch,
     product_function,
     shuffled,
     transposed,
@@ -539,14 +540,17 @@ class _ProgramEmitter:
     def _product(self, item: MatrixProduct) -> list[Value]:
         pieces = None
         product = product_of(item)
-        pointers = [
-            self._pointer(each) for each in (item.left.buffer, item.right.buffer, item.result)
-        ]
+        pointers = [self._pointer(each) for each in (item.left.buffer, item.right.buffer)]
+        # A result that is finished in registers has no memory.
+        is_written = item.finish is None
+        pointers.append(self._pointer(item.result) if is_written else Value("null", POINTER))
         if item in self._gathered:
             product = replace(product, listed=True)
             numbers = self._behind(Behind.ROWS)
             data = self._behind(Behind.DATA + self._gathered[item])
             pointers = [data, *pointers[1:], numbers, pointers[0]]
+        if item.finish is not None:
+            pointers += self._kernel_arguments(self._finish_emitter(item, item.finish, None))
         if choose(product, self._processor) == "blas":
             # Its bits depend on the cut.
             pieces = pieces_of_product(
@@ -556,7 +560,7 @@ class _ProgramEmitter:
             most = PRODUCT_PIECES_A_THREAD * self._threads
             pieces = pieces_of_product(item, product, self._processor, self._threads, most)
         if pieces is None:
-            self._multiply(self._function, item, product, pointers, item.batch)
+            flags = self._multiply(self._function, item, product, pointers, item.batch)
         else:
 
             def task(name: str) -> Function:
@@ -577,8 +581,26 @@ class _ProgramEmitter:
                 )
                 return task
 
-            self._share(self._module.shared(task), pointers, pieces.pieces.count)
-        return self._looked_at(item)
+            flags = self._share(self._module.shared(task), pointers, pieces.pieces.count)
+        return [flags] if item.finish is not None else self._looked_at(item)
+
+    def _finish_emitter(
+        self, item: MatrixProduct, finish: Nest, axis: str | None
+    ) -> _FinishEmitter:
+        return _FinishEmitter(
+            self._module.finished,
+            Kernel(finish.extents[0], [finish]),
+            self._processor,
+            self._finite,
+            self._homes,
+            self._padded,
+            "",
+            None,
+            False,
+            item,
+            axis,
+            item.result in self._noticed,
+        )
 
     def _piece_of_product(
         self,
@@ -612,17 +634,18 @@ class _ProgramEmitter:
                 # Some of the numbers, and of the copies; the data are those of all.
                 steps = (0, *steps[1:], 0, product.inner)
                 numbers = task.offset(pointers[3], "i64", first)
-                pointers = [*pointers[:3], numbers, pointers[4]]
+                pointers = [*pointers[:3], numbers, *pointers[4:]]
             product, batch = piece_of(product, axis, size), item.batch
         width = memory_element(item.result.dtype)
         moved = [
             task.offset(pointer, width, task.multiply(first, Value(str(step), INT64)))
             if step
             else pointer
-            for pointer, step in zip(pointers, steps, strict=True)
+            for pointer, step in zip(pointers, steps, strict=False)
         ]
-        self._multiply(task, item, product, moved, batch)
-        task.give(task.zero(INT64))
+        # What finishes the product is told where the piece begins.
+        others = [] if item.finish is None else [*pointers[len(steps) :], first]
+        task.give(self._multiply(task, item, product, [*moved, *others], batch, axis))
 
     def _multiply(
         self,
@@ -631,11 +654,16 @@ class _ProgramEmitter:
         product: Product,
         pointers: Sequence[Value],
         batch: Sequence[int],
-    ) -> None:
-        """Multiply each pair of a stack of matrices."""
-        name = product_function(self._module.finished, product, self._processor, linkage="")
-        kinds = ", ".join(["ptr"] * len(pointers))
-        self._module.declare(name, f"declare void @{name}({kinds})")
+        axis: str | None = None,
+    ) -> Value:
+        """Multiply each pair of a stack of matrices, or a piece of one pair; give flags."""
+        finish = None if item.finish is None else self._finish_emitter(item, item.finish, axis)
+        name = product_function(
+            self._module.finished, product, self._processor, linkage="", finish=finish
+        )
+        kinds = ", ".join(str(each.type) for each in pointers)
+        result = "void" if finish is None else "i64"
+        self._module.declare(name, f"declare {result} @{name}({kinds})")
         width = memory_element(item.result.dtype)
         dims = len(item.batch)
         with ExitStack() as stack:
@@ -655,7 +683,10 @@ class _ProgramEmitter:
                 for pointer, place in zip(pointers[: len(places)], places, strict=True)
             ]
             arguments += pointers[len(places) :]
+            if finish is not None:
+                return function.call(name, INT64, *arguments)
             function.do(f"call void @{name}({', '.join(map(str, arguments))})")
+        return function.zero(INT64)
 
     def _looked_at(self, item: MatrixProduct) -> list[Value]:
         """Look for NaN, and for what is not finite, in a product."""
@@ -1024,6 +1055,11 @@ class _KernelEmitter:
         found: list[Value] = []
         for nest, statement in self._reductions():
             found += self._finished(nest, statement)
+        function.give(self._all_flags(found))
+
+    def _all_flags(self, found: Sequence[Value]) -> Value:
+        """Combine what was found in vectors with other flags."""
+        function = self._function
         result = function.zero(INT64)
         for (flag, lanes), seen in self._flags.items():
             any_lane = function.reduce("or", function.load(Type("i1", lanes), seen))
@@ -1031,7 +1067,7 @@ class _KernelEmitter:
             result = function.binary("or", result, bit)
         for flag_bits in found:
             result = function.binary("or", result, flag_bits)
-        function.give(result)
+        return result
 
     def _finished(self, nest: Nest, statement: Reduce) -> Iterator[Value]:
         """Finish a sum that the whole kernel added to; give flags."""
@@ -1572,16 +1608,21 @@ class _KernelEmitter:
         stored = context.stored.get((load.buffer, load.offset, load.strides))
         if stored is not None:
             return stored
-        function = self._function
-        element = memory_element(load.buffer.dtype)
-        base = self._pointer(load.buffer)
-        stride = load.strides[-1] if context.lanes else 1
-        if stride == 1:
-            place = _affine(function, self._start(load), load.strides, self._indices(load, context))
-            pointer = function.offset(base, element, place)
+        if not context.lanes or load.strides[-1] == 1:
+            pointer = self._first_address(load, context)
             return self._read(pointer, load.buffer, context, self._has_room(load, context))
         place = self._place(load, context, ())
-        return self._read(function.offset(base, element, place), load.buffer, context)
+        element = memory_element(load.buffer.dtype)
+        pointer = self._function.offset(self._pointer(load.buffer), element, place)
+        return self._read(pointer, load.buffer, context)
+
+    def _first_address(self, access: Load | Store | Reduce, context: _Context) -> Value:
+        """Compute where the first of all lanes is read or written."""
+        place = _affine(
+            self._function, self._start(access), access.strides, self._indices(access, context)
+        )
+        element = memory_element(access.buffer.dtype)
+        return self._function.offset(self._pointer(access.buffer), element, place)
 
     def _indices(
         self, at: Load | Gathered | Store | Reduce | Scatter, context: _Context
@@ -1625,16 +1666,13 @@ class _KernelEmitter:
         buffer = statement.buffer
         element = memory_element(buffer.dtype)
         value = to_memory(function, value, buffer.dtype)
-        base = self._pointer(buffer)
         if context.lanes and statement.strides[-1] != 1:
             place = self._place(statement, context, ())
             mask = context.mask or function.constant(value.type.of("i1"), 1)
-            function.scatter(value, function.offset(base, element, place), mask)
+            pointers = function.offset(self._pointer(buffer), element, place)
+            function.scatter(value, pointers, mask)
             return
-        place = _affine(
-            function, self._start(statement), statement.strides, self._indices(statement, context)
-        )
-        pointer = function.offset(base, element, place)
+        pointer = self._first_address(statement, context)
         if context.mask is not None and not self._has_room(statement, context):
             function.masked_store(value, pointer, context.mask)
         else:
@@ -1968,6 +2006,131 @@ class _NarrowEmitter(_KernelEmitter):
                     function.store(vector, place)
                 else:
                     function.masked_store(vector, place, mask)
+
+
+class _FinishEmitter(_KernelEmitter):
+    """Writes what is made of the entries of a product, tile by tile, within its function."""
+
+    def __init__(self, *arguments: Any) -> None:
+        *others, item, axis, is_noticed = arguments
+        super().__init__(*others)
+        self._item: MatrixProduct = item
+        self._axis: str | None = axis
+        self._looks_for_nan = item.zero_safe and not is_noticed
+        self.buffers.remove(item.result)
+        own = [
+            each
+            for each, buffer in zip(self._parameters, self._names, strict=True)
+            if buffer is not item.result
+        ]
+        self.parameters: Sequence[tuple[str, str]] = (
+            own if axis is None else [*own, ("i64", "first")]
+        )
+        self._given: dict[Buffer, Value] = {}
+        self._corner: list[Value | int] = [0, 0]
+        self._addresses: dict[tuple[Buffer, int, tuple[int, ...]], Value] = {}
+        self._common: dict[int, Value] = {}
+        self._in_rows: dict[int, _Context] = {}
+        self._found: dict[tuple[int, int], Value] = {}
+
+    def begin(self, function: Function, given: Sequence[Value]) -> None:
+        """Begin the function, whose arguments are the buffers, and where a piece begins."""
+        self._function = function
+        self._given = dict(zip(self.buffers, given, strict=False))
+        self._first = given[-1]
+
+    def begin_tile(self, row: Value | int, column: Value | int, extents: tuple[int, int]) -> None:
+        """Begin a tile; nothing that was computed for another is of use."""
+        function = self._function
+        if self._axis == "rows":
+            row = function.add(self._first, _as_value(row))
+        elif self._axis == "columns":
+            column = function.add(self._first, _as_value(column))
+        self._corner = [row, column]
+        self._addresses, self._common, self._in_rows, self._found = {}, {}, {}, {}
+        if self._processor.asks_ahead:
+            self._ask_ahead(*extents)
+
+    def _ask_ahead(self, rows: int, columns: int) -> None:
+        """Have what a tile reads at its end brought from memory while it is computed."""
+        statements = self._kernel.nests[0].statements
+        in_registers = {self._item.result, *(each.buffer for each in statements)}
+        for load in all_parts(each.value for each in statements):
+            if isinstance(load, Load) and load.buffer not in in_registers and all(load.strides):
+                line = ALIGNMENT // load.buffer.dtype.itemsize
+                for row in range(rows):
+                    for column in range(0, columns, line):
+                        context = _Context([row, column], 0)
+                        prefetch(self._function, self._first_address(load, context))
+
+    def take(self, row: int, column: int, vector: Value, active: int) -> None:
+        """Make of the first entries of a vector what is to be made of them."""
+        finish = self._kernel.nests[0]
+        lanes = vector.type.lanes
+        context = _Context([row, column], lanes, _first_lanes(lanes, active) if lanes else None)
+        context.single = self._in_row(row)
+        if not lanes:
+            context.values = dict(context.single.values)
+        context.stored[self._item.result, 0, (finish.extents[1], 1)] = vector
+        if self._looks_for_nan:
+            self._flag(Flags.NAN, self._function.compare("uno", vector, vector), context)
+        for statement in finish.statements:
+            self._statement(statement, context, 0)
+
+    def end_tile(self) -> None:
+        """Remember what was found in a tile."""
+        for (flag, lanes), found in self._found.items():
+            super()._flag(flag, found, _Context([], lanes))
+
+    def flags(self) -> Value:
+        """Compute the flags of all tiles."""
+        return self._all_flags([])
+
+    def _flag(self, flag: int, found: Value, context: _Context) -> None:
+        function = self._function
+        if context.mask is not None and found.type.lanes:
+            found = function.binary("and", found, context.mask)
+        before = self._found.get((flag, found.type.lanes))
+        self._found[flag, found.type.lanes] = (
+            found if before is None else function.binary("or", before, found)
+        )
+
+    def _in_row(self, row: int) -> _Context:
+        """Make what is the same in all lanes of a row, and first in all of the tile, once."""
+        if not self._in_rows:
+            context = _Context([0, 0], 0)
+            for part in all_parts(each.value for each in self._kernel.nests[0].statements):
+                if not isinstance(part, Number) and self._is_fixed(part):
+                    self._value(part, context)
+            self._common = context.values
+        if row not in self._in_rows:
+            self._in_rows[row] = _Context([row, 0], 0, values=dict(self._common))
+        return self._in_rows[row]
+
+    def _is_fixed(self, expression: Expression) -> bool:
+        """Whether an expression is the same for all entries."""
+        return not any(
+            isinstance(each, Load) and any(each.strides) for each in all_parts([expression])
+        )
+
+    def _pointer(self, buffer: Buffer) -> Value:
+        return self._given[self._homes.get(buffer, buffer)]
+
+    def _first_address(self, access: Load | Store | Reduce, context: _Context) -> Value:
+        """Find a place from where the access has the first entry of the tile."""
+        function, strides = self._function, access.strides
+        element = memory_element(access.buffer.dtype)
+        key = (self._homes.get(access.buffer, access.buffer), access.offset, strides)
+        corner = self._addresses.get(key)
+        if corner is None:
+            place = _affine(function, self._start(access), strides, self._corner)
+            corner = function.offset(self._pointer(access.buffer), element, place)
+            self._addresses[key] = corner
+        return function.offset(corner, element, _affine(function, 0, strides, context.indices))
+
+
+def _as_value(index: Value | int) -> Value:
+    return index if isinstance(index, Value) else Value(str(index), INT64)
 
 
 def _picked(function: Function, vectors: Sequence[Value], entries: Sequence[int]) -> Value:

@@ -52,7 +52,7 @@ from steepest.ops import PRIMITIVES, primitive
 from steepest.ops.index import INDEX
 from steepest.ops.spec import ITEM, SCALE
 
-__all__ = ["fuse", "is_expensive", "is_row_aligned", "is_same_entry"]
+__all__ = ["fuse", "is_cheap", "is_expensive", "is_row_aligned", "is_same_entry"]
 
 Affine: TypeAlias = tuple[int, tuple[int, ...]]
 """An index as a sum: an offset, and a multiple of each loop's index."""
@@ -1058,6 +1058,11 @@ class _Fuser:
 
 def _own_cost(name: str) -> int:
     return 1 if name in _CHEAP else _MODERATE.get(name, EXPENSIVE)
+
+
+def is_cheap(name: str) -> bool:
+    """Whether an operation takes an instruction or two."""
+    return _own_cost(name) == 1
 
 
 def is_expensive(name: str) -> bool:

@@ -33,7 +33,7 @@ def gathered_by_products(
             waiting.remove(buffer)
             if (
                 isinstance(item, MatrixProduct)
-                and item.right.buffer is not buffer
+                and [*buffers_read(item)].count(buffer) == 1
                 and _reads_rows(item, rows)
                 and can_list(product_of(item), processor)
             ):

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 from steepest.engines.native.fuse import is_row_aligned, is_same_entry
 from steepest.engines.native.layout import buffers_read, buffers_written
-from steepest.engines.native.nests import Buffer, Kernel, Origin, Program, Store, loads_of
+from steepest.engines.native.nests import (
+    Buffer,
+    Item,
+    Kernel,
+    MatrixProduct,
+    Nest,
+    Origin,
+    Program,
+    Store,
+    loads_of,
+)
 from steepest.engines.native.rounds import keeps_to_its_own
 
 __all__ = ["written_in_place"]
@@ -63,19 +73,28 @@ def _is_free(
     first, _ = span
     if last_read < first:
         return True
-    kernel = program.items[place]
-    if last_read > place or not isinstance(kernel, Kernel):
+    if last_read > place:
         return False
-    stores = [each for nest in kernel.nests for each in nest.statements if each.buffer is new]
-    return _may_overwrite(kernel, new, old) and all(
+    nests = _nests(program.items[place], old)
+    stores = [each for nest in nests for each in nest.statements if each.buffer is new]
+    return _may_overwrite(nests, new, old) and all(
         keeps_to_its_own(each, old, stores[0]) for each in program.items[first:place]
     )
 
 
-def _may_overwrite(kernel: Kernel, new: Buffer, old: Buffer) -> bool:
-    """Whether a kernel reads each old entry before it writes the new one."""
+def _nests(item: Item, old: Buffer) -> Sequence[Nest]:
+    """Give the nests of an item that reads a buffer in no other way."""
+    if isinstance(item, Kernel):
+        return item.nests
+    if isinstance(item, MatrixProduct) and item.finish is not None:
+        return () if old in (item.left.buffer, item.right.buffer) else (item.finish,)
+    return ()
+
+
+def _may_overwrite(nests: Sequence[Nest], new: Buffer, old: Buffer) -> bool:
+    """Whether nests that run side by side read each old entry before they write the new one."""
     written = None
-    for nest in kernel.nests:
+    for nest in nests:
         for statement in nest.statements:
             if written is not None and any(load.buffer is old for load in loads_of(statement)):
                 return False
@@ -86,7 +105,7 @@ def _may_overwrite(kernel: Kernel, new: Buffer, old: Buffer) -> bool:
     nest, store = written
     if not isinstance(store, Store):
         return False
-    for other in kernel.nests:
+    for other in nests:
         for statement in other.statements:
             for load in loads_of(statement):
                 if load.buffer is not old:

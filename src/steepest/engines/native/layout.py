@@ -98,6 +98,10 @@ def buffers_read(item: Item) -> Iterator[Buffer]:
     elif isinstance(item, MatrixProduct):
         yield item.left.buffer
         yield item.right.buffer
+        for statement in () if item.finish is None else item.finish.statements:
+            for load in loads_of(statement):
+                if load.buffer is not item.result:
+                    yield load.buffer
     else:
         for each in item.inputs:
             if isinstance(each, tuple):
@@ -111,7 +115,10 @@ def buffers_written(item: Item) -> Iterator[Buffer]:
             for statement in nest.statements:
                 yield statement.buffer
     elif isinstance(item, MatrixProduct):
-        yield item.result
+        if item.finish is None:
+            yield item.result
+        else:
+            yield from (statement.buffer for statement in item.finish.statements)
     else:
         assert isinstance(item, Callback)
         yield from item.results

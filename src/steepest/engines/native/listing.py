@@ -21,6 +21,7 @@ from steepest.engines.native.nests import (
     Kernel,
     Load,
     MatrixProduct,
+    Nest,
     Number,
     OneHot,
     Origin,
@@ -53,16 +54,14 @@ def described(item: Item) -> tuple[str, list[Node]]:
         rows, inner, columns = item.extents
         stack = f"{' × '.join(map(str, item.batch))} of " if item.batch else ""
         what = f"product of matrices, {stack}{rows} × {inner} by {inner} × {columns}"
-        return what, [item.node]
+        if item.finish is None:
+            return what, [item.node]
+        nodes = _applied_nodes([item.finish])
+        names = list(dict.fromkeys(node.operation.name for node in nodes))
+        return f"{what}, then {', '.join(names) or 'copying'}", [item.node, *nodes]
     if isinstance(item, Callback):
         return f"NumPy's {item.node.operation.name}", [item.node]
-    nodes = [
-        each.node
-        for nest in item.nests
-        for statement in nest.statements
-        for each in _expressions(statement)
-        if isinstance(each, Apply)
-    ]
+    nodes = _applied_nodes(item.nests)
     sums = [
         statement.operation
         for nest in item.nests
@@ -73,6 +72,16 @@ def described(item: Item) -> tuple[str, list[Node]]:
     sizes = list(dict.fromkeys(" × ".join(map(str, nest.extents)) or "1" for nest in item.nests))
     what = f"loops over {', '.join(sizes)}: {', '.join(names) or 'copying'}"
     return what, nodes
+
+
+def _applied_nodes(nests: Sequence[Nest]) -> list[Node]:
+    return [
+        each.node
+        for nest in nests
+        for statement in nest.statements
+        for each in _expressions(statement)
+        if isinstance(each, Apply)
+    ]
 
 
 def _with_lines(what: str, nodes: Sequence[Node]) -> str:
@@ -120,6 +129,8 @@ class _Listing:
                     f" {self._storage(item.left)} @ {self._storage(item.right)}"
                     f"{' zero-safe' * item.zero_safe}"
                 )
+                if item.finish is not None:
+                    self._nest("finish", item.finish)
             else:
                 self._callback(item)
         return "\n".join(rows)
@@ -156,11 +167,14 @@ class _Listing:
         zeroed = "".join(f" zeroed {self._buffer(each)}" for each in kernel.zeroed)
         self._rows.append(f"kernel over {kernel.outer}{zeroed}")
         for nest in kernel.nests:
-            self._rows.append(f"  nest {nest.extents}")
-            # Expressions of different nests have different loops.
-            self._expressions = {}
-            for statement in nest.statements:
-                self._statement(statement)
+            self._nest("nest", nest)
+
+    def _nest(self, name: str, nest: Nest) -> None:
+        self._rows.append(f"  {name} {nest.extents}")
+        # Expressions of different nests have different loops.
+        self._expressions = {}
+        for statement in nest.statements:
+            self._statement(statement)
 
     def _statement(self, statement: Statement) -> None:
         value = self._expression(statement.value)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from steepest.engines.native.calling import CALLBACK, Behind, callbacks_of, table_of
 from steepest.engines.native.few_rows import update_few_rows
+from steepest.engines.native.finishing import finish_in_products
 from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
 from steepest.engines.native.gathering import gathered_by_products
@@ -80,6 +81,7 @@ class LoopCode:
             simplified = simplify(rewrite_formulas(step.graph), step.changing)
             graph, replaced = update_few_rows(simplified, step)
             program = fuse(graph, step.changing, careful=careful, replaced=replaced)
+            finish_in_products(program, processor)
             arrange_rounds(program)
             self.size = max(self.size, lay_out(program))
             homes = written_in_place(program, step.carried)

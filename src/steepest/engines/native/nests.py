@@ -268,6 +268,9 @@ class MatrixProduct:
     ----------
     operands : tuple of (Storage, ArrayType)
         The arguments as NumPy takes them.
+    finish : Nest or None
+        Stores over the rows and columns of the result, made as soon as an entry is complete. They
+        take it from a register: the result is not written, and nothing else reads it.
     """
 
     node: Node
@@ -278,6 +281,7 @@ class MatrixProduct:
     batch: tuple[int, ...]
     zero_safe: bool
     operands: tuple[tuple[Storage, ArrayType], ...]
+    finish: Nest | None = None
 
 
 @dataclass(slots=True, eq=False)

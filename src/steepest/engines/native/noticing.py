@@ -9,9 +9,11 @@ from steepest.engines.native.nests import (
     Apply,
     Buffer,
     Expression,
+    Item,
     Kernel,
     Load,
     MatrixProduct,
+    Nest,
     Program,
     Reduce,
     Scatter,
@@ -49,7 +51,9 @@ def noticed(program: Program, finite: Collection[Buffer]) -> frozenset[Buffer]:
     for item in program.items:
         for buffer in buffers_written(item):
             writers[buffer] = writers.get(buffer, 0) + 1
-        for statement, extents in _statements(item) if isinstance(item, Kernel) else ():
+        if isinstance(item, MatrixProduct) and item.finish is not None:
+            writers[item.result] = 1  # in registers
+        for statement, extents in _statements(item):
             for part in all_parts([statement.value]):
                 if isinstance(part, Load):
                     readers.setdefault(part.buffer, []).append((statement, extents))
@@ -74,8 +78,13 @@ def noticed(program: Program, finite: Collection[Buffer]) -> frozenset[Buffer]:
     return frozenset(item.result for item in products if is_noticed(item.result))
 
 
-def _statements(kernel: Kernel) -> Iterator[_Reader]:
-    for nest in kernel.nests:
+def _statements(item: Item) -> Iterator[_Reader]:
+    nests: Sequence[Nest] = ()
+    if isinstance(item, Kernel):
+        nests = item.nests
+    elif isinstance(item, MatrixProduct) and item.finish is not None:
+        nests = (item.finish,)
+    for nest in nests:
         for statement in nest.statements:
             yield statement, nest.extents
 

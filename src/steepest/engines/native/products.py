@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Literal, NamedTuple
+from functools import lru_cache, partial
+from typing import Literal, NamedTuple, Protocol
 
 from steepest.engines.native.assembly import (
     BOOL,
@@ -33,10 +33,13 @@ from steepest.engines.native.assembly import (
 from steepest.engines.native.processor import Processor
 
 __all__ = [
+    "Finish",
     "Product",
+    "can_finish",
     "can_list",
     "choose",
     "cut",
+    "prefetch",
     "product_cycles",
     "product_function",
     "shuffled",
@@ -77,6 +80,35 @@ class Product:
     result_stride: int
     whole: Product | None = None
     listed: bool = False
+
+
+class Finish(Protocol):
+    """What is done with the entries of a result where they are complete, in registers.
+
+    The function of such a product writes nothing else, and returns flags.
+
+    Attributes
+    ----------
+    parameters : sequence of (str, str)
+        What the function has behind its own parameters; see `Module.function`.
+    """
+
+    parameters: Sequence[tuple[str, str]]
+
+    def begin(self, function: Function, given: Sequence[Value]) -> None:
+        """Begin the function, whose further arguments are given."""
+
+    def begin_tile(self, row: Value | int, column: Value | int, extents: tuple[int, int]) -> None:
+        """Begin a tile of some rows and columns at its first row and column."""
+
+    def take(self, row: int, column: int, vector: Value, active: int) -> None:
+        """Take the first entries of a vector, or a single one, by their place in the tile."""
+
+    def end_tile(self) -> None:
+        """End a tile."""
+
+    def flags(self) -> Value:
+        """Compute what the function returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +212,12 @@ _PARAMETERS = [
 
 
 def product_function(
-    module: Module, product: Product, processor: Processor, *, linkage: str = "internal"
+    module: Module,
+    product: Product,
+    processor: Processor,
+    *,
+    linkage: str = "internal",
+    finish: Finish | None = None,
 ) -> str:
     """Add the function of a product to a module, once.
 
@@ -191,6 +228,8 @@ def product_function(
     ----------
     linkage : str
         "internal", or "" to call the function from other modules.
+    finish : Finish, optional
+        What becomes of the entries of the result, for a product of which `can_finish` is true.
 
     Returns
     -------
@@ -198,18 +237,42 @@ def product_function(
         The name of a function ``void (ptr left, ptr right, ptr result)`` that overwrites
         the result, which must not overlap the others; with a list, of 64-bit integers, its
         address comes last. When `choose` says "blas", it calls
-        one of `blas.symbols`, whose address the loader must supply.
+        one of `blas.symbols`, whose address the loader must supply. With a finish, the result is
+        not touched, its parameters come last, and flags are returned, as an i64.
     """
     product = _normalised(product)
     name = _name(product)
+    if finish is not None:
+        write = partial(_finishing_function, module, product, processor, finish, linkage)
+        return module.shared(write, prefix=f"{name}_finished")
     if module.defines(name):
         return name
     gemm = _gemm(product)
     if gemm is not None and choose(product, processor) == "blas":
         _emit_blas(module, name, product, gemm, linkage)
     else:
-        _emit(module, name, product, processor, linkage)
+        parameters = _parameters(product)
+        function = module.function(name, None, parameters, linkage=linkage, attributes="noinline")
+        _emit(function, product, processor, None)
+        function.give()
     return name
+
+
+def _finishing_function(
+    module: Module,
+    product: Product,
+    processor: Processor,
+    finish: Finish,
+    linkage: str,
+    name: str,
+) -> Function:
+    """Write a product whose entries are not written as they are."""
+    own = _parameters(product)
+    function = Function(module, name, INT64, [*own, *finish.parameters], linkage, "noinline")
+    finish.begin(function, function.parameters[len(own) :])
+    _emit(function, product, processor, finish)
+    function.give(finish.flags())
+    return function
 
 
 def choose(product: Product, processor: Processor) -> Literal["emitted", "blas"]:
@@ -296,6 +359,22 @@ def can_list(product: Product, processor: Processor) -> bool:
         return False
     panels = -(-product.columns // (plan.columns * plan.lanes))
     return panels * _MOST_AHEAD >= plan.rows
+
+
+def can_finish(product: Product, processor: Processor) -> bool:
+    """Whether the entries of a product can be handed on, each once, from registers, in rows."""
+    if choose(product, processor) == "blas":
+        return False
+    if not (product.rows and product.columns and product.inner):
+        return False
+    problem = _problem(_normalised(product))
+    plan = _plan(problem, product.element, processor)
+    return (
+        plan.form == "broadcast"
+        and not plan.transposed
+        and not _parts(problem, product.element, processor)
+        and _block_length(problem, plan, product.element) == product.inner
+    )
 
 
 def product_cycles(product: Product, processor: Processor) -> float:
@@ -610,16 +689,16 @@ _Sums = list[Value | None]  # accumulators; None before the first step
 _Piece = tuple[Value, Value, int]  # a vector, its address, and how many of its entries count
 
 
-def _emit(module: Module, name: str, product: Product, processor: Processor, linkage: str) -> None:
-    problem = _problem(product)
+def _parameters(product: Product) -> list[tuple[str, str]]:
     others = [("ptr noalias readonly", "numbers"), ("ptr noalias", "copy")]
-    function = module.function(
-        name,
-        None,
-        [*_PARAMETERS, *(others if product.listed else ())],
-        linkage=linkage,
-        attributes="noinline",
-    )
+    return [*_PARAMETERS, *(others if product.listed else ())]
+
+
+def _emit(
+    function: Function, product: Product, processor: Processor, finish: Finish | None
+) -> None:
+    problem = _problem(product)
+    own = function.parameters[: len(_parameters(product))]
     if product.rows and product.columns:
         if not product.inner:
             _emit_zeros(function, problem, product.element, function.parameters[2])
@@ -634,14 +713,19 @@ def _emit(module: Module, name: str, product: Product, processor: Processor, lin
                     )
                     pointers = [
                         function.offset(pointer, product.element, start)
-                        for pointer, start in zip(function.parameters, starts, strict=True)
+                        for pointer, start in zip(own, starts, strict=True)
                     ]
                     _emit_way(
-                        function, part.problem, part.problem, product.element, processor, pointers
+                        function,
+                        part.problem,
+                        part.problem,
+                        product.element,
+                        processor,
+                        pointers,
+                        None,
                     )
             else:
-                _emit_way(function, problem, whole, product.element, processor, function.parameters)
-    function.give()
+                _emit_way(function, problem, whole, product.element, processor, own, finish)
 
 
 def _emit_way(
@@ -651,6 +735,7 @@ def _emit_way(
     element: str,
     processor: Processor,
     pointers: Sequence[Value],
+    finish: Finish | None,
 ) -> None:
     """Write a product in the way that takes the least cycles for all that it is a piece of."""
     left, right, result, *others = pointers
@@ -659,7 +744,7 @@ def _emit_way(
         problem, whole = problem.transposed, whole.transposed
         left, right = right, left
     block = _block_length(whole, plan, element)
-    emitter = _Emitter(function, problem, plan, block, element, processor, others)
+    emitter = _Emitter(function, problem, plan, block, element, processor, others, finish)
     emitter.emit(left, right, result)
 
 
@@ -693,12 +778,15 @@ class _Panels(NamedTuple):
         Takes the number of a panel and gives its address.
     strides : tuple of int
         From row to row of full panels, and of the rest.
+    first : int or Value
+        How many panels of the whole matrix are before these.
     """
 
     full: _Index
     rest: int
     source: Callable[[_Index], Value]
     strides: tuple[int, int]
+    first: _Index = 0
 
 
 class _Emitter:
@@ -713,8 +801,10 @@ class _Emitter:
         element: str,
         processor: Processor,
         listed: Sequence[Value],
+        finish: Finish | None,
     ) -> None:
         self._listed = listed
+        self._finish_with = finish
         self._block_start: _Index = 0
         self._f = function
         self._problem = problem
@@ -793,6 +883,7 @@ class _Emitter:
                 first,
                 count,
                 0,
+                start,
             )
         if rest:
             self._broadcast_chunk(
@@ -803,6 +894,7 @@ class _Emitter:
                 first,
                 0,
                 rest,
+                panels,
             )
 
     def _chunk_panels(self) -> int:
@@ -829,6 +921,7 @@ class _Emitter:
         first: Value | bool,
         panels: _Index,
         rest: int,
+        first_panel: _Index = 0,
     ) -> None:
         """Multiply by some panels of full width, and one of the rest of the columns."""
         problem, width = self._problem, self._plan.columns * self._lanes
@@ -844,7 +937,7 @@ class _Emitter:
         self._each(panels, lambda panel: copy(panel, width, width))
         if rest:
             copy(panels, rest, padded_rest)
-        copied = _Panels(panels, rest, source, (width, padded_rest))
+        copied = _Panels(panels, rest, source, (width, padded_rest), first_panel)
         self._each_tile(
             problem.rows,
             self._plan.rows,
@@ -880,6 +973,9 @@ class _Emitter:
             )
 
         def tile(panel: _Index, columns: int, stride: int) -> None:
+            if self._finish_with is not None:
+                column = self._times(self._plus(panels.first, panel), width)
+                self._finish_with.begin_tile(row, column, (rows, columns))
             self._broadcast_tile(
                 left_start,
                 left_stride,
@@ -931,9 +1027,9 @@ class _Emitter:
                 for start, active in parts
             ]
             for place in (*ahead, *left_jumps):
-                self._prefetch(self._address(left, (place, 1)))
+                prefetch(f, self._address(left, (place, 1)))
             for place in right_jumps:
-                self._prefetch(self._address(right, (place, 1)))
+                prefetch(f, self._address(right, (place, 1)))
             new: _Sums = []
             for row in range(rows):
                 scalar = f.load(self._vector.scalar, self._address(left, (row, left_stride)))
@@ -946,8 +1042,12 @@ class _Emitter:
 
         strides = self._problem.left[1], right_stride
         sums = self._accumulate(length, left, right, strides, rows * len(parts), step)
-        if self._problem.result[1] == 1:
-            corners = [(row, start) for row in range(rows) for start, _ in parts]
+        corners = [(row, start) for row in range(rows) for start, _ in parts]
+        if self._finish_with is not None:
+            for (row, start), total, (_, active) in zip(corners, sums, parts * rows, strict=True):
+                self._hand_on(self._finish_with, row, start, total, active)
+            self._finish_with.end_tile()
+        elif self._problem.result[1] == 1:
             self._finish(
                 [
                     (
@@ -963,6 +1063,15 @@ class _Emitter:
             )
         else:
             self._finish_transposed(sums, result, rows, columns, first)
+
+    def _hand_on(self, finish: Finish, row: int, column: int, total: Value, active: int) -> None:
+        """Hand the first entries of a vector on, in parts where these would be stored in parts."""
+        lanes = self._lanes
+        if active == lanes or (self._has_masks and active & (active - 1)):
+            finish.take(row, column, total, active)
+            return
+        for start, count in _powers(active):
+            finish.take(row, column + start, self._part(total, start, count), count)
 
     def _jumps(
         self, rows: int, columns: int, right_stride: int, length: int
@@ -1025,13 +1134,6 @@ class _Emitter:
                 value = self._load(self._address(source, (start, 1)), active)
                 self._store(value, self._address(target, (start, 1)), active)
         return copy
-
-    def _prefetch(self, pointer: Value) -> None:
-        """Have a line brought from memory; nothing happens where there is none."""
-        self._f.module.declare(
-            "llvm.prefetch.p0", "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
-        )
-        self._f.do(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 3, i32 1)")
 
     def _finish_transposed(
         self, sums: Sequence[Value], result: Value, rows: int, columns: int, first: Value | bool
@@ -1326,6 +1428,14 @@ class _Emitter:
 
     # Memory.
 
+    def _plus(self, x: _Index, y: _Index) -> _Index:
+        if isinstance(x, int) and isinstance(y, int):
+            return x + y
+        return self._f.add(_value(x), _value(y))
+
+    def _times(self, x: _Index, factor: int) -> _Index:
+        return x * factor if isinstance(x, int) else self._f.multiply(x, _integer(factor))
+
     def _address(self, pointer: Value, *terms: tuple[_Index, int]) -> Value:
         """Move a pointer on by indices times strides."""
         fixed = 0
@@ -1504,6 +1614,12 @@ def _integer(value: int) -> Value:
 
 def _value(index: _Index) -> Value:
     return index if isinstance(index, Value) else _integer(index)
+
+
+def prefetch(f: Function, pointer: Value) -> None:
+    """Have a line brought from memory; nothing happens where there is none."""
+    f.module.declare("llvm.prefetch.p0", "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+    f.do(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 3, i32 1)")
 
 
 def shuffled(f: Function, x: Value, y: Value | None, entries: Sequence[int]) -> Value:

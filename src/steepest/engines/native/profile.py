@@ -22,6 +22,7 @@ from steepest.engines.native.nests import (
     Item,
     Kernel,
     MatrixProduct,
+    Nest,
     Program,
     all_parts,
     loads_of,
@@ -181,17 +182,19 @@ def _rate(amount: float, seconds: float) -> str:
 
 def _operations(item: Item) -> float:
     """Count arithmetic operations."""
+    total = 0.0
+    nests: Sequence[Nest] = ()
     if isinstance(item, MatrixProduct):
-        return 2.0 * math.prod(item.extents) * math.prod(item.batch)
-    if not isinstance(item, Kernel):
-        return 0.0
-    total = 0
-    for nest in item.nests:
+        total = 2.0 * math.prod(item.extents) * math.prod(item.batch)
+        nests = () if item.finish is None else (item.finish,)
+    elif isinstance(item, Kernel):
+        nests = item.nests
+    for nest in nests:
         entries = math.prod(nest.extents)
         applied = all_parts([each.value for each in nest.statements])
         total += entries * sum(isinstance(each, Apply) for each in applied)
         total += entries * sum(hasattr(each, "reduced") for each in nest.statements)
-    return float(total)
+    return total
 
 
 def _bytes(item: Item) -> float:

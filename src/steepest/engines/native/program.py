@@ -17,6 +17,7 @@ from steepest.engines.interpret import Interpreter
 from steepest.engines.native import blas
 from steepest.engines.native.cache import cache_key, default_cache
 from steepest.engines.native.calling import CALLBACK, Flags, callbacks_of, table_of
+from steepest.engines.native.finishing import finish_in_products
 from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
 from steepest.engines.native.layout import ALIGNMENT, lay_out
@@ -200,6 +201,7 @@ class _Code:
     ) -> None:
         self._forms = forms
         self.program = fuse(graph, changing, careful=careful)
+        finish_in_products(self.program, processor)
         arrange_rounds(self.program)
         self._size = lay_out(self.program)
         callbacks = callbacks_of(self.program)

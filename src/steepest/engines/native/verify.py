@@ -190,7 +190,29 @@ class _Checker:
         size = int(np.prod((*item.batch, rows, columns)))
         _require(size == item.result.size, "a product does not fill its result")
         self._touch(item.result)
-        self._write(item.result, np.arange(size))
+        if item.finish is None:
+            self._write(item.result, np.arange(size))
+        else:
+            self._finish(item, item.finish)
+
+    def _finish(self, item: MatrixProduct, finish: Nest) -> None:
+        """Check what is made of the entries of a product, which are there at their place alone."""
+        rows, _, columns = item.extents
+        _require(not item.batch, "a stack of products is finished")
+        _require(item.result.origin is Origin.ARENA, "an output is not written")
+        _require(finish.extents == (rows, columns), "what finishes a product has other loops")
+        own: object = (0, (columns, 1))
+        self._write(item.result, np.arange(rows * columns), 0, 0, own)
+        for statement in finish.statements:
+            _require(isinstance(statement, Store), "a product is finished by what is no store")
+            factors = (item.left.buffer, item.right.buffer)
+            _require(statement.buffer not in factors, "a factor is written over")
+            for load in loads_of(statement):
+                is_own = load.buffer is not item.result or _entry(load) == own
+                _require(is_own, "an entry of a product is read at another place")
+            self._statement(Kernel(rows, [finish]), 0, finish, statement)
+        self._written[item.result] = _Written(item.result.size)
+        del self.lives[item.result]
 
     def _callback(self, item: Callback) -> None:
         for each in item.inputs:
