@@ -631,18 +631,28 @@ _TANH_ONE = {"float": 10.0, "double": 20.0}
 
 def _tanh(x: _Number) -> _Number:
     fmt = _format(x)
+    is_float = fmt.element == "float"
     magnitude = _at_most(x.magnitude(), _TANH_ONE[fmt.element])
-    high, low, bits = _reduced(magnitude + magnitude)
-    power = _power_of_two(bits, fmt, -1)
-    r = high if fmt.element == "float" else high + low
+    # x = n · log(2)/2 + r. The bias in the number that rounds makes an exponent of the low bits.
+    rounder = fmt.rounder + fmt.bias
+    shifted = _fma(magnitude, 2 / _LOG_2, rounder)
+    n = shifted - rounder
+    power = (shifted.bits() << fmt.fraction).floating(fmt.element)
+    half_log_2, half_log_2_low = (part / 2 for part in fmt.log_2)
+    high = _fma(-n, half_log_2, magnitude)
+    low = -n * half_log_2_low
+    # What is left of log 2 is too little to be seen in single precision.
+    r = high if is_float else high + low
     square = r * r
-    polynomial = _by_pairs(r, square, _EXPM1[fmt.element])
-    if fmt.element == "float":
-        # What is left of log 2 is too little to be seen.
-        a = _fma(power, _fma(square, polynomial, r), power - 0.5)
+    # a = (exp(2x) − 1) / 2, of the polynomial for 2r.
+    coefficients = [math.ldexp(each, k + 1) for k, each in enumerate(_EXPM1[fmt.element])]
+    polynomial = _by_pairs(r, square, coefficients)
+    start = _fma(power, 0.5, -0.5)
+    if is_float:
+        a = _fma(power, _fma(square, polynomial, r), start)
     else:
-        a = _fma(power, _fma(square, polynomial, low), _fma(power, high, power - 0.5))
-    # a / (a + 1) with a = (exp(2x) − 1) / 2, and then what its roundings have lost.
+        a = _fma(power, _fma(square, polynomial, low), _fma(power, high, start))
+    # a / (a + 1), and then what its roundings have lost.
     reciprocal = 1.0 / (a + 1.0)
     result = a * reciprocal
     result = _fma(_fma(-result, a, a - result), reciprocal, result)
