@@ -45,9 +45,9 @@ def lesser_processors() -> dict[str, Processor]:
     return lesser
 
 
-def module_text(dtype: np.dtype, lanes: int, attributes: str) -> str:
+def module_text(dtype: np.dtype, lanes: int, target: Processor) -> str:
     """Write a loop over arrays for each function."""
-    module = Module(attributes)
+    module = Module(target)
     kind = Type(ELEMENT[dtype], lanes)
     for name, case in CASES.items():
         parameters = [("i64", "n"), ("ptr noalias", "result")]
@@ -67,7 +67,7 @@ def module_text(dtype: np.dtype, lanes: int, attributes: str) -> str:
 
 @cache
 def compiled(dtype: np.dtype, lanes: int, target: Processor) -> tuple[Any, dict[str, Compiled]]:
-    code = machine_code(module_text(dtype, lanes, target.function_attributes), target)
+    code = machine_code(module_text(dtype, lanes, target), target)
     machine = llvm.Target.from_triple(target.triple).create_target_machine(codemodel="jitdefault")
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
@@ -80,7 +80,7 @@ def compiled(dtype: np.dtype, lanes: int, target: Processor) -> tuple[Any, dict[
 
         def call(*arguments: np.ndarray) -> np.ndarray:
             size = arguments[0].size
-            padded = [np.resize(each, size + -size % 16).astype(dtype) for each in arguments]
+            padded = [np.resize(each, size + -size % 64).astype(dtype) for each in arguments]
             result = np.empty_like(padded[0])
             native(result.size, result.ctypes.data, *(each.ctypes.data for each in padded))
             return result[:size]
@@ -322,7 +322,7 @@ def test_special_values_are_numpys(name: str, dtype: np.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("lanes", [0, 4])
+@pytest.mark.parametrize("lanes", [0, 2, 4, 8, 64])
 @pytest.mark.parametrize("name", CASES)
 def test_scalars_and_vectors_give_the_same_bits(name: str, lanes: int, dtype: np.dtype) -> None:
     arguments = [each[::20] for each in sample(name, dtype)]
@@ -348,5 +348,5 @@ def test_it_compiles_for_other_families_of_processors() -> None:
     llvm.initialize_all_asmprinters()
     arm = processor("aarch64-unknown-linux-gnu", "generic", "+neon")
     for dtype in DTYPES:
-        text = module_text(dtype, arm.lanes(dtype.itemsize * 8), arm.function_attributes)
+        text = module_text(dtype, arm.lanes(dtype.itemsize * 8), arm)
         assert machine_code(text, arm)

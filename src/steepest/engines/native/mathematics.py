@@ -58,6 +58,7 @@ from typing import NamedTuple
 from steepest.engines.native.assembly import (
     BOOL,
     DOUBLE,
+    INT32,
     INT64,
     Function,
     Module,
@@ -291,18 +292,28 @@ def _format(x: _Number) -> _Format:
     return _FORMATS[x.kind.element]
 
 
-def _rounded(x: _Number, factor: float) -> tuple[_Number, _Number]:
-    """Round x · factor to the nearest integer n.
+class _Integer(NamedTuple):
+    """An integer n in two forms, of which code has those that are used.
 
-    Returns
-    -------
-    n : floating point
+    Attributes
+    ----------
+    number : floating point
     bits : integer
         Its low bits are those of n; NaN gives any.
     """
+
+    number: _Number
+    bits: _Number
+
+    def __sub__(self, other: int) -> _Integer:
+        return _Integer(self.number - float(other), self.bits - other)
+
+
+def _rounded(x: _Number, factor: float) -> _Integer:
+    """Round x · factor to the nearest integer."""
     rounder = _format(x).rounder
     shifted = _fma(x, factor, rounder)
-    return shifted - rounder, shifted.bits()
+    return _Integer(shifted - rounder, shifted.bits())
 
 
 def _power_of_two(bits: _Number, fmt: _Format, exponent: int = 0) -> _Number:
@@ -310,10 +321,35 @@ def _power_of_two(bits: _Number, fmt: _Format, exponent: int = 0) -> _Number:
     return ((bits << fmt.fraction) + ((fmt.bias + exponent) << fmt.fraction)).floating(fmt.element)
 
 
-def _scaled(x: _Number, bits: _Number, fmt: _Format) -> _Number:
+def _scaled(x: _Number, n: _Integer, fmt: _Format) -> _Number:
     """X · 2^n, rounded once also where the result is subnormal, infinite where it is too large."""
-    half = bits >> 1
-    return x * _power_of_two(half, fmt) * _power_of_two(bits - half, fmt)
+    if x.function.module.has_avx_512:
+        return _avx_512("scalef", x, n.number)
+    half = n.bits >> 1
+    return x * _power_of_two(half, fmt) * _power_of_two(n.bits - half, fmt)
+
+
+def _avx_512(name: str, x: _Number, *others: _Number) -> _Number:
+    """Apply an instruction of AVX-512 that LLVM knows by its own name: "scalef", "rcp14"."""
+    function = x.function
+    suffix = {"float": "ps", "double": "pd"}[x.kind.element]
+
+    def apply(*arguments: Value) -> Value:
+        kind = arguments[0].type
+        # What entries are where a mask leaves them out, and the mask, which leaves none.
+        masked = [function.zero(kind), Value("-1", Type(f"i{max(kind.lanes, 8)}"))]
+        is_widest = kind.lanes * kind.bits == 512
+        rounds = [Value("4", INT32)] if is_widest and name == "scalef" else []
+        prefix = "mask.scalef" if name == "scalef" else name
+        return function.call_declared(
+            f"llvm.x86.avx512.{prefix}.{suffix}.{kind.lanes * kind.bits}",
+            kind,
+            *arguments,
+            *masked,
+            *rounds,
+        )
+
+    return _Number(function, function.by_registers(apply, x.value, *(y.value for y in others)))
 
 
 # -- exponentials -----------------------------------------------------------------------------
@@ -400,29 +436,28 @@ _EXP2_RANGE = {"float": (-151.0, 129.0), "double": (-1076.0, 1025.0)}
 _EXPM1_LEAST = {"float": -20.0, "double": -40.0}
 
 
-def _reduced(x: _Number) -> tuple[_Number, _Number, _Number]:
+def _reduced(x: _Number) -> tuple[_Number, _Number, _Integer]:
     """Split x = n · log 2 + r, |r| ≤ log(2)/2.
 
     Returns
     -------
     high, low : floating point
         r is their sum; high is exact.
-    bits : integer
-        Its low bits are those of n.
+    n : integer
     """
     high, low = _format(x).log_2
-    n, bits = _rounded(x, 1 / _LOG_2)
+    n = _rounded(x, 1 / _LOG_2)
     # Exact: multiples of the last bit of log 2 or of x, and less than one.
-    return _fma(-n, high, x), -n * low, bits
+    return _fma(-n.number, high, x), -n.number * low, n
 
 
 def _exp_within(x: _Number, more: _Number | None = None) -> _Number:
     """Exp of x, or of x + more, for x within `_EXP_RANGE` and more that is small beside it."""
     fmt = _format(x)
-    high, low, bits = _reduced(x)
+    high, low, n = _reduced(x)
     if more is not None:
         low = low + more
-    return _scaled(_exp_reduced(high, low) + 1.0, bits, fmt)
+    return _scaled(_exp_reduced(high, low) + 1.0, n, fmt)
 
 
 def _exp_reduced(high: _Number, low: _Number) -> _Number:
@@ -445,19 +480,19 @@ def _exp2(x: _Number) -> _Number:
     fmt = _format(x)
     least, largest = _EXP2_RANGE[fmt.element]
     x = _at_most(_at_least(x, least), largest)
-    n, bits = _rounded(x, 1.0)
-    r = x - n
-    return _scaled(_fma(r, _polynomial(r, _EXP2[fmt.element]), 1.0), bits, fmt)
+    n = _rounded(x, 1.0)
+    r = x - n.number
+    return _scaled(_fma(r, _polynomial(r, _EXP2[fmt.element]), 1.0), n, fmt)
 
 
 def _expm1(x: _Number) -> _Number:
     fmt = _format(x)
     clamped = _at_most(_at_least(x, _EXPM1_LEAST[fmt.element]), _EXP_RANGE[fmt.element][1])
-    high, low, bits = _reduced(clamped)
+    high, low, n = _reduced(clamped)
     r = high + low
     tail = _fma(r * r, _polynomial(r, _EXPM1[fmt.element]), low)
     # Half of it, since 2^n itself may be too large; not where half of it is subnormal.
-    power = _power_of_two(bits, fmt, -1)
+    power = _power_of_two(n.bits, fmt, -1)
     half = _fma(power, tail, _fma(power, high, power - 0.5))
     return _select(x.magnitude() < 2.0**-fmt.precision, x, half + half)
 
@@ -699,8 +734,8 @@ _SINH_LARGEST = {"float": 90.0, "double": 711.0}
 def _half_exp(x: _Number) -> tuple[_Number, _Number]:
     """exp(x) / 2 and exp(−x) / 2 for x ≥ 0."""
     fmt = _format(x)
-    high, low, bits = _reduced(_at_most(x, _SINH_LARGEST[fmt.element]))
-    half = _scaled(_exp_reduced(high, low) + 1.0, bits - 1, fmt)
+    high, low, n = _reduced(_at_most(x, _SINH_LARGEST[fmt.element]))
+    half = _scaled(_exp_reduced(high, low) + 1.0, n - 1, fmt)
     return half, 0.25 / half
 
 
@@ -1250,10 +1285,10 @@ def _power_of_magnitude_float(x: _Number, y: _Number) -> _Number:
     log = _fma(s * square, _polynomial(square, _LOG_FOR_FLOAT_POWER), s + s)
     log = _log_at_edges(wide, _fma(exponent, _LOG_2, log))
     product = _at_most(_at_least(exponent_of * log, -150.0), 150.0)
-    high, low, bits = _reduced(product)
+    high, low, n = _reduced(product)
     r = high + low
     result = _fma(r * r, _polynomial(r, _EXP_FOR_FLOAT_POWER), r) + 1.0
-    return (result * _power_of_two(bits, _FORMATS["double"])).cast("fptrunc", "float")
+    return (result * _power_of_two(n.bits, _FORMATS["double"])).cast("fptrunc", "float")
 
 
 def _power(x: _Number, y: _Number) -> _Number:
@@ -1458,8 +1493,8 @@ def _erf(x: _Number) -> _Number:
     small = _fma(magnitude, _polynomial(magnitude * magnitude, _ERF[element]), magnitude)
     # The logarithm is less than 0, where it is wanted.
     logarithm = _at_most(_polynomial(magnitude, _LOG_ERFC[element]), 0.0)
-    high, low, bits = _reduced(logarithm)
-    large = 1.0 - (_exp_reduced(high, low) + 1.0) * _power_of_two(bits, _format(x))
+    high, low, n = _reduced(logarithm)
+    large = 1.0 - (_exp_reduced(high, low) + 1.0) * _power_of_two(n.bits, _format(x))
     return _select(magnitude < 1.0, small, large).with_sign_of(x)
 
 
@@ -1470,7 +1505,7 @@ def _erfc(x: _Number) -> _Number:
     bounded = _at_most(magnitude, _ERFC_ZERO[fmt.element])
     # exp(−x²), in two numbers and a power of two.
     square = bounded * bounded
-    high, low, bits = _reduced(-square)
+    high, low, n = _reduced(-square)
     rest = _exp_reduced(high, low - _fma(bounded, bounded, -square))
     power = rest + 1.0
     power_low = rest - (power - 1.0)
@@ -1493,7 +1528,7 @@ def _erfc(x: _Number) -> _Number:
     product = power * inverse
     product_low = _fma(power, inverse, -product) + _fma(power, inverse_low, power_low * inverse)
     result = _fma(product, factor, _fma(product, factor_low, product_low * factor))
-    result = _scaled(result, bits, fmt)
+    result = _scaled(result, n, fmt)
     large = _select(x < 0.0, 2.0 - result, result)
     return _select(magnitude < 0.8, small, large)
 
