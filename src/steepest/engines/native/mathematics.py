@@ -324,30 +324,33 @@ def _power_of_two(bits: _Number, fmt: _Format, exponent: int = 0) -> _Number:
 def _scaled(x: _Number, n: _Integer, fmt: _Format) -> _Number:
     """X · 2^n, rounded once also where the result is subnormal, infinite where it is too large."""
     if x.function.module.has_avx_512:
-        return _avx_512("scalef", x, n.number)
+        return _avx_512("mask.scalef", x, n.number)
     half = n.bits >> 1
     return x * _power_of_two(half, fmt) * _power_of_two(n.bits - half, fmt)
 
 
-def _avx_512(name: str, x: _Number, *others: _Number) -> _Number:
-    """Apply an instruction of AVX-512 that LLVM knows by its own name: "scalef", "rcp14"."""
+def _avx_512(name: str, x: _Number, *others: _Number, code: int | None = None) -> _Number:
+    """Apply an instruction of AVX-512 by its own name.
+
+    Parameters
+    ----------
+    name : str
+        As LLVM has it: "mask.scalef".
+    code : int, optional
+        What the instruction has as a constant.
+    """
     function = x.function
     suffix = {"float": "ps", "double": "pd"}[x.kind.element]
+    codes = [] if code is None else [Value(str(code), INT32)]
 
     def apply(*arguments: Value) -> Value:
         kind = arguments[0].type
+        width = kind.lanes * kind.bits
         # What entries are where a mask leaves them out, and the mask, which leaves none.
         masked = [function.zero(kind), Value("-1", Type(f"i{max(kind.lanes, 8)}"))]
-        is_widest = kind.lanes * kind.bits == 512
-        rounds = [Value("4", INT32)] if is_widest and name == "scalef" else []
-        prefix = "mask.scalef" if name == "scalef" else name
-        return function.call_declared(
-            f"llvm.x86.avx512.{prefix}.{suffix}.{kind.lanes * kind.bits}",
-            kind,
-            *arguments,
-            *masked,
-            *rounds,
-        )
+        rounded = [Value("4", INT32)] if width == 512 else []  # as numbers are rounded anyway
+        full = f"llvm.x86.avx512.{name}.{suffix}.{width}"
+        return function.call_declared(full, kind, *arguments, *codes, *masked, *rounded)
 
     return _Number(function, function.by_registers(apply, x.value, *(y.value for y in others)))
 
@@ -543,6 +546,13 @@ def _log_sum(exponent: _Number, f: _Number) -> _Number:
     return _fma(exponent, high, f + tail)
 
 
+# √½, rounded down: what is below goes with the exponent below.
+_ROOT_OF_HALF = {
+    "float": float.fromhex("0x1.6a09e6p-1"),
+    "double": float.fromhex("0x1.6a09e667f3bccp-1"),
+}
+
+
 def _split(x: _Number) -> tuple[_Number, _Number, _Number]:
     """Split a positive normal number into 2^exponent · m, √½ ≤ m < √2.
 
@@ -553,9 +563,8 @@ def _split(x: _Number) -> tuple[_Number, _Number, _Number]:
         The exponent in place: exponent · 2^fraction.
     """
     fmt = _format(x)
-    # The bits of √½, rounded down: what is below goes with the exponent below.
-    root = {"float": 0x3F3504F3, "double": 0x3FE6A09E667F3BCC}[fmt.element]
     bits = x.bits()
+    root = x.constant(_ROOT_OF_HALF[fmt.element]).bits()
     # Biased, so that no shift needs to keep a sign.
     biased = (bits + ((fmt.bias << fmt.fraction) - root)) >> fmt.fraction
     exponent_bits = (biased << fmt.fraction) - (fmt.bias << fmt.fraction)
@@ -569,6 +578,11 @@ def _split(x: _Number) -> tuple[_Number, _Number, _Number]:
 def _split_any(x: _Number) -> tuple[_Number, _Number]:
     """Split a positive number, subnormal or not: exponent and m as of `_split`."""
     fmt = _format(x)
+    if x.function.module.has_avx_512:
+        # 1 ≤ m < 2 at first.
+        exponent, m = _avx_512("mask.getexp", x), _avx_512("mask.getmant", x, code=0)
+        above = m >= 2.0 * _ROOT_OF_HALF[fmt.element]
+        return _select(above, exponent + 1.0, exponent), _select(above, m * 0.5, m)
     small = x < fmt.smallest_normal
     exponent, m, _ = _split(_select(small, x * 2.0**fmt.precision, x))
     return _select(small, exponent - fmt.precision, exponent), m
