@@ -45,7 +45,7 @@ def product_of(shape: tuple[int, int, int], element: str) -> Product:
 
 
 def compiled(products: list[Product], target: Processor) -> list[Any]:
-    module = Module(target.function_attributes)
+    module = Module(target)
     names = [product_function(module, each, target, linkage="") for each in products]
     loaded = load(machine_code(str(module), target), {})
     functions = []

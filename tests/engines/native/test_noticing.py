@@ -149,7 +149,7 @@ def test_who_is_noticed_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None
             monkeypatch.setattr(emit, "noticed", lambda program, finite: frozenset())
         gradient = sd.grad(lambda w: np.sum(np.tanh(X @ w)))
         program = fused(recorded(lambda w: w - 0.1 * gradient(w), [MATRIX]).graph)
-        module = Module(host_processor().function_attributes)
+        module = Module(host_processor())
         emit.emit_program(module, program, host_processor(), "run", finite=program.outputs)
         return str(module)
 

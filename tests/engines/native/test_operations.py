@@ -107,7 +107,7 @@ def make_case(name: str, *values: Any, lanes: int = LANES, **static: Any) -> Cas
 
 def run(cases: Sequence[Case]) -> None:
     """Compile a function for each case, all in one module, and fill in the results."""
-    module = Module(host_processor().function_attributes)
+    module = Module(host_processor())
     emit_loop(module)
     for number, case in enumerate(cases):
         emit_case(module, f"case{number}", case)

@@ -108,7 +108,7 @@ def build(
 ) -> tuple[list[Callable[[int, int, int], None]], Loaded]:
     """Compile products, of all cases in one module, in one of the two ways."""
     monkeypatch.setattr(products, "choose", lambda _product, _processor: way)
-    module = Module(target.function_attributes)
+    module = Module(target)
     names = [product_function(module, each.product, target) for each in cases]
     # What products find on the stack, where they keep copies, is NaN.
     litter = module.function("litter", None, [], attributes="noinline")

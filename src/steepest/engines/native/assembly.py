@@ -13,6 +13,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from steepest.engines.native.processor import Processor
+
 __all__ = [
     "BOOL",
     "DOUBLE",
@@ -98,12 +100,13 @@ class Module:
 
     Parameters
     ----------
-    attributes : str
-        LLVM's attributes of every function that is defined here.
+    processor : Processor, optional
+        What the code is made for; any where there is none.
     """
 
-    def __init__(self, attributes: str = "nounwind") -> None:
-        self._attributes = attributes
+    def __init__(self, processor: Processor | None = None) -> None:
+        self._processor = processor
+        self._attributes = "nounwind" if processor is None else processor.function_attributes
         self._functions: list[Function | str] = []
         self._names: set[str] = set()
         self._shared: dict[str, str] = {}
@@ -171,8 +174,13 @@ class Module:
     def finished(self) -> Module:
         """The module beside this one for functions that need none of LLVM's passes."""
         if self._finished is None:
-            self._finished = Module(self._attributes)
+            self._finished = Module(self._processor)
         return self._finished
+
+    @property
+    def has_avx_512(self) -> bool:
+        """Whether functions may call the instructions of AVX-512 by name."""
+        return self._processor is not None and self._processor.has_avx_512
 
     def declare(self, name: str, declaration: str) -> None:
         """Declare what is defined elsewhere, once."""
@@ -297,7 +305,7 @@ class Function:
     def intrinsic(self, name: str, *args: Value, result: Type | None = None) -> Value:
         """Call an LLVM intrinsic overloaded by the type of its first argument, as "llvm.sqrt"."""
         kind = result or args[0].type
-        return self._call_declared(f"{name}.{args[0].type.suffix}", kind, args)
+        return self.call_declared(f"{name}.{args[0].type.suffix}", kind, *args)
 
     def call(self, name: str, kind: Type, *args: Value) -> Value:
         """Call a function of this module, or one that `Module.declare` knows."""
@@ -311,7 +319,8 @@ class Function:
             return None
         return self.emit(kind, text)
 
-    def _call_declared(self, name: str, kind: Type, args: Sequence[Value]) -> Value:
+    def call_declared(self, name: str, kind: Type, *args: Value) -> Value:
+        """Call what is declared for these arguments, by its whole name."""
         types = ", ".join(str(each.type) for each in args)
         self.module.declare(name, f"declare {kind} @{name}({types})")
         return self.emit(kind, f"call {kind} @{name}({', '.join(map(str, args))})")
@@ -380,6 +389,45 @@ class Function:
         first = self.compare("ogt" if operation == "max" else "olt", x, y)
         return self.select(self.binary("or", first, self.compare("uno", x, x)), x, y)
 
+    def _shuffled(self, x: Value, y: Value | None, lanes: Sequence[int]) -> Value:
+        """Take entries of a vector, or of two one after the other; any entry for −1."""
+        kind = Type(x.type.element, len(lanes))
+        mask = ", ".join("i32 poison" if lane < 0 else f"i32 {lane}" for lane in lanes)
+        other = f"{x.type} poison" if y is None else str(y)
+        return self.emit(kind, f"shufflevector {x}, {other}, <{len(lanes)} x i32> <{mask}>")
+
+    def by_registers(self, apply: Callable[..., Value], *arguments: Value) -> Value:
+        """Apply an instruction of x86's vector registers to values with any number of entries.
+
+        Parameters
+        ----------
+        apply : callable
+            Takes as many vectors, of 128, 256 or 512 bits, and returns one.
+        """
+        kind = arguments[0].type
+        least, most = 128 // kind.bits, 512 // kind.bits
+        if not kind.lanes:
+            one = Type(kind.element, least)
+            filled = [
+                self.emit(one, f"insertelement {one} poison, {each}, i64 0") for each in arguments
+            ]
+            return self.extract(apply(*filled), 0)
+        if kind.lanes < least:
+            lanes = [*range(kind.lanes), *[-1] * (least - kind.lanes)]
+            result = apply(*(self._shuffled(each, None, lanes) for each in arguments))
+            return self._shuffled(result, None, range(kind.lanes))
+        if kind.lanes <= most:
+            return apply(*arguments)
+        half = kind.lanes // 2
+        low, high = (
+            self.by_registers(
+                apply,
+                *(self._shuffled(each, None, range(start, start + half)) for each in arguments),
+            )
+            for start in (0, half)
+        )
+        return self._shuffled(low, high, range(kind.lanes))
+
     def reduce(self, operation: str, x: Value) -> Value:
         """Combine the entries of a vector, by "add", "mul", "max", "smin", "and" or "or".
 
@@ -390,15 +438,7 @@ class Function:
         if operation in ("add", "mul", "max", "min") and x.type.is_floating:
             while x.type.lanes > 1:
                 half = x.type.lanes // 2
-                parts = [
-                    self.emit(
-                        Type(x.type.element, half),
-                        f"shufflevector {x}, {x.type} poison, <{half} x i32> <"
-                        + ", ".join(f"i32 {lane}" for lane in range(start, start + half))
-                        + ">",
-                    )
-                    for start in (0, half)
-                ]
+                parts = [self._shuffled(x, None, range(start, start + half)) for start in (0, half)]
                 if operation in ("max", "min"):
                     x = self.extremum(operation, *parts)
                 else:

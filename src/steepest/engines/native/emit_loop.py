@@ -47,7 +47,7 @@ def emit_loop(
 
     The ticks that gathering takes are added up behind those of a program's items, when it is timed.
     """
-    module = Module(processor.function_attributes)
+    module = Module(processor)
     for kind in kinds:
         step, program = kind.step, kind.program
         emit_program(

@@ -34,18 +34,20 @@ sin         0.83      0.83
 sinh        1.60      1.60
 sqrt        0.50      0.50
 tan         1.10      1.07
-tanh        1.60      1.55
+tanh        1.65      1.55
 ==========  ========  ========
 
-exp, expit, expm1, log, log1p and tanh were run on every fifth float32 there is, the others and
-float64 on millions of numbers each (erf and erfc on 240,000): of random bits, and close together
-where a method changes. The whole range counts: results and arguments that are subnormal, and angles
-of any size. logaddexp and logaddexp2 are within theirs where no argument is negative or one is 0;
-elsewhere the sum cancels as NumPy's does. Infinities, NaN and signed zeros are NumPy's.
+tanh was run on every float32 there is, exp, expit, expm1, log and log1p on every fifth, the others
+and float64 on millions of numbers each (erf and erfc on 240,000): of random bits, and close
+together where a method changes. The whole range counts: results and arguments that are subnormal,
+and angles of any size. logaddexp and logaddexp2 are within theirs where no argument is negative or
+one is 0; elsewhere the sum cancels as NumPy's does. Infinities, NaN and signed zeros are NumPy's.
 
-A scalar and a lane of a vector give the same bits, whatever the instruction set: nothing is left to
-a library but the multiply-add of processors that have none, which rounds once too. The only jump is
-to where sin, cos and tan of very large angles are reduced.
+A scalar and a lane of a vector give the same bits: nothing is left to a library but the
+multiply-add of processors that have none, which rounds once too. So do all instruction sets, but
+for expit and tanh in float32, which AVX-512 corrects from an estimate: these differ by a last bit
+in some places, and may do so between two makers of AVX-512. The only jump is to where sin, cos and
+tan of very large angles are reduced.
 """
 
 from __future__ import annotations
@@ -58,6 +60,7 @@ from typing import NamedTuple
 from steepest.engines.native.assembly import (
     BOOL,
     DOUBLE,
+    INT32,
     INT64,
     Function,
     Module,
@@ -291,18 +294,28 @@ def _format(x: _Number) -> _Format:
     return _FORMATS[x.kind.element]
 
 
-def _rounded(x: _Number, factor: float) -> tuple[_Number, _Number]:
-    """Round x · factor to the nearest integer n.
+class _Integer(NamedTuple):
+    """An integer n in two forms, of which code has those that are used.
 
-    Returns
-    -------
-    n : floating point
+    Attributes
+    ----------
+    number : floating point
     bits : integer
         Its low bits are those of n; NaN gives any.
     """
+
+    number: _Number
+    bits: _Number
+
+    def __sub__(self, other: int) -> _Integer:
+        return _Integer(self.number - float(other), self.bits - other)
+
+
+def _rounded(x: _Number, factor: float) -> _Integer:
+    """Round x · factor to the nearest integer."""
     rounder = _format(x).rounder
     shifted = _fma(x, factor, rounder)
-    return shifted - rounder, shifted.bits()
+    return _Integer(shifted - rounder, shifted.bits())
 
 
 def _power_of_two(bits: _Number, fmt: _Format, exponent: int = 0) -> _Number:
@@ -310,10 +323,52 @@ def _power_of_two(bits: _Number, fmt: _Format, exponent: int = 0) -> _Number:
     return ((bits << fmt.fraction) + ((fmt.bias + exponent) << fmt.fraction)).floating(fmt.element)
 
 
-def _scaled(x: _Number, bits: _Number, fmt: _Format) -> _Number:
+def _scaled(x: _Number, n: _Integer, fmt: _Format) -> _Number:
     """X · 2^n, rounded once also where the result is subnormal, infinite where it is too large."""
-    half = bits >> 1
-    return x * _power_of_two(half, fmt) * _power_of_two(bits - half, fmt)
+    if x.function.module.has_avx_512:
+        return _avx_512("mask.scalef", x, n.number)
+    half = n.bits >> 1
+    return x * _power_of_two(half, fmt) * _power_of_two(n.bits - half, fmt)
+
+
+def _has_estimates(x: _Number) -> bool:
+    """Whether 1 / x is known within 2^-14 at less than the cost of a division.
+
+    In double precision, the steps from there to what a correction needs take as long.
+    """
+    return x.function.module.has_avx_512 and x.kind.element == "float"
+
+
+def _estimate(x: _Number) -> _Number:
+    """1 / x within 2^-14, where `_has_estimates`, of a normal number whose inverse is one."""
+    return _avx_512("rcp14", x)
+
+
+def _avx_512(name: str, x: _Number, *others: _Number, code: int | None = None) -> _Number:
+    """Apply an instruction of AVX-512 by its own name.
+
+    Parameters
+    ----------
+    name : str
+        As LLVM has it: "mask.scalef", "rcp14".
+    code : int, optional
+        What the instruction has as a constant.
+    """
+    function = x.function
+    suffix = {"float": "ps", "double": "pd"}[x.kind.element]
+    codes = [] if code is None else [Value(str(code), INT32)]
+
+    def apply(*arguments: Value) -> Value:
+        kind = arguments[0].type
+        width = kind.lanes * kind.bits
+        # What entries are where a mask leaves them out, and the mask, which leaves none.
+        masked = [function.zero(kind), Value("-1", Type(f"i{max(kind.lanes, 8)}"))]
+        # Numbers are rounded as always, which the widest are told, unless they are estimates.
+        rounded = [Value("4", INT32)] if width == 512 and name.startswith("mask.") else []
+        full = f"llvm.x86.avx512.{name}.{suffix}.{width}"
+        return function.call_declared(full, kind, *arguments, *codes, *masked, *rounded)
+
+    return _Number(function, function.by_registers(apply, x.value, *(y.value for y in others)))
 
 
 # -- exponentials -----------------------------------------------------------------------------
@@ -400,29 +455,28 @@ _EXP2_RANGE = {"float": (-151.0, 129.0), "double": (-1076.0, 1025.0)}
 _EXPM1_LEAST = {"float": -20.0, "double": -40.0}
 
 
-def _reduced(x: _Number) -> tuple[_Number, _Number, _Number]:
+def _reduced(x: _Number) -> tuple[_Number, _Number, _Integer]:
     """Split x = n · log 2 + r, |r| ≤ log(2)/2.
 
     Returns
     -------
     high, low : floating point
         r is their sum; high is exact.
-    bits : integer
-        Its low bits are those of n.
+    n : integer
     """
     high, low = _format(x).log_2
-    n, bits = _rounded(x, 1 / _LOG_2)
+    n = _rounded(x, 1 / _LOG_2)
     # Exact: multiples of the last bit of log 2 or of x, and less than one.
-    return _fma(-n, high, x), -n * low, bits
+    return _fma(-n.number, high, x), -n.number * low, n
 
 
 def _exp_within(x: _Number, more: _Number | None = None) -> _Number:
     """Exp of x, or of x + more, for x within `_EXP_RANGE` and more that is small beside it."""
     fmt = _format(x)
-    high, low, bits = _reduced(x)
+    high, low, n = _reduced(x)
     if more is not None:
         low = low + more
-    return _scaled(_exp_reduced(high, low) + 1.0, bits, fmt)
+    return _scaled(_exp_reduced(high, low) + 1.0, n, fmt)
 
 
 def _exp_reduced(high: _Number, low: _Number) -> _Number:
@@ -445,19 +499,19 @@ def _exp2(x: _Number) -> _Number:
     fmt = _format(x)
     least, largest = _EXP2_RANGE[fmt.element]
     x = _at_most(_at_least(x, least), largest)
-    n, bits = _rounded(x, 1.0)
-    r = x - n
-    return _scaled(_fma(r, _polynomial(r, _EXP2[fmt.element]), 1.0), bits, fmt)
+    n = _rounded(x, 1.0)
+    r = x - n.number
+    return _scaled(_fma(r, _polynomial(r, _EXP2[fmt.element]), 1.0), n, fmt)
 
 
 def _expm1(x: _Number) -> _Number:
     fmt = _format(x)
     clamped = _at_most(_at_least(x, _EXPM1_LEAST[fmt.element]), _EXP_RANGE[fmt.element][1])
-    high, low, bits = _reduced(clamped)
+    high, low, n = _reduced(clamped)
     r = high + low
     tail = _fma(r * r, _polynomial(r, _EXPM1[fmt.element]), low)
     # Half of it, since 2^n itself may be too large; not where half of it is subnormal.
-    power = _power_of_two(bits, fmt, -1)
+    power = _power_of_two(n.bits, fmt, -1)
     half = _fma(power, tail, _fma(power, high, power - 0.5))
     return _select(x.magnitude() < 2.0**-fmt.precision, x, half + half)
 
@@ -508,6 +562,13 @@ def _log_sum(exponent: _Number, f: _Number) -> _Number:
     return _fma(exponent, high, f + tail)
 
 
+# √½, rounded down: what is below goes with the exponent below.
+_ROOT_OF_HALF = {
+    "float": float.fromhex("0x1.6a09e6p-1"),
+    "double": float.fromhex("0x1.6a09e667f3bccp-1"),
+}
+
+
 def _split(x: _Number) -> tuple[_Number, _Number, _Number]:
     """Split a positive normal number into 2^exponent · m, √½ ≤ m < √2.
 
@@ -518,9 +579,8 @@ def _split(x: _Number) -> tuple[_Number, _Number, _Number]:
         The exponent in place: exponent · 2^fraction.
     """
     fmt = _format(x)
-    # The bits of √½, rounded down: what is below goes with the exponent below.
-    root = {"float": 0x3F3504F3, "double": 0x3FE6A09E667F3BCC}[fmt.element]
     bits = x.bits()
+    root = x.constant(_ROOT_OF_HALF[fmt.element]).bits()
     # Biased, so that no shift needs to keep a sign.
     biased = (bits + ((fmt.bias << fmt.fraction) - root)) >> fmt.fraction
     exponent_bits = (biased << fmt.fraction) - (fmt.bias << fmt.fraction)
@@ -534,6 +594,11 @@ def _split(x: _Number) -> tuple[_Number, _Number, _Number]:
 def _split_any(x: _Number) -> tuple[_Number, _Number]:
     """Split a positive number, subnormal or not: exponent and m as of `_split`."""
     fmt = _format(x)
+    if x.function.module.has_avx_512:
+        # 1 ≤ m < 2 at first.
+        exponent, m = _avx_512("mask.getexp", x), _avx_512("mask.getmant", x, code=0)
+        above = m >= 2.0 * _ROOT_OF_HALF[fmt.element]
+        return _select(above, exponent + 1.0, exponent), _select(above, m * 0.5, m)
     small = x < fmt.smallest_normal
     exponent, m, _ = _split(_select(small, x * 2.0**fmt.precision, x))
     return _select(small, exponent - fmt.precision, exponent), m
@@ -631,19 +696,30 @@ _TANH_ONE = {"float": 10.0, "double": 20.0}
 
 def _tanh(x: _Number) -> _Number:
     fmt = _format(x)
+    is_float = fmt.element == "float"
     magnitude = _at_most(x.magnitude(), _TANH_ONE[fmt.element])
-    high, low, bits = _reduced(magnitude + magnitude)
-    power = _power_of_two(bits, fmt, -1)
-    r = high if fmt.element == "float" else high + low
+    # x = n · log(2)/2 + r. The bias in the number that rounds makes an exponent of the low bits.
+    rounder = fmt.rounder + fmt.bias
+    shifted = _fma(magnitude, 2 / _LOG_2, rounder)
+    n = shifted - rounder
+    power = (shifted.bits() << fmt.fraction).floating(fmt.element)
+    half_log_2, half_log_2_low = (part / 2 for part in fmt.log_2)
+    high = _fma(-n, half_log_2, magnitude)
+    low = -n * half_log_2_low
+    # What is left of log 2 is too little to be seen in single precision.
+    r = high if is_float else high + low
     square = r * r
-    polynomial = _by_pairs(r, square, _EXPM1[fmt.element])
-    if fmt.element == "float":
-        # What is left of log 2 is too little to be seen.
-        a = _fma(power, _fma(square, polynomial, r), power - 0.5)
+    # a = (exp(2x) − 1) / 2, of the polynomial for 2r.
+    coefficients = [math.ldexp(each, k + 1) for k, each in enumerate(_EXPM1[fmt.element])]
+    polynomial = _by_pairs(r, square, coefficients)
+    start = _fma(power, 0.5, -0.5)
+    if is_float:
+        a = _fma(power, _fma(square, polynomial, r), start)
     else:
-        a = _fma(power, _fma(square, polynomial, low), _fma(power, high, power - 0.5))
-    # a / (a + 1) with a = (exp(2x) − 1) / 2, and then what its roundings have lost.
-    reciprocal = 1.0 / (a + 1.0)
+        a = _fma(power, _fma(square, polynomial, low), _fma(power, high, start))
+    # a / (a + 1), and then what its roundings have lost.
+    total = a + 1.0
+    reciprocal = _estimate(total) if _has_estimates(x) else 1.0 / total
     result = a * reciprocal
     result = _fma(_fma(-result, a, a - result), reciprocal, result)
     return result.with_sign_of(x)
@@ -653,10 +729,16 @@ def _expit(x: _Number) -> _Number:
     # exp of what is not positive, so that nothing overflows.
     small = _exp_of_negative(-x.magnitude())
     total = small + 1.0
-    result = _select(x < 0.0, small, 1.0) / total
+    numerator = _select(x < 0.0, small, 1.0)
+    lost = small - (total - 1.0)
+    if _has_estimates(x):
+        inverse = _estimate(total)
+        result = numerator * inverse
+        error = _fma(-result, lost, _fma(-result, total, numerator))
+        return _fma(error, inverse, result)
+    result = numerator / total
     # What the sum lost, divided by about the sum.
-    lost = (small - (total - 1.0)) * _fma(small, -0.5, 1.0)
-    return _fma(-result, lost, result)
+    return _fma(-result, lost * _fma(small, -0.5, 1.0), result)
 
 
 def _log_expit(x: _Number) -> _Number:
@@ -689,8 +771,8 @@ _SINH_LARGEST = {"float": 90.0, "double": 711.0}
 def _half_exp(x: _Number) -> tuple[_Number, _Number]:
     """exp(x) / 2 and exp(−x) / 2 for x ≥ 0."""
     fmt = _format(x)
-    high, low, bits = _reduced(_at_most(x, _SINH_LARGEST[fmt.element]))
-    half = _scaled(_exp_reduced(high, low) + 1.0, bits - 1, fmt)
+    high, low, n = _reduced(_at_most(x, _SINH_LARGEST[fmt.element]))
+    half = _scaled(_exp_reduced(high, low) + 1.0, n - 1, fmt)
     return half, 0.25 / half
 
 
@@ -1240,10 +1322,10 @@ def _power_of_magnitude_float(x: _Number, y: _Number) -> _Number:
     log = _fma(s * square, _polynomial(square, _LOG_FOR_FLOAT_POWER), s + s)
     log = _log_at_edges(wide, _fma(exponent, _LOG_2, log))
     product = _at_most(_at_least(exponent_of * log, -150.0), 150.0)
-    high, low, bits = _reduced(product)
+    high, low, n = _reduced(product)
     r = high + low
     result = _fma(r * r, _polynomial(r, _EXP_FOR_FLOAT_POWER), r) + 1.0
-    return (result * _power_of_two(bits, _FORMATS["double"])).cast("fptrunc", "float")
+    return (result * _power_of_two(n.bits, _FORMATS["double"])).cast("fptrunc", "float")
 
 
 def _power(x: _Number, y: _Number) -> _Number:
@@ -1448,8 +1530,8 @@ def _erf(x: _Number) -> _Number:
     small = _fma(magnitude, _polynomial(magnitude * magnitude, _ERF[element]), magnitude)
     # The logarithm is less than 0, where it is wanted.
     logarithm = _at_most(_polynomial(magnitude, _LOG_ERFC[element]), 0.0)
-    high, low, bits = _reduced(logarithm)
-    large = 1.0 - (_exp_reduced(high, low) + 1.0) * _power_of_two(bits, _format(x))
+    high, low, n = _reduced(logarithm)
+    large = 1.0 - (_exp_reduced(high, low) + 1.0) * _power_of_two(n.bits, _format(x))
     return _select(magnitude < 1.0, small, large).with_sign_of(x)
 
 
@@ -1460,7 +1542,7 @@ def _erfc(x: _Number) -> _Number:
     bounded = _at_most(magnitude, _ERFC_ZERO[fmt.element])
     # exp(−x²), in two numbers and a power of two.
     square = bounded * bounded
-    high, low, bits = _reduced(-square)
+    high, low, n = _reduced(-square)
     rest = _exp_reduced(high, low - _fma(bounded, bounded, -square))
     power = rest + 1.0
     power_low = rest - (power - 1.0)
@@ -1483,7 +1565,7 @@ def _erfc(x: _Number) -> _Number:
     product = power * inverse
     product_low = _fma(power, inverse, -product) + _fma(power, inverse_low, power_low * inverse)
     result = _fma(product, factor, _fma(product, factor_low, product_low * factor))
-    result = _scaled(result, bits, fmt)
+    result = _scaled(result, n, fmt)
     large = _select(x < 0.0, 2.0 - result, result)
     return _select(magnitude < 0.8, small, large)
 

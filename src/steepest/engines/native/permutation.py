@@ -115,7 +115,7 @@ def _loaded() -> Loaded:
 
 
 def _written(processor: Processor) -> Module:
-    module = Module(processor.function_attributes)
+    module = Module(processor)
     f = module.function(
         "permute", None, [("ptr noalias", "rows"), ("i64", "count"), ("ptr noalias", "generator")]
     )

@@ -37,6 +37,11 @@ class Processor:
         return self.vector_bits // bits
 
     @property
+    def has_avx_512(self) -> bool:
+        """Whether it has AVX-512 with all that belongs to it, on vectors of any length."""
+        return self.has_masks and self.triple.startswith("x86")
+
+    @property
     def asks_ahead(self) -> bool:
         """Whether products ask for lines ahead: AMD's reach nine tenths of the peak without."""
         return self.triple.startswith("x86") and not self.name.startswith("znver")

@@ -315,7 +315,7 @@ def _runner(processor: Processor, name: str) -> ctypes._FuncPointer:
 def _written(processor: Processor) -> Module:
     from steepest.engines.native.emit import read_ticks
 
-    module = Module(processor.function_attributes)
+    module = Module(processor)
     ticks = module.function("ticks", INT64, [])
     ticks.give(read_ticks(ticks, processor))
     for element, bits in (("float", 32), ("double", 64)):

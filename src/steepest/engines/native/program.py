@@ -218,7 +218,7 @@ class _Code:
             from steepest.engines.native.assembly import Module
             from steepest.engines.native.emit import emit_program
 
-            module = Module(processor.function_attributes)
+            module = Module(processor)
             emit_program(module, self.program, processor, "run", threads=threads)
             return module
 

@@ -174,7 +174,7 @@ def _loaded() -> Loaded:
 
 
 def _written(processor: Processor) -> Module:
-    module = Module(processor.function_attributes)
+    module = Module(processor)
     _write_share(module, processor)
     _write_work(module, processor)
     return module
