@@ -376,6 +376,33 @@ def test_the_choice() -> None:
         assert choose(product, target) == expected
 
 
+def prefetches(product: Product, name: str) -> int:
+    """Count what the code of a product asks for ahead, on a processor with AVX-512."""
+    target = Processor("x86_64-unknown-linux-gnu", name, "", 512, has_masks=True)
+    module = Module(target)
+    product_function(module, product, target)
+    return str(module).count("call void @llvm.prefetch")
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "asks"),
+    [
+        pytest.param((784, 256, 128), "columns", True, id="columns of a large left matrix"),
+        pytest.param((256, 784, 128), "rows", True, id="rows of a large right matrix"),
+        pytest.param((256, 64, 64), "rows", False, id="a right matrix that the cache holds"),
+        pytest.param((64, 32, 32), "columns", False, id="matrices that the cache holds"),
+        pytest.param((64, 20, 600), "rows", False, id="few steps"),
+    ],
+)
+def test_what_steps_jump_to_is_asked_for_ahead(
+    shape: tuple[int, int, int], layout: str, asks: bool
+) -> None:
+    product = case(shape, (layout, "rows")).product
+    assert (prefetches(product, "sapphirerapids") > 0) == asks
+    # These were measured to need none.
+    assert not prefetches(product, "znver5")
+
+
 def test_a_product_is_added_once() -> None:
     module = Module()
     one = case((1, 5, 4)).product

@@ -11,7 +11,7 @@ import pytest
 from tests.engines.native.programs import errors_of, fused, recorded
 
 import steepest as sd
-from steepest.engines.native import loop, partition, program, rounds, threads
+from steepest.engines.native import loop, partition, products, program, rounds, threads
 from steepest.engines.native.in_place import written_in_place
 from steepest.engines.native.layout import buffers_written, lay_out
 from steepest.engines.native.listing import listing
@@ -105,6 +105,11 @@ def test_matrices_of_a_round(components: int, dimensions: int, points: int, size
 )
 def test_what_gains_nothing_stays_as_it_is(points: int) -> None:
     assert not program_of(mixture, parameters_of(6, 4), np.ones((points, 4))).rounds
+
+
+def test_a_thread_has_enough_stack() -> None:
+    # macOS gives no more to threads.
+    assert rounds.MOST_PRIVATE + products._SCRATCH <= 448 * 1024
 
 
 def test_code_that_computes_with_care_goes_item_by_item() -> None:

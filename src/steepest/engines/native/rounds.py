@@ -46,8 +46,8 @@ ROUND = 256 * 1024
 """Bytes that a round goes through, about, if it has more than one matrix."""
 MOST_OF_ONE = 4 * 1024 * 1024
 """Bytes that a single matrix may take in a round, which else gains nothing."""
-MOST_PRIVATE = 512 * 1024
-"""Bytes of what a round alone needs."""
+MOST_PRIVATE = 192 * 1024
+"""Bytes of what a round alone needs, on the stack of a thread, as are the copies of products."""
 MOST_TOGETHER = 32
 """Nests and products that take turns, about."""
 MOST_POSTPONED = 16
