@@ -334,7 +334,7 @@ def _scaled(x: _Number, n: _Integer, fmt: _Format) -> _Number:
 def _has_estimates(x: _Number) -> bool:
     """Whether 1 / x is known within 2^-14 at less than the cost of a division.
 
-    In double precision, the steps from there to what a correction needs take as long.
+    In double precision, it takes steps from there to what a correction needs: little is left.
     """
     return x.function.module.has_avx_512 and x.kind.element == "float"
 
