@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 import steepest as sd
 from benchmarks.cores import current_threads
 from benchmarks.descent_work import Weights, Work, make_data, starting_weights, steepest_loss
+from benchmarks.roofline import operations
 
 __all__ = ["PARTICIPANTS", "Participant", "Runner", "default_engine", "jax_precision"]
 
@@ -84,7 +85,8 @@ class Steepest(Runner):
     def products_rate(self, steps: int) -> float | None:
         """Find the operations a second in products of matrices, without the rest of the step.
 
-        None where no profile is made: by another engine than the native one.
+        What a product makes of its result takes time here, and does not count. None where no
+        profile is made: by another engine than the native one.
         """
         with contextlib.redirect_stdout(io.StringIO()):
             self._train(steps, profile=True)
@@ -96,7 +98,7 @@ class Steepest(Runner):
             for part in self._result.profile.parts
             if part.what.startswith("product of matrices")
         ]
-        return sum(part.operations for part in products) / sum(part.seconds for part in products)
+        return operations(self.work) / sum(part.seconds for part in products)
 
     def _train(self, steps: int, profile: bool = False) -> int:
         work = self.work

@@ -166,9 +166,17 @@ def completed(x: Value, lower: bool) -> Value:
 # Division by what may be 0
 
 
+ROUNDING = 16
+"""What decompositions round, at most, in units of the precision, the length and the largest entry.
+
+LAPACK's errors are a modest multiple of these units, which differs from processor to processor, and
+so are those of whoever has made the matrix.
+"""
+
+
 def _evaluate_settled(x: Value, like: Value) -> Value:
     length = max(like.shape[-2:])
-    limit = 16 * length * np.finfo(x.dtype).eps
+    limit = ROUNDING * length * np.finfo(x.dtype).eps
     size = np.max(np.abs(like), axis=(-2, -1), keepdims=True, initial=0)
     return np.where(np.abs(x) <= limit * size, x.dtype.type(0), x)
 
@@ -206,7 +214,7 @@ def known(value: Value) -> Value:
 
 def lost(divisor: Value, size: Value, length: int) -> Value | None:
     """Find the divisors that are mere rounding beside ``size``; None if there are none."""
-    limit = length * float(np.finfo(divisor.dtype).eps)
+    limit = ROUNDING * length * float(np.finfo(divisor.dtype).eps)
     result = np.abs(divisor) <= limit * size
     value = known(result)
     return None if value is not None and not value.any() else result
