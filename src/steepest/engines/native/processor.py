@@ -43,7 +43,7 @@ class Processor:
 
     @property
     def asks_ahead(self) -> bool:
-        """Whether products ask for lines ahead: AMD's reach nine tenths of the peak without."""
+        """Whether products ask for lines ahead, and spare turns of loops: AMD's need neither."""
         return self.triple.startswith("x86") and not self.name.startswith("znver")
 
     @property
