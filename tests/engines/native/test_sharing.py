@@ -284,7 +284,7 @@ def share() -> Any:
 def test_each_piece_is_run_once(share: Any, helpers: int) -> None:
     pool = sharing.Pool()
     with pool.helping(1 + helpers):
-        for count in (1, 2, 3, 50, 7) * 20:
+        for count in (1, 2, 3, sharing.MOST_PIECES, 7) * 20:
             times = [0] * count
 
             def run(_: int, number: int, times: list[int] = times) -> int:
@@ -295,6 +295,25 @@ def test_each_piece_is_run_once(share: Any, helpers: int) -> None:
             flags = share(pool.address, ctypes.cast(task, ctypes.c_void_p), None, count)
             assert times == [1] * count
             assert flags == sum(1 << each for each in range(min(count, 5)))
+
+
+def test_threads_begin_with_shares_of_their_own(share: Any) -> None:
+    pool = sharing.Pool()
+    together = threading.Barrier(2, timeout=60)
+    taken: dict[int, list[int]] = {}
+
+    def run(_: int, number: int) -> int:
+        taken.setdefault(threading.get_ident(), []).append(number)
+        together.wait()
+        return 0
+
+    task = _TASK(run)
+    for _ in range(20):
+        taken.clear()
+        with pool.helping(2):
+            share(pool.address, ctypes.cast(task, ctypes.c_void_p), None, 8)
+        mine = taken.pop(threading.get_ident())
+        assert (mine, *taken.values()) == ([0, 1, 2, 3], [4, 5, 6, 7])
 
 
 # -- cutting -------------------------------------------------------------------------------------
@@ -320,18 +339,28 @@ def test_products_are_cut_into_few_pieces(shape: tuple[int, int, int], most: int
     assert 2 <= -(-extent // size) <= most
 
 
-def test_two_threads_get_as_much() -> None:
-    # Pieces of five tiles of 14 rows would leave one of them 116 of 256 rows.
-    product = replace(Product(256, 128, 784, "float", (784, 1), (128, 1), 128), listed=True)
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        # Pieces of five tiles of 14 rows would leave one of them 116 of 256 rows.
+        ({"listed": "rows", "copies": True}, "rows"),
+        ({"listed": "rows"}, "columns"),
+        ({}, "columns"),
+    ],
+    ids=["copied", "listed", "plain"],
+)
+def test_two_threads_get_as_much(lists: dict[str, Any], expected: str) -> None:
+    product = Product(256, 128, 784, "float", (784, 1), (128, 1), 128)
     processor = replace(host_processor(), vector_bits=512, has_masks=True)
-    found = cut(product, processor, 2, 8)
+    found = cut(replace(product, **lists), processor, 2, 8)
     assert found is not None
     axis, size = found
-    assert axis == "rows"
+    assert axis == expected
+    extent = {"rows": 256, "columns": 128}[axis]
     shares = [0, 0]
-    for start in range(0, 256, size):
-        shares[shares.index(min(shares))] += min(size, 256 - start)
-    assert max(shares) <= 132
+    for start in range(0, extent, size):
+        shares[shares.index(min(shares))] += min(size, extent - start)
+    assert max(shares) <= 0.52 * extent
 
 
 # -- how many ------------------------------------------------------------------------------------

@@ -87,6 +87,7 @@ from steepest.engines.native.products import (
 )
 from steepest.engines.native.rounds import strides_of
 from steepest.engines.native.sharing import TASK_PARAMETERS, emit_share
+from steepest.engines.native.steps import BatchRows
 from steepest.graph import ArrayType, Constant, Node
 
 __all__ = ["add_ticks", "emit_program", "read_ticks"]
@@ -122,7 +123,7 @@ def emit_program(
     homes: dict[Buffer, Buffer] | None = None,
     first_callback: int = 0,
     moving: Collection[Buffer] = (),
-    gathered: Mapping[MatrixProduct, int] | None = None,
+    listed: Mapping[MatrixProduct, tuple[int, BatchRows]] | None = None,
     padded: Collection[Buffer] = (),
     linkage: str = "",
     threads: int = 1,
@@ -145,10 +146,10 @@ def emit_program(
         The number that NumPy is called with for the first of `callbacks_of`; others follow.
     moving : collection of Buffer
         Inputs whose addresses in the table change while the module's functions run.
-    gathered : mapping from MatrixProduct to int, optional
-        Products that gather the rows of a batch: their left matrix has those rows of an array,
-        which is the so-manieth of those whose addresses are the last in the table. The address of
-        the rows' numbers is before these.
+    listed : mapping from MatrixProduct to (int, BatchRows), optional
+        Products that read the rows of a batch where they lie: in an array which is the so-manieth
+        of those whose addresses are the last in the table. The address of the rows' numbers is
+        before these.
     padded : collection of Buffer
         What lies outside the arena and is followed, as all in it is, by room up to the next
         multiple of `ALIGNMENT` bytes, in which anything may be written.
@@ -167,7 +168,7 @@ def emit_program(
         homes or {},
         frozenset(finite),
         frozenset(moving),
-        gathered or {},
+        listed or {},
         frozenset(padded),
         first_callback,
         threads,
@@ -206,7 +207,7 @@ class _ProgramEmitter:
         homes: dict[Buffer, Buffer],
         finite: frozenset[Buffer],
         moving: frozenset[Buffer],
-        gathered: Mapping[MatrixProduct, int],
+        listed: Mapping[MatrixProduct, tuple[int, BatchRows]],
         padded: frozenset[Buffer],
         first_callback: int,
         threads: int,
@@ -218,7 +219,7 @@ class _ProgramEmitter:
         self._processor = processor
         self._homes = homes
         self._finite, self._moving, self._padded = finite, moving, padded
-        self._gathered = gathered
+        self._listed = listed
         self._next_callback = first_callback
         self._threads = threads
         self._table = table_of(program)
@@ -544,11 +545,12 @@ class _ProgramEmitter:
         # A result that is finished in registers has no memory.
         is_written = item.finish is None
         pointers.append(self._pointer(item.result) if is_written else Value("null", POINTER))
-        if item in self._gathered:
-            product = replace(product, listed=True)
-            numbers = self._behind(Behind.ROWS)
-            data = self._behind(Behind.DATA + self._gathered[item])
-            pointers = [data, *pointers[1:], numbers, pointers[0]]
+        if item in self._listed:
+            place, rows = self._listed[item]
+            product = replace(product, listed=rows.listed, copies=rows.copies)
+            copies = pointers[:1] if rows.copies else []
+            data = self._behind(Behind.DATA + place)
+            pointers = [data, *pointers[1:], self._behind(Behind.ROWS), *copies]
         if item.finish is not None:
             pointers += self._kernel_arguments(self._finish_emitter(item, item.finish, None))
         if choose(product, self._processor) == "blas":
@@ -631,10 +633,14 @@ class _ProgramEmitter:
                 else (0, item.right.strides[dims + 1], 1)
             )
             if product.listed:
-                # Some of the numbers, and of the copies; the data are those of all.
-                steps = (0, *steps[1:], 0, product.inner)
+                steps = (*steps, 0)
+            if product.listed == "rows" and axis == "rows":
+                # Some of the numbers; the data are those of all.
+                steps = (0, *steps[1:])
                 numbers = task.offset(pointers[3], "i64", first)
                 pointers = [*pointers[:3], numbers, *pointers[4:]]
+            if product.copies:
+                steps = (*steps, product.inner)
             product, batch = piece_of(product, axis, size), item.batch
         width = memory_element(item.result.dtype)
         moved = [

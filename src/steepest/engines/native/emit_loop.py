@@ -59,9 +59,9 @@ def emit_loop(
             homes=kind.homes,
             first_callback=kind.first_callback,
             moving=[program.inputs[position] for position in step.batch] if kind.rows == 1 else [],
-            gathered={
-                item: kind.step.batch.index(buffer.position)
-                for buffer, item in kind.gathered.items()
+            listed={
+                item: (kind.step.batch.index(rows.buffer.position), rows)
+                for item, rows in kind.listed.items()
             },
             padded=[*(program.inputs[before] for before, _ in step.carried), *program.outputs],
             linkage="internal",
@@ -199,10 +199,12 @@ class _LoopEmitter:
             function.multiply(within, Value(str(whole), INT64)),
         )
         rows = function.offset(order, "i64", start)
+        if kind.listed:
+            function.store(rows, function.offset(table, "ptr", len(places) + Behind.ROWS))
+        read_there = {each.buffer for each in kind.listed.values()}
         for number, (position, width) in enumerate(zip(kind.step.batch, self._widths, strict=True)):
             buffer = kind.program.inputs[position]
-            if buffer in kind.gathered:
-                function.store(rows, function.offset(table, "ptr", len(places) + Behind.ROWS))
+            if buffer in read_there:
                 continue
             slot = function.offset(table, "ptr", places[buffer])
             base = function.load(

@@ -1,55 +1,71 @@
-"""Which arrays of a batch are gathered by the product that reads them first, on its way."""
+"""Which arrays of a batch products read where they lie in the data, or gather on their way."""
 
 from __future__ import annotations
 
-from steepest.engines.native.layout import buffers_read, buffers_written
-from steepest.engines.native.nests import Buffer, MatrixProduct, Program
+from dataclasses import replace
+
+from steepest.engines.native.layout import buffers_read
+from steepest.engines.native.nests import Buffer, Item, MatrixProduct, Program
 from steepest.engines.native.partition import product_of
 from steepest.engines.native.processor import Processor
-from steepest.engines.native.products import can_list
-from steepest.engines.native.steps import StepGraph
+from steepest.engines.native.products import Listed, can_list
+from steepest.engines.native.steps import BatchRows, StepGraph
 
-__all__ = ["gathered_by_products"]
+__all__ = ["read_by_products"]
 
 LEAST_WIDTH = 256
 """Bytes of a row from which on a product reads it where the data lie."""
 
 
-def gathered_by_products(
+def read_by_products(
     program: Program, step: StepGraph, rows: int, processor: Processor
-) -> dict[Buffer, MatrixProduct]:
-    """Find the arrays of a batch, of so many rows, that a product is the first to read.
+) -> dict[MatrixProduct, BatchRows]:
+    """Find the products that read a batch, of so many rows, where these lie in the data.
 
-    If `can_list` is true for it, it reads the rows where they lie in the data, and copies them to
-    where others read the batch.
+    Where nothing but such products reads an array of the batch, it is not gathered. Where something
+    else does, the product that is the first to read it copies the rows.
     """
     if program.careful or rows < 2:
         return {}
-    waiting = {program.inputs[position] for position in step.batch}
-    waiting = {each for each in waiting if each.bytes // rows >= LEAST_WIDTH}
-    found = {}
+    readers: dict[Buffer, list[tuple[Item, Listed]]] = {}
+    for position in step.batch:
+        buffer = program.inputs[position]
+        if buffer.bytes // rows >= LEAST_WIDTH and buffer not in program.outputs:
+            readers[buffer] = []
     for item in program.items:
-        for buffer in waiting.intersection(buffers_read(item)):
-            waiting.remove(buffer)
-            if (
-                isinstance(item, MatrixProduct)
-                and [*buffers_read(item)].count(buffer) == 1
-                and _reads_rows(item, rows)
-                and can_list(product_of(item), processor)
-            ):
-                found[buffer] = item
-        waiting -= {*buffers_written(item)}
-    return {each: item for each, item in found.items() if each not in program.outputs}
+        for buffer in readers.keys() & {*buffers_read(item)}:
+            readers[buffer].append((item, _listed(item, buffer, rows)))
+    found = {}
+    for buffer, items in readers.items():
+        copies = not all(_can_list(*each, False, processor) for each in items)
+        for item, listed in items[:1] if copies else items:
+            if isinstance(item, MatrixProduct) and _can_list(item, listed, copies, processor):
+                found[item] = BatchRows(buffer, listed, copies)
+    return found
 
 
-def _reads_rows(item: MatrixProduct, rows: int) -> bool:
-    """Whether the rows of a product's left matrix are those of the batch."""
-    storage = item.left
-    width = storage.buffer.size // rows
-    return (
-        not item.batch
-        and not storage.offset
-        and item.extents[2] > 0
-        and storage.strides == (width, 1)
-        and item.extents[:2] == (rows, width)
-    )
+def _listed(item: Item, buffer: Buffer, rows: int) -> Listed:
+    """Say which index of a product's left matrix counts the rows of a batch, if one does."""
+    if (
+        not isinstance(item, MatrixProduct)
+        or item.left.buffer is not buffer
+        or [*buffers_read(item)].count(buffer) != 1
+        or item.batch
+        or item.left.offset
+        or not item.extents[1]
+    ):
+        return None
+    width = buffer.size // rows
+    if item.extents[:2] == (rows, width) and item.left.strides == (width, 1):
+        return "rows"
+    if item.extents[:2] == (width, rows) and item.left.strides == (1, width):
+        return "inner"
+    return None
+
+
+def _can_list(item: Item, listed: Listed, copies: bool, processor: Processor) -> bool:
+    """Whether a product may read the rows of a batch where they lie, or copy them on its way."""
+    if not isinstance(item, MatrixProduct) or not listed or (copies and listed != "rows"):
+        return False
+    product = replace(product_of(item), listed=listed, copies=copies)
+    return can_list(product, processor)

@@ -20,7 +20,7 @@ from steepest.engines.native.few_rows import update_few_rows
 from steepest.engines.native.finishing import finish_in_products
 from steepest.engines.native.formulas import rewrite_formulas
 from steepest.engines.native.fuse import fuse
-from steepest.engines.native.gathering import gathered_by_products
+from steepest.engines.native.gathering import read_by_products
 from steepest.engines.native.in_place import written_in_place
 from steepest.engines.native.layout import lay_out
 from steepest.engines.native.listing import outline
@@ -86,9 +86,9 @@ class LoopCode:
             self.size = max(self.size, lay_out(program))
             homes = written_in_place(program, step.carried)
             rows = batch_sizes[number] if batch_sizes else 0
-            gathered = gathered_by_products(program, step, rows, processor)
+            listed = read_by_products(program, step, rows, processor)
             self.kinds.append(
-                StepKind(f"step{number}", step, program, homes, rows, gathered, len(callbacks))
+                StepKind(f"step{number}", step, program, homes, rows, listed, len(callbacks))
             )
             callbacks += [(program, each) for each in callbacks_of(program)]
         self.programs = [kind.program for kind in self.kinds]

@@ -30,6 +30,7 @@ from steepest.engines.native.nests import (
 from steepest.engines.native.operations import memory_element
 from steepest.engines.native.processor import Processor
 from steepest.engines.native.products import Product, cut, product_cycles
+from steepest.engines.native.sharing import MOST_PIECES
 
 __all__ = [
     "BLOCK",
@@ -48,7 +49,6 @@ __all__ = [
 
 PIECE = 20_000
 """Cycles that a piece takes at least, by a rough estimate: several microseconds."""
-MOST_PIECES = 32
 MOST_THREADS = 4
 """More threads make no difference to how work is cut."""
 PRODUCT_PIECES_A_THREAD = 4
@@ -191,7 +191,7 @@ def pieces_of_product(
 ) -> ProductPieces | None:
     """Cut a matrix product, or a stack of them, for some threads; None for a small one."""
     stack = math.prod(item.batch)
-    count = min(int(stack * product_cycles(product, processor) // PIECE), most)
+    count = min(int(stack * product_cycles(product, processor) // PIECE), most, MOST_PIECES)
     if count < 2:
         return None
     if item.batch and item.batch[0] > 1:

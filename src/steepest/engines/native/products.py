@@ -34,6 +34,7 @@ from steepest.engines.native.processor import Processor
 
 __all__ = [
     "Finish",
+    "Listed",
     "Product",
     "can_finish",
     "can_list",
@@ -45,6 +46,9 @@ __all__ = [
     "shuffled",
     "transposed",
 ]
+
+
+Listed = Literal["rows", "inner"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,12 @@ class Product:
         From row to row of the result, whose columns are contiguous.
     whole : Product or None
         What this is a piece of: it is computed in the same way, bit by bit.
-    listed : bool
-        Whether the rows of the left matrix are some of a larger one's. Their numbers are in a
-        list, the fourth argument of the function, which copies them, one after the other, to
-        where the fifth points.
+    listed : str or None
+        "rows" where the rows of the left matrix, or "inner" where its columns, are some rows of a
+        larger matrix. Their numbers are in a list, the fourth argument of the function.
+    copies : bool
+        Whether the function copies listed rows, one after the other, to where its fifth argument
+        points.
     """
 
     rows: int
@@ -79,7 +85,8 @@ class Product:
     right_strides: tuple[int, int]
     result_stride: int
     whole: Product | None = None
-    listed: bool = False
+    listed: Listed = None
+    copies: bool = False
 
 
 class Finish(Protocol):
@@ -121,7 +128,8 @@ class _Problem:
     left: tuple[int, int]  # (row, inner)
     right: tuple[int, int]  # (inner, column)
     result: tuple[int, int]  # (row, column)
-    listed: bool = False
+    listed: Listed = None
+    copies: bool = False
 
     @property
     def transposed(self) -> _Problem:
@@ -177,7 +185,13 @@ _WAYS = 8
 # How much longer a tile of more such rows takes.
 _COLLIDING = 1.06
 # Rows of the next tile that are asked for ahead in each panel, where they may lie anywhere.
-_MOST_AHEAD = 4
+_MOST_AHEAD = 6
+# Rows of a tile that may lie anywhere: the address of each takes a register.
+_MOST_LISTED = 6
+# How much longer, by the estimate, a product with a list may take: nothing is copied before it.
+_AS_FAST = 1.1
+# Where a line that is asked for ahead goes: LLVM's numbers of the two caches.
+_FIRST, _SECOND = 3, 2
 # Cycles that a step of the broadcast form takes beside its multiply-adds and loads, on such a
 # processor.
 _TURN = 0.75
@@ -235,8 +249,8 @@ def product_function(
     -------
     str
         The name of a function ``void (ptr left, ptr right, ptr result)`` that overwrites
-        the result, which must not overlap the others; with a list, of 64-bit integers, its
-        address comes last. When `choose` says "blas", it calls
+        the result, which must not overlap the others; the address of a list, of 64-bit integers,
+        and that of the copies come after these. When `choose` says "blas", it calls
         one of `blas.symbols`, whose address the loader must supply. With a finish, the result is
         not touched, its parameters come last, and flags are returned, as an i64.
     """
@@ -315,11 +329,11 @@ def cut(
     width = plan.columns * (plan.lanes if plan.form == "broadcast" else 1)
     choices = []
     for name, extent, tile, copied in (
-        (names[1], columns, width, False),
+        (names[1], columns, width, product.listed == "rows"),
         # The first rows of a list in a piece are not asked for ahead.
-        (names[0], rows, plan.rows, plan.packed or product.listed),
+        (names[0], rows, plan.rows, plan.packed or product.listed == "rows"),
     ):
-        if product.listed and name == "columns":
+        if product.copies and name == "columns":
             continue
         tiles = -(-extent // tile)
         for each in range(-(-tiles // most), tiles, max(1, tiles // 64)):
@@ -345,20 +359,21 @@ def _longest_share(extent: int, size: int, threads: int) -> int:
 
 
 def can_list(product: Product, processor: Processor) -> bool:
-    """Whether a product that has no list may have one: in the same way, as fast, bit by bit."""
-    if choose(product, processor) == "blas":
+    """Whether a product with a list is as fast as it would be without."""
+    plain = replace(product, listed=None, copies=False)
+    if choose(plain, processor) == "blas":
         return False
-    problem = _problem(_normalised(product))
-    plan = _plan(problem, product.element, processor)
-    if (
-        plan.form == "dot"
-        or plan.transposed
-        or plan.packed
-        or _parts(problem, product.element, processor)
-    ):
+    problem = _problem(_normalised(plain))
+    if _parts(problem, product.element, processor):
+        return False
+    if problem.right[1] != 1 and product.listed == "rows":
+        return False
+    best = _plan(problem, product.element, processor)
+    plan = _plan(_problem(_normalised(product)), product.element, processor)
+    if plan.cycles > _AS_FAST * best.cycles:
         return False
     panels = -(-product.columns // (plan.columns * plan.lanes))
-    return panels * _MOST_AHEAD >= plan.rows
+    return product.listed == "inner" or panels * _MOST_AHEAD >= plan.rows
 
 
 def can_finish(product: Product, processor: Processor) -> bool:
@@ -390,8 +405,8 @@ def _normalised(product: Product) -> Product:
     return replace(
         product,
         left_strides=(
-            product.left_strides[0] if rows > 1 or product.listed else 1,
-            product.left_strides[1] if inner > 1 else 1,
+            product.left_strides[0] if rows > 1 or product.listed == "rows" else 1,
+            product.left_strides[1] if inner > 1 or product.listed == "inner" else 1,
         ),
         right_strides=(
             product.right_strides[0] if inner > 1 else 1,
@@ -406,7 +421,7 @@ def _name(product: Product) -> str:
     strides = (*product.left_strides, *product.right_strides, product.result_stride)
     name = f"product_{product.element}_{shape}_" + "_".join(map(str, strides))
     if product.listed:
-        name = f"{name}_listed"
+        name = f"{name}_listed_{product.listed}{'_copied' * product.copies}"
     if product.whole is None:
         return name
     whole = product.whole
@@ -566,10 +581,13 @@ def _reading_cycles(problem: _Problem, bits: int, rows: int, packed: bool) -> fl
 def _plan(problem: _Problem, element: str, processor: Processor) -> _Plan:
     """Find the way that takes the least cycles by a rough estimate."""
     plans = []
-    for transposed, each in ((False, problem), (True, problem.transposed)):
-        for packed in (False, True):
-            plans += _broadcast_plans(each, transposed, packed, _BITS[element], processor)
-            plans += _dot_plans(each, transposed, packed, _BITS[element], processor)
+    bits = _BITS[element]
+    for packed in (False,) if problem.listed == "rows" else (False, True):
+        plans += _broadcast_plans(problem, False, packed, bits, processor)
+        if not problem.listed:
+            plans += _broadcast_plans(problem.transposed, True, packed, bits, processor)
+            plans += _dot_plans(problem, False, packed, bits, processor)
+            plans += _dot_plans(problem.transposed, True, packed, bits, processor)
     return min(plans, key=lambda plan: plan.cycles)
 
 
@@ -589,7 +607,7 @@ def _parts(problem: _Problem, element: str, processor: Processor) -> tuple[_Part
     are left may have their vectors along the other axis.
     """
     least = _plan(problem, element, processor).cycles
-    if least > _DIVIDED:
+    if least > _DIVIDED or problem.listed:
         return ()
     lanes = processor.lanes(_BITS[element])
     best: tuple[_Part, ...] = ()
@@ -633,8 +651,11 @@ def _broadcast_plans(
     turn = _TURN if processor.asks_ahead else 0.0
     far_apart = 7 if _collide(problem.result[1], bits) else 1
     plans = []
+    most_rows = problem.rows
+    if problem.listed == "rows" and not problem.copies:
+        most_rows = min(most_rows, _MOST_LISTED)
     for columns in range(1, min(vectors, 6) + 1):
-        for rows in range(1, problem.rows + 1):
+        for rows in range(1, most_rows + 1):
             # The right matrix's vectors stay in registers; so does a broadcast that is used twice.
             if rows * columns + columns + (columns > 1) > _registers(processor) - 1:
                 break
@@ -690,8 +711,12 @@ _Piece = tuple[Value, Value, int]  # a vector, its address, and how many of its 
 
 
 def _parameters(product: Product) -> list[tuple[str, str]]:
-    others = [("ptr noalias readonly", "numbers"), ("ptr noalias", "copy")]
-    return [*_PARAMETERS, *(others if product.listed else ())]
+    parameters = [*_PARAMETERS]
+    if product.listed:
+        parameters.append(("ptr noalias readonly", "numbers"))
+    if product.copies:
+        parameters.append(("ptr noalias", "copy"))
+    return parameters
 
 
 def _emit(
@@ -757,6 +782,7 @@ def _problem(product: Product) -> _Problem:
         product.right_strides,
         (product.result_stride, 1),
         product.listed,
+        product.copies,
     )
 
 
@@ -827,10 +853,10 @@ class _Emitter:
 
         def at_block(start: _Index) -> tuple[Value, Value]:
             self._block_start = start
-            return (
-                self._address(left, (start, problem.left[1])),
-                self._address(right, (start, problem.right[0])),
-            )
+            at_left = left
+            if problem.listed != "inner":
+                at_left = self._address(left, (start, problem.left[1]))
+            return at_left, self._address(right, (start, problem.right[0]))
 
         if self._plan.form == "dot" or self._plan.packed:
             work = self._dot_block if self._plan.form == "dot" else self._broadcast_block
@@ -964,13 +990,7 @@ class _Emitter:
     ) -> None:
         problem, width = self._problem, self._plan.columns * self._lanes
         result_row = self._address(result, (row, problem.result[0]))
-        if problem.listed:
-            left_start, left_stride = self._copied(left, row, rows, length), problem.inner
-        else:
-            left_start, left_stride = (
-                self._address(left, (row, problem.left[0])),
-                problem.left[0],
-            )
+        left_start, left_rows = self._left_rows(left, row, rows, length)
 
         def tile(panel: _Index, columns: int, stride: int) -> None:
             if self._finish_with is not None:
@@ -978,8 +998,8 @@ class _Emitter:
                 self._finish_with.begin_tile(row, column, (rows, columns))
             self._broadcast_tile(
                 left_start,
-                left_stride,
-                self._ahead(left, left_start, row, rows, panel) if problem.listed else (),
+                left_rows,
+                self._ahead(left, left_start, row, rows, panel) if problem.listed == "rows" else (),
                 panels.source(panel),
                 stride,
                 self._address(result_row, (panel, width * problem.result[1])),
@@ -996,7 +1016,7 @@ class _Emitter:
     def _broadcast_tile(
         self,
         left: Value,
-        left_stride: int,
+        left_rows: Sequence[_Index],
         ahead: Sequence[_Index],
         right: Value,
         right_stride: int,
@@ -1010,29 +1030,40 @@ class _Emitter:
 
         Parameters
         ----------
-        left_stride : int
-            From row to row of the left matrix.
+        left_rows : sequence of int or Value
+            Where the rows of the left matrix are, in entries from its address.
         ahead : sequence of int or Value
-            Where rows are that are read after these, in entries from the first row.
+            Where rows are that are read after these.
         """
         f, lanes = self._f, self._lanes
         parts = [
             (start, min(lanes, columns - start)) for start in range(0, columns, lanes)
         ]  # of a row of the tile
         left_jumps, right_jumps = self._jumps(rows, columns, right_stride, length)
+        is_listed, origin, moved = self._problem.listed == "inner", left, self._problem.left[1]
+        if is_listed:
+            # From step to step, the place in the list moves on.
+            left = f.offset(self._listed[0], "i64", self._block_start)
+            moved = INT64.bits // _BITS[self._element]
 
         def step(left: Value, right: Value, sums: _Sums) -> _Sums:
+            later = left
+            if is_listed:
+                later = self._row_of_list(origin, self._later_in_list(left))
+                left = self._row_of_list(origin, left)
             entries = [
                 self._load(self._address(right, (1, start)), lanes if self._plan.packed else active)
                 for start, active in parts
             ]
-            for place in (*ahead, *left_jumps):
-                prefetch(f, self._address(left, (place, 1)))
+            for place in ahead:
+                prefetch(f, self._address(left, (place, 1)), _SECOND)
+            for place in left_jumps:
+                prefetch(f, self._address(later, (place, 1)))
             for place in right_jumps:
                 prefetch(f, self._address(right, (place, 1)))
             new: _Sums = []
             for row in range(rows):
-                scalar = f.load(self._vector.scalar, self._address(left, (row, left_stride)))
+                scalar = f.load(self._vector.scalar, self._address(left, (left_rows[row], 1)))
                 factor = f.splat(scalar, lanes)
                 for entry, total in zip(
                     entries, sums[row * len(parts) : (row + 1) * len(parts)], strict=True
@@ -1040,7 +1071,7 @@ class _Emitter:
                     new.append(self._multiply_add(factor, entry, total))
             return new
 
-        strides = self._problem.left[1], right_stride
+        strides = moved, right_stride
         sums = self._accumulate(length, left, right, strides, rows * len(parts), step)
         corners = [(row, start) for row in range(rows) for start, _ in parts]
         if self._finish_with is not None:
@@ -1089,14 +1120,43 @@ class _Emitter:
         stride, held = problem.left[1], _FIRST_CACHE // size
         if problem.left[0] == 1 and stride * size >= _LINE and problem.rows * problem.inner > held:
             # Those of the first and the last row of the tile may be two.
-            left = [_STEPS_AHEAD * stride + row for row in {0, rows - 1}]
+            steps = 0 if problem.listed == "inner" else _STEPS_AHEAD
+            left = [steps * stride + row for row in {0, rows - 1}]
         if not self._plan.packed and problem.inner * problem.columns > held:
             right = [
                 _STEPS_AHEAD * right_stride + start for start in range(0, columns, self._lanes)
             ]
         return left, right
 
-    # A list of rows of the left matrix.
+    # A list of rows.
+
+    def _left_rows(
+        self, left: Value, row: _Index, rows: int, length: int
+    ) -> tuple[Value, Sequence[_Index]]:
+        """Find some rows of the left matrix: an address, and where they are from there."""
+        f, problem = self._f, self._problem
+        stride = problem.left[0]
+        if problem.listed != "rows":
+            start = self._address(left, (row, stride))
+        elif problem.copies:
+            start, stride = self._copied(left, row, rows, length), problem.inner
+        else:
+            numbers = f.offset(self._listed[0], "i64", row)
+            listed = [f.load(INT64, f.offset(numbers, "i64", each)) for each in range(rows)]
+            return left, [f.multiply(number, _integer(stride)) for number in listed]
+        return start, [each * stride for each in range(rows)]
+
+    def _row_of_list(self, left: Value, place: Value) -> Value:
+        """Find what a step reads of the row whose number is in a place of the list."""
+        return self._address(left, (self._f.load(INT64, place), self._problem.left[1]))
+
+    def _later_in_list(self, place: Value) -> Value:
+        """Find the place of the list that is asked for ahead; the last one for what is beyond."""
+        f = self._f
+        later = f.offset(place, "i64", _STEPS_AHEAD)
+        last = f.offset(self._listed[0], "i64", self._problem.inner - 1)
+        is_beyond = f.compare("ugt", later, last)
+        return f.select(is_beyond, last, later)
 
     def _ahead(
         self, left: Value, origin: Value, row: _Index, rows: int, panel: _Index
@@ -1121,14 +1181,13 @@ class _Emitter:
 
     def _copied(self, left: Value, row: _Index, rows: int, length: int) -> Value:
         """Copy rows that are listed, as much of each as a block has; give where they are then."""
-        f, lanes = self._f, self._lanes
-        numbers, copy = self._listed
-        copy = self._address(copy, (row, self._problem.inner), (self._block_start, 1))
-        numbers = f.offset(numbers, "i64", row)
+        f, lanes, stride = self._f, self._lanes, self._problem.inner
+        copy = self._address(self._listed[1], (row, stride), (self._block_start, 1))
+        numbers = f.offset(self._listed[0], "i64", row)
         with self._loop(rows) as each:
             number = f.load(INT64, f.offset(numbers, "i64", each))
             source = self._address(left, (number, self._problem.left[0]))
-            target = self._address(copy, (each, self._problem.inner))
+            target = self._address(copy, (each, stride))
             for start in range(0, length, lanes):
                 active = min(lanes, length - start)
                 value = self._load(self._address(source, (start, 1)), active)
@@ -1616,10 +1675,10 @@ def _value(index: _Index) -> Value:
     return index if isinstance(index, Value) else _integer(index)
 
 
-def prefetch(f: Function, pointer: Value) -> None:
-    """Have a line brought from memory; nothing happens where there is none."""
+def prefetch(f: Function, pointer: Value, level: int = _FIRST) -> None:
+    """Have a line brought to a cache; nothing happens where there is none."""
     f.module.declare("llvm.prefetch.p0", "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-    f.do(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 3, i32 1)")
+    f.do(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 {level}, i32 1)")
 
 
 def shuffled(f: Function, x: Value, y: Value | None, entries: Sequence[int]) -> Value:

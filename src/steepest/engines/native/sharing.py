@@ -1,9 +1,11 @@
 """Sharing work among threads: what native code calls, and the threads that wait for it.
 
 Native code hands out the pieces of a task; which thread takes which one decides nothing but the
-time. Any thread may be late or away: the one that hands out takes pieces itself until none is left,
-and waits only for those that another has begun. Threads that find nothing to do look again for some
-microseconds, then sleep, for longer and longer; between runs they wait in Python.
+time. Each begins with a share of its own, the same in every step, since its cache may still have
+what it read and wrote there in the step before; then it takes what others have left. Any thread may
+be late or away: the one that hands out takes pieces itself until none is left, and waits only for
+those that another has begun. Threads that find nothing to do look again for some microseconds, then
+sleep, for longer and longer; between runs they wait in Python.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ from steepest.engines.native.assembly import BOOL, INT32, INT64, POINTER, Functi
 from steepest.engines.native.loading import Loaded
 from steepest.engines.native.processor import Processor, host_processor
 
-__all__ = ["TASK_PARAMETERS", "Pool", "emit_share", "pool", "share_address"]
+__all__ = ["MOST_PIECES", "TASK_PARAMETERS", "Pool", "emit_share", "pool", "share_address"]
 
 # Places in the state, in words of 8 bytes, on lines of the cache of their own.
-_HANDED = 0  # serial number of the task in the upper half, the next piece in the lower one
+_HANDED = 0  # the task's serial number in the upper half, a bit for each piece taken in the lower
 _TASK, _ARGUMENTS, _COUNT = 8, 9, 10
 _DONE = 16
 _FLAGS = 17
@@ -34,8 +36,12 @@ _OWNER = 24
 _RUN, _YIELD, _SLEEP = 32, 33, 34
 _WORDS = 64
 
-LOOKS = 2000
-"""How often a thread looks for work before it sleeps: some 30 microseconds."""
+MOST_PIECES = 32
+"""Of a task."""
+LOOKS_FOR_WORK = 6000
+"""How often a thread looks for work before it sleeps: some 100 microseconds."""
+LOOKS_FOR_END = 2000
+"""How often one looks whether the last pieces are done before it gives way to other threads."""
 SHORTEST_SLEEP, LONGEST_SLEEP = 20_000, 200_000
 """Nanoseconds."""
 
@@ -61,8 +67,9 @@ def emit_share(
     arguments : sequence of Value
         Pointers.
     count : int
-        Number of pieces.
+        Number of pieces, at most `MOST_PIECES`.
     """
+    assert count <= MOST_PIECES
     addresses = function.allocate(POINTER, len(arguments))
     for place, argument in enumerate(arguments):
         function.store(argument, function.offset(addresses, "ptr", place))
@@ -106,8 +113,8 @@ class Pool:
         self._lock = threading.Lock()
         self._runs = 0
         self._serial = 0
-        self._calls: list[queue.SimpleQueue[int]] = []
-        self._work = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(
+        self._calls: list[queue.SimpleQueue[tuple[int, int]]] = []
+        self._work = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(
             _loaded().address("work")
         )
 
@@ -127,8 +134,8 @@ class Pool:
                     name=f"steepest-{len(self._calls)}",
                     daemon=True,
                 ).start()
-            for call in self._calls[: threads - 1]:
-                call.put(self._serial)
+            for number, call in enumerate(self._calls[: threads - 1], 1):
+                call.put((self._serial, (number << 32) // threads))
         try:
             yield
         finally:
@@ -137,9 +144,9 @@ class Pool:
                 if not self._runs:
                     self._state[_RUN] = 0
 
-    def _wait(self, calls: queue.SimpleQueue[int]) -> None:
+    def _wait(self, calls: queue.SimpleQueue[tuple[int, int]]) -> None:
         while True:
-            self._work(self.address, calls.get())
+            self._work(self.address, *calls.get())
 
 
 _pools: dict[int, Pool] = {}
@@ -230,6 +237,26 @@ def _run_piece(
     _update(function, "add", state, _DONE, _number(1))
 
 
+def _left(function: Function, handed: Value, count: Value) -> Value:
+    """Find the pieces that nobody has taken, a bit for each."""
+    none = function.binary("shl", _number(-1), count)
+    return function.binary("xor", function.binary("or", handed, none), _number(-1))
+
+
+def _chosen(function: Function, left: Value, first: Value) -> Value:
+    """Choose from the pieces that are left: the next one from the first of a share on."""
+    behind = function.binary("and", left, function.binary("shl", _number(-1), first))
+    has_some = function.compare("ne", behind, _number(0))
+    among = function.select(has_some, behind, left)
+    return function.intrinsic("llvm.cttz", among, Value("false", BOOL))
+
+
+def _take(function: Function, state: Value, handed: Value, number: Value) -> Value:
+    """Take a piece, unless another thread has taken one since; tell whether it was done."""
+    taken = function.binary("or", handed, function.binary("shl", _number(1), number))
+    return _exchange(function, state, _HANDED, handed, taken)
+
+
 def _write_share(module: Module, processor: Processor) -> None:
     function = module.function(
         "share",
@@ -260,17 +287,20 @@ def _write_share(module: Module, processor: Processor) -> None:
     handed = function.add(serial, _number(2**32))
     _store(function, handed, state, _HANDED)
 
-    take, run, wait, look, done, patient = (
-        function.label(each) for each in ("take", "run", "wait", "look", "done", "patient")
+    find, take, run, wait, look, done, patient = (
+        function.label(each) for each in ("find", "take", "run", "wait", "look", "done", "patient")
     )
-    function.jump(take)
+    function.jump(find)
+    function.begin_block(find)
+    handed = _load(function, state, _HANDED)
+    left = _left(function, handed, count)
+    function.branch(function.compare("ne", left, _number(0)), take, wait)
     function.begin_block(take)
-    mine = _update(function, "add", state, _HANDED, _number(1))
-    number = function.binary("and", mine, _number(2**32 - 1))
-    function.branch(function.compare("slt", number, count), run, wait)
+    number = _chosen(function, left, _number(0))
+    function.branch(_take(function, state, handed, number), run, find)
     function.begin_block(run)
     _run_piece(function, state, task, arguments, number)
-    function.jump(take)
+    function.jump(find)
 
     # Another thread is in the middle of a piece, or was stopped there by the operating system.
     function.begin_block(wait)
@@ -285,7 +315,7 @@ def _write_share(module: Module, processor: Processor) -> None:
     _pause(function, processor)
     seen = function.add(function.load(INT64, looks), _number(1))
     function.store(seen, looks)
-    function.branch(function.compare("sgt", seen, _number(LOOKS)), patient, look)
+    function.branch(function.compare("sgt", seen, _number(LOOKS_FOR_END)), patient, look)
     function.begin_block(patient)
     give_way = function.load(POINTER, _place(function, state, _YIELD))
     function.call_pointer(give_way, INT32)
@@ -298,8 +328,9 @@ def _write_share(module: Module, processor: Processor) -> None:
 
 
 def _write_work(module: Module, processor: Processor) -> None:
-    function = module.function("work", None, [("ptr", "state"), ("i64", "run")])
-    state, run = function.parameters
+    # The share is where it begins in a task's pieces, as a fraction of them, times 2³².
+    function = module.function("work", None, [("ptr", "state"), ("i64", "run"), ("i64", "share")])
+    state, run, share = function.parameters
     looks = function.allocate(INT64, initial=_number(0))
     interval = function.allocate(INT64, 2, initial=_number(0))  # seconds, nanoseconds
     labels = ("look", "stay", "offered", "taken", "idle", "rest", "leave")
@@ -315,14 +346,14 @@ def _write_work(module: Module, processor: Processor) -> None:
         function.emit(kind, f"load atomic {kind}, {_place(function, state, word)} acquire, align 8")
         for kind, word in ((INT64, _COUNT), (POINTER, _TASK), (POINTER, _ARGUMENTS))
     )
-    number = function.binary("and", handed, _number(2**32 - 1))
-    function.branch(function.compare("slt", number, count), offered, idle)
+    left = _left(function, handed, count)
+    function.branch(function.compare("ne", left, _number(0)), offered, idle)
 
     # The task is what was read above if nothing was handed out since: a new one has a new number.
     function.begin_block(offered)
-    wanted = function.add(handed, _number(1))
-    is_mine = _exchange(function, state, _HANDED, handed, wanted)
-    function.branch(is_mine, taken, look)
+    first = function.binary("lshr", function.multiply(count, share), _number(32))
+    number = _chosen(function, left, first)
+    function.branch(_take(function, state, handed, number), taken, look)
     function.begin_block(taken)
     _run_piece(function, state, task, arguments, number)
     function.store(_number(0), looks)
@@ -332,10 +363,10 @@ def _write_work(module: Module, processor: Processor) -> None:
     _pause(function, processor)
     seen = function.add(function.load(INT64, looks), _number(1))
     function.store(seen, looks)
-    function.branch(function.compare("sgt", seen, _number(LOOKS)), rest, look)
+    function.branch(function.compare("sgt", seen, _number(LOOKS_FOR_WORK)), rest, look)
     function.begin_block(rest)
     # The longer there was nothing to do, the longer the sleep.
-    over = function.subtract(seen, _number(LOOKS))
+    over = function.subtract(seen, _number(LOOKS_FOR_WORK))
     longer = function.multiply(over, _number(SHORTEST_SLEEP))
     length = function.intrinsic("llvm.smin", longer, _number(LONGEST_SLEEP))
     function.store(length, function.offset(interval, "i64", 1))

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from steepest.engines.native.listing import listing
 from steepest.engines.native.nests import Buffer, MatrixProduct, Program
+from steepest.engines.native.products import Listed
 from steepest.graph import Graph
 
-__all__ = ["StepGraph", "StepKind"]
+__all__ = ["BatchRows", "StepGraph", "StepKind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,25 @@ class StepGraph:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchRows:
+    """How a product reads the rows of a batch where they lie in the data.
+
+    Attributes
+    ----------
+    buffer : Buffer
+        The batch.
+    listed : str
+        What the numbers of the rows list; see `Product`.
+    copies : bool
+        Whether it copies the rows to where others read the batch.
+    """
+
+    buffer: Buffer
+    listed: Listed
+    copies: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StepKind:
     """A step for batches of some size, as a program.
 
@@ -51,8 +71,8 @@ class StepKind:
     ----------
     rows : int
         Rows of the batch; 0 where it is all rows, in order.
-    gathered : dict from Buffer to MatrixProduct
-        The arrays of the batch that a product gathers.
+    listed : dict from MatrixProduct to BatchRows
+        The products that read rows of the batch where they lie in the data.
     first_callback : int
     """
 
@@ -61,15 +81,18 @@ class StepKind:
     program: Program
     homes: dict[Buffer, Buffer]
     rows: int
-    gathered: dict[Buffer, MatrixProduct]
+    listed: dict[MatrixProduct, BatchRows]
     first_callback: int
 
     def __str__(self) -> str:
         step = self.step
         homes = [(new.position, old.position) for new, old in self.homes.items()]
-        gathered = sorted(each.position for each in self.gathered)
+        listed = [
+            (self.program.items.index(item), each.buffer.position, each.listed, each.copies)
+            for item, each in self.listed.items()
+        ]
         parts = (
-            gathered,
+            listed,
             step.carried,
             sorted(step.finite),
             step.batch,
