@@ -184,6 +184,9 @@ _PAGE = 4096
 _WAYS = 8
 # How much longer a tile of more such rows takes.
 _COLLIDING = 1.06
+# How much longer dot products take on a processor that asks ahead where what a tile reads does not
+# stay in the first-level cache.
+_CROWDED = 1.2
 # Rows of the next tile that are asked for ahead in each panel, where they may lie anywhere.
 _MOST_AHEAD = 6
 # Rows of a tile that may lie anywhere: the address of each takes a register.
@@ -697,6 +700,9 @@ def _dot_plans(
             computing = _computing_cycles(vectors, down, along, 3.0, 0.0)
             if rows > _WAYS and _collide(problem.left[0], bits):
                 computing *= _COLLIDING
+            is_crowded = (rows + columns) * problem.inner * bits // 8 > _FIRST_CACHE
+            if is_crowded and processor.asks_ahead:
+                computing *= _CROWDED
             reading = _reading_cycles(problem, bits, rows, packed)
             cycles = copy + computing + reading
             plans.append(_Plan(cycles, "dot", transposed, lanes, rows, columns, packed, unrolled))
@@ -1290,22 +1296,30 @@ class _Emitter:
         full, rest = divmod(length, lanes)
 
         def partial_step(left: Value, right: Value, sums: _Sums, active: int) -> _Sums:
-            factors = [
-                self._load(self._address(left, (row, self._problem.left[0])), active)
-                for row in range(rows)
-            ]
-            entries = [
-                self._load(
-                    self._address(right, (column, right_stride)),
-                    lanes if self._plan.packed else active,
+            right_active = lanes if self._plan.packed else active
+            at_rows = [self._address(left, (row, self._problem.left[0])) for row in range(rows)]
+            at_columns = [self._address(right, (each, right_stride)) for each in range(columns)]
+            # The vectors of one side stay in registers; each of the other is read when it is used.
+            if columns <= rows:
+                entries = [self._load(each, right_active) for each in at_columns]
+                new: _Sums = []
+                for row, place in enumerate(at_rows):
+                    factor = self._load(place, active)
+                    for column, entry in enumerate(entries):
+                        total = sums[row * columns + column]
+                        new.append(self._multiply_add(factor, entry, total))
+                return new
+            factors = [self._load(each, active) for each in at_rows]
+            by_column = []
+            for column, place in enumerate(at_columns):
+                entry = self._load(place, right_active)
+                by_column.append(
+                    [
+                        self._multiply_add(factor, entry, total)
+                        for factor, total in zip(factors, sums[column::columns], strict=True)
+                    ]
                 )
-                for column in range(columns)
-            ]
-            pairs = [(factor, entry) for factor in factors for entry in entries]
-            return [
-                self._multiply_add(factor, entry, total)
-                for (factor, entry), total in zip(pairs, sums, strict=True)
-            ]
+            return [total for row in zip(*by_column, strict=True) for total in row]
 
         def step(left: Value, right: Value, sums: _Sums) -> _Sums:
             return partial_step(left, right, sums, lanes)
