@@ -23,7 +23,8 @@ def read_by_products(
     """Find the products that read a batch, of so many rows, where these lie in the data.
 
     Where nothing but such products reads an array of the batch, it is not gathered. Where something
-    else does, the product that is the first to read it copies the rows.
+    else does, or the processor reads them faster from one place, the product that is the first to
+    read it copies the rows.
     """
     if program.careful or rows < 2:
         return {}
@@ -65,7 +66,9 @@ def _listed(item: Item, buffer: Buffer, rows: int) -> Listed:
 
 def _can_list(item: Item, listed: Listed, copies: bool, processor: Processor) -> bool:
     """Whether a product may read the rows of a batch where they lie, or copy them on its way."""
-    if not isinstance(item, MatrixProduct) or not listed or (copies and listed != "rows"):
+    if not isinstance(item, MatrixProduct) or not listed:
+        return False
+    if listed != "rows" if copies else not processor.asks_ahead:
         return False
     product = replace(product_of(item), listed=listed, copies=copies)
     return can_list(product, processor)

@@ -43,7 +43,10 @@ class Processor:
 
     @property
     def asks_ahead(self) -> bool:
-        """Whether products ask for lines ahead, and spare turns of loops: AMD's need neither."""
+        """Whether products do what Intel's processors gain by, and AMD's do not.
+
+        They ask for lines ahead, spare turns of loops, and read batches where the rows lie.
+        """
         return self.triple.startswith("x86") and not self.name.startswith("znver")
 
     @property

@@ -1052,6 +1052,9 @@ class _Emitter:
             left = f.offset(self._listed[0], "i64", self._block_start)
             moved = INT64.bits // _BITS[self._element]
 
+        # Rows that are not copied are read again by others, from the second-level cache.
+        ahead_to = _FIRST if self._problem.copies else _SECOND
+
         def step(left: Value, right: Value, sums: _Sums) -> _Sums:
             later = left
             if is_listed:
@@ -1062,7 +1065,7 @@ class _Emitter:
                 for start, active in parts
             ]
             for place in ahead:
-                prefetch(f, self._address(left, (place, 1)), _SECOND)
+                prefetch(f, self._address(left, (place, 1)), ahead_to)
             for place in left_jumps:
                 prefetch(f, self._address(later, (place, 1)))
             for place in right_jumps:
