@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from steepest.engines.native.layout import buffers_read
+from steepest.engines.native.layout import buffers_read, buffers_written
 from steepest.engines.native.nests import Buffer, Item, MatrixProduct, Program
 from steepest.engines.native.partition import product_of
 from steepest.engines.native.processor import Processor
@@ -36,6 +36,8 @@ def read_by_products(
     for item in program.items:
         for buffer in readers.keys() & {*buffers_read(item)}:
             readers[buffer].append((item, _listed(item, buffer, rows)))
+        for buffer in buffers_written(item):
+            readers.pop(buffer, None)
     found = {}
     for buffer, items in readers.items():
         copies = not all(_can_list(*each, False, processor) for each in items)
@@ -68,7 +70,6 @@ def _can_list(item: Item, listed: Listed, copies: bool, processor: Processor) ->
     """Whether a product may read the rows of a batch where they lie, or copy them on its way."""
     if not isinstance(item, MatrixProduct) or not listed:
         return False
-    if listed != "rows" if copies else not processor.asks_ahead:
-        return False
+    is_wanted = listed == "rows" if copies else processor.asks_ahead
     product = replace(product_of(item), listed=listed, copies=copies)
-    return can_list(product, processor)
+    return is_wanted and can_list(product, processor)

@@ -4,8 +4,8 @@ Native code hands out the pieces of a task; which thread takes which one decides
 time. Each begins with a share of its own, the same in every step, since its cache may still have
 what it read and wrote there in the step before; then it takes what others have left. Any thread may
 be late or away: the one that hands out takes pieces itself until none is left, and waits only for
-those that another has begun. Threads that find nothing to do look again for some microseconds, then
-sleep, for longer and longer; between runs they wait in Python.
+those that another has begun. Threads that find nothing to do look again for a tenth of a
+millisecond, then sleep, for longer and longer; between runs they wait in Python.
 """
 
 from __future__ import annotations
