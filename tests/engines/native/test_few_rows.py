@@ -52,7 +52,10 @@ def descend_by_both(
     leaves = [flatten(each.weights)[0] for each in results]
     for expected, native in zip(*leaves, strict=True):
         np.testing.assert_allclose(native, expected, rtol=tolerance, atol=tolerance)
-    np.testing.assert_allclose(results[1].losses, results[0].losses, rtol=tolerance)
+    losses = [np.asarray(each.losses) for each in results]
+    # What is squared may be a small difference of large terms, and has their errors.
+    bound = tolerance * (np.abs(losses[0]) + np.sqrt(np.abs(losses[0])))
+    assert (np.abs(losses[1] - losses[0]) <= bound).all()
     assert results[0].stopped == results[1].stopped
     assert results[1].engine == "native"
     return results[1]

@@ -15,7 +15,7 @@ from tests.engines.native.test_products import HOST, every_processor
 
 import steepest as sd
 from steepest.descend import native_steps
-from steepest.engines.native import loop
+from steepest.engines.native import loop, products
 from steepest.engines.native.assembly import Module
 from steepest.engines.native.gathering import read_by_products
 from steepest.engines.native.loading import load
@@ -131,7 +131,10 @@ def test_a_product_with_a_list(
         ("copied", "rows", 84),
     ],
 )
-def test_pieces_of_a_product_with_a_list(kind: str, axis: str, size: int) -> None:
+def test_pieces_of_a_product_with_a_list(
+    kind: str, axis: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "_BLAS_FROM", {})
     whole = product_of((256, 784, 128), "float", kind)
     # The sizes are whole tiles where vectors have 16 entries and tiles 14 or 6 rows.
     target = HOST if HOST.vector_bits == 512 else replace(HOST, name="generic")

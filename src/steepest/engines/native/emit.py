@@ -111,6 +111,8 @@ MOST_INLINED = 64
 MOST_WRITTEN_OUT = 200
 """Statements without loops up to which the operations in them are written out, not called."""
 _PROGRAM_PARAMETERS = [("ptr noalias", "arena"), ("ptr", "table")]
+# The register of ARM's clock that every program may read, for which LLVM has no function.
+_ARM_CLOCK = "cntvct_el0"
 
 
 def emit_program(
@@ -742,7 +744,11 @@ class _ProgramEmitter:
 def read_ticks(function: Function, processor: Processor) -> Value:
     """Read the processor's clock, which ticks evenly."""
     # On other processors the counter of cycles is for the operating system alone.
-    clock = "cycle" if processor.triple.startswith("x86") else "steady"
+    if processor.is_arm:
+        name = "llvm.read_volatile_register.i64"
+        function.module.declare(name, f"declare i64 @{name}(metadata)")
+        return function.emit(INT64, f'call i64 @{name}(metadata !{{!"{_ARM_CLOCK}"}})')
+    clock = "cycle" if processor.is_x86 else "steady"
     name = f"llvm.read{clock}counter"
     function.module.declare(name, f"declare i64 @{name}()")
     return function.call(name, INT64)

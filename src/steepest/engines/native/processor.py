@@ -37,9 +37,19 @@ class Processor:
         return self.vector_bits // bits
 
     @property
+    def is_x86(self) -> bool:
+        """Whether it is of Intel's architecture, of 64 bits."""
+        return self.triple.startswith("x86")
+
+    @property
+    def is_arm(self) -> bool:
+        """Whether it is of ARM's architecture, of 64 bits, which Apple writes another way."""
+        return self.triple.startswith(("aarch64", "arm64"))
+
+    @property
     def has_avx_512(self) -> bool:
         """Whether it has AVX-512 with all that belongs to it, on vectors of any length."""
-        return self.has_masks and self.triple.startswith("x86")
+        return self.has_masks and self.is_x86
 
     @property
     def asks_ahead(self) -> bool:
@@ -47,7 +57,7 @@ class Processor:
 
         They ask for lines ahead, spare turns of loops, and read batches where the rows lie.
         """
-        return self.triple.startswith("x86") and not self.name.startswith("znver")
+        return self.is_x86 and not self.name.startswith("znver")
 
     @property
     def function_attributes(self) -> str:

@@ -515,7 +515,7 @@ def _emit_blas(module: Module, name: str, product: Product, gemm: _Gemm, linkage
 
 def _registers(processor: Processor) -> int:
     """Count the vector registers."""
-    return 16 if processor.triple.startswith("x86") and not processor.has_masks else 32
+    return 16 if processor.is_x86 and not processor.has_masks else 32
 
 
 def _tiles(extent: int, tile: int) -> list[tuple[int, int]]:

@@ -221,11 +221,14 @@ def _exchange(function: Function, state: Value, word: int, expected: Value, want
 
 def _pause(function: Function, processor: Processor) -> None:
     """Let the processor's other thread have its units for a moment."""
-    if processor.triple.startswith("x86"):
+    if processor.is_x86:
         function.module.declare("llvm.x86.sse2.pause", "declare void @llvm.x86.sse2.pause()")
         function.do("call void @llvm.x86.sse2.pause()")
-    else:
-        function.do('call void asm sideeffect "yield", ""()')
+    elif processor.is_arm:
+        # Its hint to yield does nothing on most of them; this barrier takes about as long as a
+        # pause.
+        function.module.declare("llvm.aarch64.isb", "declare void @llvm.aarch64.isb(i32)")
+        function.do("call void @llvm.aarch64.isb(i32 15)")
 
 
 def _run_piece(
