@@ -7,6 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
@@ -401,6 +402,38 @@ def test_what_steps_jump_to_is_asked_for_ahead(
     assert (prefetches(product, "sapphirerapids") > 0) == asks
     # These were measured to need none.
     assert not prefetches(product, "znver5")
+
+
+@pytest.mark.skipif(not HOST.is_x86, reason="no other processor is asked")
+@pytest.mark.parametrize("layout", ["rows", "columns"])
+def test_what_is_copied_next_is_asked_for_line_by_line(
+    layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def note(function: Any, pointer: Any, level: int = 0) -> None:
+        function.module.declare("asked", "declare void @asked(ptr)")
+        function.do(f"call void @asked({pointer})")
+
+    left, right = np.ones((300, 512), "f4"), laid_out(np.ones((512, 1100), "f4"), layout)
+    each = Case(left, right, 1100)
+    target = replace(HOST, name="generic")
+    monkeypatch.setattr(products, "prefetch", note)
+    module = Module(target)
+    name = product_function(module, each.product, target, linkage="")
+    take = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(asked.append)
+    address = ctypes.cast(take, ctypes.c_void_p).value
+    assert address is not None
+    loaded = load(machine_code(str(module), target), {"asked": address})
+    result = np.empty((300, 1100), "f4")
+    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3)
+    kind(loaded.address(name))(left.ctypes.data, right.ctypes.data, result.ctypes.data)
+    np.testing.assert_array_equal(result, 512)
+    places = np.array(asked) - right.ctypes.data
+    assert places.min() >= 0
+    assert places.max() < right.nbytes
+    # All but what is copied first, and columns that fill no tile.
+    assert len(np.unique(places // 64)) > 0.85 * right.nbytes / 64
 
 
 def test_a_product_is_added_once() -> None:

@@ -177,6 +177,8 @@ _BLOCK = 256
 _SCRATCH = 256 * 1024
 # Bytes that stay in the second-level cache, beside others.
 _SECOND_CACHE = 512 * 1024
+# Bytes of a right matrix of which what is copied next is not asked for: it may be there already.
+_NEAR = 2 * 1024 * 1024
 # Bytes that stay in the first-level cache, and how many lines at multiples of a page from each
 # other it holds.
 _FIRST_CACHE = 32 * 1024
@@ -821,6 +823,27 @@ class _Panels(NamedTuple):
     first: _Index = 0
 
 
+class _Coming(NamedTuple):
+    """The part of the right matrix that is copied next: runs of entries, one behind the other.
+
+    Attributes
+    ----------
+    start : Value
+        The first entry.
+    runs : int
+        How many there are.
+    stride : int
+        Entries from one to the next.
+    size : int
+        Bytes of a run.
+    """
+
+    start: Value
+    runs: int
+    stride: int
+    size: int
+
+
 class _Emitter:
     """Writes one product, in the form of its plan."""
 
@@ -901,12 +924,22 @@ class _Emitter:
         width = self._plan.columns * self._lanes
         panels, rest = divmod(self._problem.columns, width)
         chunk = self._chunk_panels()
+        following = self._next_block(right, length)
         if panels <= chunk:
-            self._broadcast_chunk(left, right, result, length, first, panels, rest)
+            coming = self._coming(following, length)
+            self._broadcast_chunk(left, right, result, length, first, panels, rest, coming)
             return
         with self._loop(panels, step=chunk) as start:
             remaining = self._f.subtract(_integer(panels), start)
             count = self._f.intrinsic("llvm.smin", remaining, _integer(chunk))
+            later = self._f.add(start, _integer(chunk))
+            # A part is asked for as if it were whole, so that the last begins in the one before.
+            whole = self._f.intrinsic("llvm.smin", later, _integer(panels - chunk))
+            following = self._f.select(
+                self._f.compare("slt", later, _integer(panels)),
+                self._address(right, (whole, width * self._problem.right[1])),
+                following,
+            )
             self._broadcast_chunk(
                 left,
                 self._address(right, (start, width * self._problem.right[1])),
@@ -915,6 +948,7 @@ class _Emitter:
                 first,
                 count,
                 0,
+                self._coming(following, length),
                 start,
             )
         if rest:
@@ -926,13 +960,35 @@ class _Emitter:
                 first,
                 0,
                 rest,
+                None,
                 panels,
             )
 
-    def _chunk_panels(self) -> int:
-        """Count the panels that are copied together."""
+    def _next_block(self, right: Value, length: int) -> Value:
+        """Find where the next block of the right matrix begins; after the last, this one."""
+        end = self._plus(self._block_start, length)
+        later = self._address(right, (length, self._problem.right[0]))
+        is_last = self._f.compare("sge", _value(end), _integer(self._problem.inner))
+        return self._f.select(is_last, right, later)
+
+    def _coming(self, start: Value, length: int) -> _Coming | None:
+        """Describe the part that begins at an address, where it is asked for ahead."""
+        problem, bits = self._problem, _BITS[self._element]
         width = self._plan.columns * self._lanes
-        return max(1, _SCRATCH * 8 // (_BITS[self._element] * self._block * width))
+        is_near = problem.inner * problem.columns * bits // 8 <= _NEAR
+        if not self._asks_ahead or is_near or problem.columns < width:
+            return None
+        columns = self._chunk_panels() * width
+        if problem.right[1] == 1:
+            return _Coming(start, length, problem.right[0], columns * bits // 8)
+        return _Coming(start, columns, problem.right[1], length * bits // 8)
+
+    def _chunk_panels(self) -> int:
+        """Count the panels that are copied together, as many each time as far as that goes."""
+        width = self._plan.columns * self._lanes
+        most = max(1, _SCRATCH * 8 // (_BITS[self._element] * self._block * width))
+        panels = max(1, self._problem.columns // width)
+        return -(-panels // -(-panels // most))
 
     def _scratch_entries(self) -> int:
         if self._plan.form == "dot":
@@ -953,6 +1009,7 @@ class _Emitter:
         first: Value | bool,
         panels: _Index,
         rest: int,
+        coming: _Coming | None,
         first_panel: _Index = 0,
     ) -> None:
         """Multiply by some panels of full width, and one of the rest of the columns."""
@@ -973,7 +1030,9 @@ class _Emitter:
         self._each_tile(
             problem.rows,
             self._plan.rows,
-            lambda row, rows: self._row_of_tiles(row, rows, left, copied, result, length, first),
+            lambda row, rows: self._row_of_tiles(
+                row, rows, left, copied, result, length, first, coming
+            ),
         )
 
     def _panels(self, right: Value) -> _Panels:
@@ -993,6 +1052,7 @@ class _Emitter:
         result: Value,
         length: int,
         first: Value | bool,
+        coming: _Coming | None = None,
     ) -> None:
         problem, width = self._problem, self._plan.columns * self._lanes
         result_row = self._address(result, (row, problem.result[0]))
@@ -1013,6 +1073,7 @@ class _Emitter:
                 first,
                 rows,
                 columns,
+                None if coming is None else self._part_of(coming, row, panel),
             )
 
         self._each(panels.full, lambda panel: tile(panel, width, panels.strides[0]))
@@ -1031,6 +1092,7 @@ class _Emitter:
         first: Value | bool,
         rows: int,
         columns: int,
+        at_turn: Callable[[Value, int], None] | None = None,
     ) -> None:
         """Write a tile.
 
@@ -1040,6 +1102,8 @@ class _Emitter:
             Where the rows of the left matrix are, in entries from its address.
         ahead : sequence of int or Value
             Where rows are that are read after these.
+        at_turn : callable, optional
+            Writes what else is done in each turn of the loop over the steps; see `_repeat`.
         """
         f, lanes = self._f, self._lanes
         parts = [
@@ -1081,7 +1145,7 @@ class _Emitter:
             return new
 
         strides = moved, right_stride
-        sums = self._accumulate(length, left, right, strides, rows * len(parts), step)
+        sums = self._accumulate(length, left, right, strides, rows * len(parts), step, at_turn)
         corners = [(row, start) for row in range(rows) for start, _ in parts]
         if self._finish_with is not None:
             for (row, start), total, (_, active) in zip(corners, sums, parts * rows, strict=True):
@@ -1136,6 +1200,36 @@ class _Emitter:
                 _STEPS_AHEAD * right_stride + start for start in range(0, columns, self._lanes)
             ]
         return left, right
+
+    def _part_of(
+        self, coming: _Coming, row: _Index, panel: _Index
+    ) -> Callable[[Value, int], None] | None:
+        """Find the runs that a tile asks for of what is copied next, so that all tiles share it.
+
+        They come line by line while the tile is computed. All at once, they would take the places
+        of what it reads itself.
+        """
+        f, plan = self._f, self._plan
+        panels = self._chunk_panels()
+        each = -(-coming.runs // (-(-self._problem.rows // plan.rows) * panels))
+        if each > _MOST_AHEAD:
+            return None
+        before = f.binary("udiv", _value(row), _integer(plan.rows))
+        tile = f.add(f.multiply(before, _integer(panels)), _value(panel))
+        first, last = f.multiply(tile, _integer(each)), _integer(coming.runs - 1)
+        runs = [
+            f.intrinsic("llvm.smin", f.add(first, _integer(number)), last) for number in range(each)
+        ]
+        starts = [self._address(coming.start, (run, coming.stride)) for run in runs]
+
+        def ask(turn: Value, turns: int) -> None:
+            size = -(-coming.size // turns)
+            begin = f.multiply(turn, _integer(size))
+            for start in starts:
+                for line in range(0, size, _LINE):
+                    prefetch(f, f.offset(start, "i8", f.add(begin, _integer(line))), _SECOND)
+
+        return ask
 
     # A list of rows.
 
@@ -1383,6 +1477,7 @@ class _Emitter:
         strides: tuple[int, int],
         size: int,
         step: Callable[[Value, Value, _Sums], _Sums],
+        at_turn: Callable[[Value, int], None] | None = None,
     ) -> list[Value]:
         """Apply steps one after the other, the operands moving on by their strides.
 
@@ -1398,7 +1493,7 @@ class _Emitter:
         straight = steps if is_straight else steps % together
         if looped := steps - straight:
             left, right, sums = self._repeat(
-                looped // together, together, left, right, strides, sums, step
+                looped // together, together, left, right, strides, sums, step, at_turn
             )
         for number in range(straight):
             at_left = self._address(left, (number, strides[0]))
@@ -1422,8 +1517,13 @@ class _Emitter:
         strides: tuple[int, int],
         sums: list[_Sums],
         step: Callable[[Value, Value, _Sums], _Sums],
+        at_turn: Callable[[Value, int], None] | None,
     ) -> tuple[Value, Value, list[_Sums]]:
-        """Write a loop whose accumulators stay in registers, of so many steps each time."""
+        """Write a loop whose accumulators stay in registers, of so many steps each time.
+
+        What else is to be done each time is written by a function that takes the number of the
+        turn, and how many there are.
+        """
         f = self._f
         before = f.block
         body, done = f.label("steps"), f.label("done")
@@ -1443,6 +1543,8 @@ class _Emitter:
             [carried(f"s{one}.{two}", self._vector, zero) for two in range(len(each))]
             for one, each in enumerate(sums)
         ]
+        if at_turn is not None:
+            at_turn(index, count)
         new: list[_Sums] = [[*each] for each in old]
         for number in range(together):
             new[number % len(new)] = step(
