@@ -160,7 +160,8 @@ def test_the_same_bits(name: str, dtype: str, target: Processor) -> None:
         expected = expected if isinstance(expected, tuple) else (expected,)
         for one, two in zip(actual, expected, strict=True):
             np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-3)
-    assert count > 2 or target is not HOST
+    # BLAS takes most of them where vectors are short.
+    assert count > (2 if HOST.vector_bits > 128 else 0) or target is not HOST
 
 
 STAYING: dict[str, Callable[..., Any]] = {
