@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tests.engines.native.test_products import HOST, every_processor
 import steepest as sd
 from steepest.descend import native_steps
 from steepest.engines.native import finishing, loop, partition, program, threads
+from steepest.engines.native.assembly import Function, Module
 from steepest.engines.native.calling import Flags
 from steepest.engines.native.finishing import finish_in_products
 from steepest.engines.native.gathering import read_by_products
@@ -273,6 +274,90 @@ def test_what_is_wrong_is_found(change: Callable[[MatrixProduct, Nest], None], w
     broken(lambda product, finish: None)
     with pytest.raises(ValueError, match=words):
         broken(change)
+
+
+@pytest.fixture
+def written_again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Write functions whose key is known again, and compare; give the names of these."""
+    shared, names = Module.shared, []
+    texts: dict[tuple[Module, Hashable], str] = {}
+
+    def compare(
+        module: Module,
+        write: Callable[[str], Function],
+        key: Hashable = None,
+        prefix: str = "shared",
+    ) -> str:
+        written: list[str] = []
+
+        def note(name: str) -> Function:
+            function = write(name)
+            written.append(str(function))
+            return function
+
+        name = shared(module, note, key, prefix)
+        if key is not None:
+            if not written:
+                names.append(name)
+                note("shared")
+            assert texts.setdefault((module, key), written[0]) == written[0]
+        return name
+
+    monkeypatch.setattr(Module, "shared", compare)
+    monkeypatch.setenv("STEEPEST_CACHE", "0")
+    return names
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("number_of_threads", [1, 3])
+def test_products_that_are_finished_alike_are_written_once(
+    number_of_threads: int,
+    optimizer: str,
+    written_again: list[str],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if number_of_threads > 1:
+        request.getfixturevalue("small_pieces")
+    monkeypatch.setenv("STEEPEST_NUM_THREADS", str(number_of_threads))
+    kinds: list[Callable[[Any], Any]] = [np.tanh, sd.nn.relu, lambda z: z * z, sd.nn.relu]
+    activations = itertools.cycle(kinds)
+    sizes = (30, *[24] * 12, 5)
+    train(sizes, "f4", optimizer=optimizer, activation=lambda z: next(activations)(z))
+    assert len(written_again) >= 10
+    assert len(set(written_again)) < len(written_again)
+
+
+def test_what_differs_in_one_thing_is_written_by_itself(written_again: list[str]) -> None:
+    """Products one after the other, so that no loop is over several of them."""
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=each) for each in [(64, 64), (64, 64), (64, 64), (64,)]]
+
+    def function(y: Any, w: Any, v: Any, b: Any) -> Any:
+        forms: list[Callable[[Any], Any]] = [
+            lambda p: w - 0.1 * p,
+            lambda p: w + 0.1 * p,
+            lambda p: w - 0.2 * p,
+            lambda p: v - 0.1 * p,
+            lambda p: w[0] - 0.1 * p,
+            lambda p: b - 0.1 * p,
+            lambda p: w - 0.1 * np.square(p),
+            lambda p: np.minimum(w, v) * p,
+            lambda p: np.minimum(v, w) * p,
+            lambda p: np.minimum(v, v) * p,
+        ]
+        x, results = w, []
+        for form in forms * 2:
+            x = form(x @ y)
+            results.append(x)
+        return results[::3]
+
+    recording = recorded(function, inputs)
+    run = Native(recording.graph)
+    assert bits(run(recording.inputs)) == as_loops(recording.graph, recording.inputs, HOST)
+    if is_expected(run.program):
+        assert len(finished(run.program)) >= 12
+        assert len(written_again) >= 4
 
 
 # -- training ------------------------------------------------------------------------------------

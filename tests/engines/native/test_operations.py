@@ -288,7 +288,11 @@ def test_every_entry_of_the_table(dtype: np.dtype, lanes: int) -> None:
     values = special_values(dtype)
     cases = []
     for name, entry in element_wise():
-        arguments = combinations(*[values] * len(entry.arguments))
+        chosen = values
+        if name == "reciprocal" and dtype.kind in "biu" and platform.machine() != "x86_64":
+            # NumPy gives for a zero what the processor makes an integer of infinity.
+            chosen = values[values != 0]
+        arguments = combinations(*[chosen] * len(entry.arguments))
         case = make_case(name, *arguments, lanes=lanes)
         if case is None:
             continue
@@ -297,8 +301,8 @@ def test_every_entry_of_the_table(dtype: np.dtype, lanes: int) -> None:
         else:
             assert name not in EXACT
             # A negative exponent of an integer is an error in NumPy.
-            known = entry.evaluate.__name__ in TRANSCENDENTALS
-            assert not known or (name in {"power", "pow"} and dtype.kind != "f")
+            is_written = entry.evaluate.__name__ in TRANSCENDENTALS
+            assert not is_written or (name in {"power", "pow"} and dtype.kind != "f")
     check(cases)
 
 

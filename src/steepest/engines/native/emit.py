@@ -9,7 +9,7 @@ once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -30,6 +30,7 @@ from steepest.engines.native.calling import CALLBACK, Behind, Flags, table_of
 from steepest.engines.native.coalesce import with_few_loops
 from steepest.engines.native.fuse import is_expensive
 from steepest.engines.native.layout import ALIGNMENT, buffers_read, buffers_written, rounded
+from steepest.engines.native.listing import anonymous
 from steepest.engines.native.narrow import Narrow, Tile, narrow, parted
 from steepest.engines.native.nests import (
     Apply,
@@ -2029,6 +2030,7 @@ class _FinishEmitter(_KernelEmitter):
         self._item: MatrixProduct = item
         self._axis: str | None = axis
         self._looks_for_nan = item.zero_safe and not is_noticed
+        self.key: Hashable = self._what_is_done()
         self.buffers.remove(item.result)
         own = [
             each
@@ -2044,6 +2046,17 @@ class _FinishEmitter(_KernelEmitter):
         self._common: dict[int, Value] = {}
         self._in_rows: dict[int, _Context] = {}
         self._found: dict[tuple[int, int], Value] = {}
+
+    def _what_is_done(self) -> Hashable:
+        """Describe all that the code depends on."""
+        text, buffers = anonymous(self._kernel.nests[0])
+        homes = [self._homes.get(each, each) for each in buffers]
+        places = tuple(
+            (homes.index(home), home.origin, home in self._padded, buffer in self._finite)
+            for buffer, home in zip(buffers, homes, strict=True)
+        )
+        own = buffers.index(self._item.result)
+        return text, places, own, self._axis, self._looks_for_nan
 
     def begin(self, function: Function, given: Sequence[Value]) -> None:
         """Begin the function, whose arguments are the buffers, and where a piece begins."""

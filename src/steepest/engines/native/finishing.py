@@ -10,7 +10,7 @@ A loop that divides, or takes roots, waits for that more than for memory: it sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from steepest.engines.native.fuse import is_cheap, is_same_entry
 from steepest.engines.native.layout import buffers_read, buffers_written
@@ -53,9 +53,65 @@ def finish_in_products(program: Program, processor: Processor) -> None:
     if program.careful:
         # Where there is a NaN, NumPy does the product again: its result must be there.
         return
+    uses = _Uses(program.items)
     for product in [item for item in program.items if isinstance(item, MatrixProduct)]:
         if _may_finish(product, processor):
-            _finish(program, product)
+            _finish(product, uses)
+    program.items[:] = [item for item in program.items if not _is_empty(item)]
+
+
+class _Uses:
+    """Which items read, write and zero each buffer, and where they are in the program.
+
+    Looked up, as the time to look at all items for each product would grow as their square.
+    """
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self._places = {item: place for place, item in enumerate(items)}
+        self._readers: dict[Buffer, dict[Item, None]] = {}
+        self._writers: dict[Buffer, dict[Item, None]] = {}
+        self._zeroing: dict[Buffer, dict[Item, None]] = {}
+        for item in items:
+            self.add(item)
+
+    def _entries(self, item: Item) -> Iterator[tuple[dict[Buffer, dict[Item, None]], Buffer]]:
+        for buffer in buffers_read(item):
+            yield self._readers, buffer
+        for buffer in buffers_written(item):
+            yield self._writers, buffer
+        for buffer in item.zeroed if isinstance(item, Kernel) else ():
+            yield self._zeroing, buffer
+
+    def add(self, item: Item) -> None:
+        """Note what an item of the program uses."""
+        for table, buffer in self._entries(item):
+            table.setdefault(buffer, {})[item] = None
+
+    def forget(self, item: Item) -> None:
+        """Forget what an item uses that is about to change."""
+        for table, buffer in self._entries(item):
+            table[buffer].pop(item, None)
+
+    def readers(self, buffer: Buffer) -> list[Item]:
+        """Give the items that read a buffer."""
+        return [*self._readers.get(buffer, ())]
+
+    def is_used(
+        self, buffers: Iterable[Buffer], kind: str, after: Item, before: Item | None = None
+    ) -> bool:
+        """Whether an item behind one, and before another, reads, writes or zeroes a buffer."""
+        tables = {"read": self._readers, "written": self._writers, "zeroed": self._zeroing}
+        first = self._places[after]
+        last = len(self._places) if before is None else self._places[before]
+        return any(
+            first < self._places[item] < last
+            for buffer in buffers
+            for item in tables[kind].get(buffer, ())
+        )
+
+
+def _is_empty(item: Item) -> bool:
+    return isinstance(item, Kernel) and not item.nests and not item.zeroed
 
 
 def _may_finish(product: MatrixProduct, processor: Processor) -> bool:
@@ -67,10 +123,9 @@ def _may_finish(product: MatrixProduct, processor: Processor) -> bool:
     )
 
 
-def _finish(program: Program, product: MatrixProduct) -> None:
+def _finish(product: MatrixProduct, uses: _Uses) -> None:
     """Move the statements that read a product, if no others do and they can be moved."""
-    items = program.items
-    readers = [item for item in items if product.result in buffers_read(item)]
+    readers = uses.readers(product.result)
     if len(readers) != 1 or not isinstance(readers[0], Kernel):
         return
     kernel = readers[0]
@@ -84,17 +139,17 @@ def _finish(program: Program, product: MatrixProduct) -> None:
         return
     others = [each for nest in kernel.nests for each in nest.statements if each not in moved]
     rest = Kernel(kernel.outer, [Nest((), others)], kernel.zeroed)
-    first, last = items.index(product), items.index(kernel)
-    between = [*items[first + 1 : last], rest]
-    if not _may_be_earlier(moved, between) or not _leaves_old(
-        product, moved, [*between, *items[last + 1 :]]
-    ):
+    if not _may_be_earlier(product, moved, kernel, rest, uses):
         return
+    if not _leaves_old(product, moved, kernel, rest, uses):
+        return
+    uses.forget(product)
+    uses.forget(kernel)
     product.finish = Nest(nests[0].extents, moved)
     nests[0].statements = [each for each in nests[0].statements if each not in moved]
     kernel.nests = [nest for nest in kernel.nests if nest.statements]
-    if not kernel.nests and not kernel.zeroed:
-        items.remove(kernel)
+    uses.add(product)
+    uses.add(kernel)
 
 
 def _reads(statement: Statement, buffer: Buffer) -> bool:
@@ -150,20 +205,33 @@ def _is_simple_part(part: Expression, result: Buffer, columns: int) -> bool:
     return isinstance(part, Number)
 
 
-def _may_be_earlier(moved: Sequence[Statement], items: Sequence[Item]) -> bool:
-    """Whether statements may go before items that are before them, or beside them."""
+def _may_be_earlier(
+    product: MatrixProduct,
+    moved: Sequence[Statement],
+    kernel: Kernel,
+    rest: Kernel,
+    uses: _Uses,
+) -> bool:
+    """Whether statements may leave a kernel, of which the rest stays, for an earlier product."""
     written = {each.buffer for each in moved}
     touched = written.union(load.buffer for each in moved for load in loads_of(each))
-    for item in items:
-        if touched.intersection(buffers_written(item)):
-            return False
-        if isinstance(item, Kernel) and written.intersection(item.zeroed):
-            return False
-    # Of those beside them, only what is behind them can read what they write.
-    return not any(written.intersection(buffers_read(item)) for item in items[:-1])
+    return not (
+        touched.intersection(buffers_written(rest))
+        or written.intersection(rest.zeroed)
+        or uses.is_used(touched, "written", product, kernel)
+        or uses.is_used(written, "zeroed", product, kernel)
+        # Of those beside them, only what is behind them can read what they write.
+        or uses.is_used(written, "read", product, kernel)
+    )
 
 
-def _leaves_old(product: MatrixProduct, moved: Sequence[Statement], later: Sequence[Item]) -> bool:
+def _leaves_old(
+    product: MatrixProduct,
+    moved: Sequence[Statement],
+    kernel: Kernel,
+    rest: Kernel,
+    uses: _Uses,
+) -> bool:
     """Whether what is written over the values that it replaces may still be, when it is earlier."""
     old = {
         load.buffer
@@ -173,5 +241,9 @@ def _leaves_old(product: MatrixProduct, moved: Sequence[Statement], later: Seque
         and load.buffer.origin is Origin.INPUT
         and is_same_entry(each, load)
     }
-    readers = {product.left.buffer, product.right.buffer}
-    return not old.intersection(readers.union(*map(buffers_read, later)))
+    return not (
+        old.intersection((product.left.buffer, product.right.buffer))
+        or old.intersection(buffers_read(rest))
+        or uses.is_used(old, "read", product, kernel)
+        or uses.is_used(old, "read", kernel)
+    )

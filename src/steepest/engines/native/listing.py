@@ -35,7 +35,7 @@ from steepest.engines.native.nests import (
 )
 from steepest.graph import Constant, Node
 
-__all__ = ["described", "listing", "outline"]
+__all__ = ["anonymous", "described", "listing", "outline"]
 
 
 def listing(program: Program) -> str:
@@ -104,11 +104,27 @@ def _expressions(statement: Statement) -> Iterator[Expression]:
     yield from visit(statement.value)
 
 
+def anonymous(nest: Nest) -> tuple[str, list[Buffer]]:
+    """Say what a nest does, to which buffers: others of the same text do the same to theirs."""
+    listing = _Listing(is_anonymous=True)
+    listing.nest("nest", nest)
+    return str(listing), listing.buffers
+
+
 class _Listing:
-    def __init__(self) -> None:
+    def __init__(self, *, is_anonymous: bool = False) -> None:
         self._rows: list[str] = []
         self._expressions: dict[int, str] = {}
         self._buffers: dict[Buffer, str] = {}
+        self._is_anonymous = is_anonymous
+
+    def __str__(self) -> str:
+        return "\n".join(self._rows)
+
+    @property
+    def buffers(self) -> list[Buffer]:
+        """What was listed, in order."""
+        return [*self._buffers]
 
     def program(self, program: Program) -> str:
         rows = self._rows
@@ -130,7 +146,7 @@ class _Listing:
                     f"{' zero-safe' * item.zero_safe}"
                 )
                 if item.finish is not None:
-                    self._nest("finish", item.finish)
+                    self.nest("finish", item.finish)
             else:
                 self._callback(item)
         return "\n".join(rows)
@@ -148,8 +164,10 @@ class _Listing:
         known = self._buffers.get(buffer)
         if known is None:
             place = buffer.offset if buffer.origin is Origin.ARENA else buffer.position
-            known = f"{buffer.origin.value}{place}"
-            self._buffers[buffer] = known = f"{known}:{buffer.dtype.str}[{buffer.size}]"
+            if self._is_anonymous:
+                place = len(self._buffers)
+            known = f"{buffer.origin.value}{place}:{buffer.dtype.str}[{buffer.size}]"
+            self._buffers[buffer] = known
         return known
 
     def _storage(self, storage: Storage) -> str:
@@ -167,9 +185,10 @@ class _Listing:
         zeroed = "".join(f" zeroed {self._buffer(each)}" for each in kernel.zeroed)
         self._rows.append(f"kernel over {kernel.outer}{zeroed}")
         for nest in kernel.nests:
-            self._nest("nest", nest)
+            self.nest("nest", nest)
 
-    def _nest(self, name: str, nest: Nest) -> None:
+    def nest(self, name: str, nest: Nest) -> None:
+        """List a nest."""
         self._rows.append(f"  {name} {nest.extents}")
         # Expressions of different nests have different loops.
         self._expressions = {}

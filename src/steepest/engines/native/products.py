@@ -15,7 +15,7 @@ estimates the cycles of each way and takes the least. The blocking follows Goto 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -98,9 +98,12 @@ class Finish(Protocol):
     ----------
     parameters : sequence of (str, str)
         What the function has behind its own parameters; see `Module.function`.
+    key : hashable
+        What is done: others with the same key do the same.
     """
 
     parameters: Sequence[tuple[str, str]]
+    key: Hashable
 
     def begin(self, function: Function, given: Sequence[Value]) -> None:
         """Begin the function, whose further arguments are given."""
@@ -263,7 +266,7 @@ def product_function(
     name = _name(product)
     if finish is not None:
         write = partial(_finishing_function, module, product, processor, finish, linkage)
-        return module.shared(write, prefix=f"{name}_finished")
+        return module.shared(write, key=(product, finish.key), prefix=f"{name}_finished")
     if module.defines(name):
         return name
     gemm = _gemm(product)
