@@ -6,7 +6,7 @@ import mmap
 import os
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, NamedTuple
@@ -18,6 +18,7 @@ from steepest.engines.native import blas, products
 from steepest.engines.native.assembly import DOUBLE, Module
 from steepest.engines.native.loading import Loaded, load
 from steepest.engines.native.object_code import machine_code
+from steepest.engines.native.partition import piece_of
 from steepest.engines.native.processor import Processor, host_processor, processor
 from steepest.engines.native.products import Product, choose, product_function
 
@@ -434,6 +435,78 @@ def test_what_is_copied_next_is_asked_for_line_by_line(
     assert places.max() < right.nbytes
     # All but what is copied first, and columns that fill no tile.
     assert len(np.unique(places // 64)) > 0.85 * right.nbytes / 64
+
+
+@pytest.fixture
+def groups(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Have products that may copy rows of the left matrix together do so; note each time."""
+    found: list[int] = []
+    each_group = products._Emitter._each_group
+
+    def note(emitter: Any, *arguments: Any) -> None:
+        found.append(1)
+        each_group(emitter, *arguments)
+
+    monkeypatch.setattr(products._Emitter, "_each_group", note)
+    every_plan = products._broadcast_plans
+
+    def such_plans(*arguments: Any) -> list[Any]:
+        plans = every_plan(*arguments)
+        return [each for each in plans if each.packed and each.rows == 8 and not each.transposed]
+
+    monkeypatch.setattr(products, "_broadcast_plans", such_plans)
+    monkeypatch.setattr(products, "_dot_plans", lambda *arguments: [])
+    products._plan.cache_clear()
+    yield found
+    products._plan.cache_clear()
+
+
+# Rows that end within a line, or a tile; one block of steps, several, and an odd number.
+GROUPED = [(200, 256, 700), (37, 600, 900), (44, 300, 1100), (100, 131, 1500)]
+
+
+@pytest.mark.skipif(not HOST.is_x86, reason="other processors copy no left matrix")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", GROUPED)
+def test_lines_of_a_left_matrix_are_read_once(
+    shape: tuple[int, int, int], dtype: Any, groups: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, each = replace(HOST, name="generic"), case(shape, ("columns", "rows"), dtype, 3)
+    functions, _loaded = build([each], target, "emitted", monkeypatch)
+    assert bool(groups) == (not target.lanes(8 * each.left.itemsize) % 8)
+    check(functions[0], each)
+    # Nothing is read behind the left matrix.
+    memory = Guarded(2**19)
+    check(functions[0], each._replace(left=memory.array(each.left, True)))
+
+
+@pytest.mark.skipif(not HOST.is_x86, reason="other processors copy no left matrix")
+@pytest.mark.parametrize(("axis", "size"), [("rows", 8), ("rows", 72), ("columns", 192)])
+def test_pieces_of_such_a_product(axis: str, size: int, groups: list[int]) -> None:
+    target, each = replace(HOST, name="generic"), case((200, 300, 700), ("columns", "rows"))
+    extent = each.product.rows if axis == "rows" else each.product.columns
+    module = Module(target)
+    names = [
+        product_function(module, product, target, linkage="")
+        for product in (
+            each.product,
+            piece_of(each.product, axis, size),
+            piece_of(each.product, axis, extent % size or size),
+        )
+    ]
+    assert bool(groups) == (target.lanes(32) >= 8)
+    loaded = load(machine_code(str(module), target), {})
+    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3)
+    whole, piece, last = (kind(loaded.address(name)) for name in names)
+    results = [np.full((200, 700), np.nan, "f4") for _ in range(2)]
+    left, right = each.left.ctypes.data, each.right.ctypes.data
+    whole(left, right, results[0].ctypes.data)
+    for start in range(0, extent, size):
+        moved = (start, 0, 700 * start) if axis == "rows" else (0, start, start)
+        places = (left, right, results[1].ctypes.data)
+        function = piece if start + size <= extent else last
+        function(*(place + 4 * entries for place, entries in zip(places, moved, strict=True)))
+    np.testing.assert_array_equal(results[0], results[1])
 
 
 def test_a_product_is_added_once() -> None:

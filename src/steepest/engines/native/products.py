@@ -8,9 +8,10 @@ A tile of the result stays in registers while the inner index runs. Two forms of
   entries are added up at the end.
 
 Either form also computes the transposed product (resultᵀ = rightᵀ · leftᵀ), and either first copies
-the right matrix, block by block, to where its vectors are contiguous when they are not. `_plan`
-estimates the cycles of each way and takes the least. The blocking follows Goto and van de Geijn,
-"Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), 2008.
+the right matrix, block by block, to where its vectors are contiguous when they are not. Of a large
+transposed left matrix, rows whose entries share lines are copied together on some processors.
+`_plan` estimates the cycles of each way and takes the least. The blocking follows Goto and van de
+Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), 2008.
 """
 
 from __future__ import annotations
@@ -178,6 +179,11 @@ class _Plan(NamedTuple):
 _BLOCK = 256
 # Bytes of the copy of a part of the right matrix, on the stack and in the second-level cache.
 _SCRATCH = 256 * 1024
+# The same, where parts of the left matrix are copied again for each.
+_SCRATCH_BESIDE = 384 * 1024
+# Rows of tiles of which these parts are made, and how much longer tiles of others take.
+_GROUPED = 8
+_UNGROUPED = 1.08
 # Bytes that stay in the second-level cache, beside others.
 _SECOND_CACHE = 512 * 1024
 # Bytes of a right matrix of which what is copied next is not asked for: it may be there already.
@@ -672,12 +678,27 @@ def _broadcast_plans(
             computing = _computing_cycles(problem.inner, down, along, finish, turn)
             if rows > _WAYS and _collide(problem.left[0], bits):
                 computing *= _COLLIDING
+            if packed and rows != _GROUPED and _reads_lines_again(problem, bits, lanes, processor):
+                computing *= _UNGROUPED
             reading = _reading_cycles(problem, bits, rows, packed)
             cycles = copy + computing + reading
             plans.append(
                 _Plan(cycles, "broadcast", transposed, lanes, rows, columns, packed, unrolled)
             )
     return plans
+
+
+def _reads_lines_again(problem: _Problem, bits: int, lanes: int, processor: Processor) -> bool:
+    """Whether each step reads another line of the left matrix, again for each of many panels."""
+    size = bits // 8
+    return (
+        processor.asks_ahead
+        and not problem.listed
+        and problem.left[0] == 1
+        and problem.left[1] * size >= _LINE
+        and problem.inner * problem.columns * size > _SECOND_CACHE
+        and not lanes % _GROUPED
+    )
 
 
 def _collide(stride: int, bits: int) -> bool:
@@ -780,7 +801,12 @@ def _emit_way(
         problem, whole = problem.transposed, whole.transposed
         left, right = right, left
     block = _block_length(whole, plan, element)
-    emitter = _Emitter(function, problem, plan, block, element, processor, others, finish)
+    groups = (
+        plan.packed
+        and (plan.form, plan.rows) == ("broadcast", _GROUPED)
+        and _reads_lines_again(whole, _BITS[element], plan.lanes, processor)
+    )
+    emitter = _Emitter(function, problem, plan, block, groups, element, processor, others, finish)
     emitter.emit(left, right, result)
 
 
@@ -856,6 +882,7 @@ class _Emitter:
         problem: _Problem,
         plan: _Plan,
         block: int,
+        groups: bool,
         element: str,
         processor: Processor,
         listed: Sequence[Value],
@@ -874,6 +901,8 @@ class _Emitter:
         self._lanes = plan.lanes
         self._vector = Type(element, plan.lanes)
         self._block = block
+        self._groups = groups
+        self._group = Value("null", POINTER)
         self._tiles: dict[int, Value] = {}
         self._scratch = Value("null", POINTER)
 
@@ -882,6 +911,8 @@ class _Emitter:
         problem = self._problem
         if self._plan.packed:
             self._scratch = self._f.allocate(Type(self._element), self._scratch_entries())
+        if self._groups:
+            self._group = self._f.allocate(self._vector, self._block)
 
         def at_block(start: _Index) -> tuple[Value, Value]:
             self._block_start = start
@@ -989,7 +1020,8 @@ class _Emitter:
     def _chunk_panels(self) -> int:
         """Count the panels that are copied together, as many each time as far as that goes."""
         width = self._plan.columns * self._lanes
-        most = max(1, _SCRATCH * 8 // (_BITS[self._element] * self._block * width))
+        scratch = _SCRATCH_BESIDE if self._groups else _SCRATCH
+        most = max(1, scratch * 8 // (_BITS[self._element] * self._block * width))
         panels = max(1, self._problem.columns // width)
         return -(-panels // -(-panels // most))
 
@@ -1030,13 +1062,37 @@ class _Emitter:
         if rest:
             copy(panels, rest, padded_rest)
         copied = _Panels(panels, rest, source, (width, padded_rest), first_panel)
-        self._each_tile(
-            problem.rows,
-            self._plan.rows,
-            lambda row, rows: self._row_of_tiles(
-                row, rows, left, copied, result, length, first, coming
-            ),
-        )
+
+        def row_of_tiles(row: _Index, rows: int, group: Value | None = None) -> None:
+            self._row_of_tiles(row, rows, left, copied, result, length, first, coming, group)
+
+        if self._groups:
+            self._each_group(left, length, row_of_tiles)
+        else:
+            self._each_tile(problem.rows, self._plan.rows, row_of_tiles)
+
+    def _each_group(
+        self, left: Value, length: int, row_of_tiles: Callable[[_Index, int, Value], None]
+    ) -> None:
+        """Copy rows of the left matrix whose entries share lines, then go through their tiles.
+
+        Each line is read once, and not for each panel.
+        """
+        lanes, size = self._lanes, self._plan.rows
+
+        def in_group(row: _Index, rows: int) -> None:
+            start = self._address(left, (row, 1))
+
+            def copy(step: _Index) -> None:
+                entries = self._load(self._address(start, (step, self._problem.left[1])), rows)
+                self._store(entries, self._address(self._group, (step, lanes)), lanes)
+
+            self._each(length, copy)
+            for first in range(0, rows, size):
+                group = self._address(self._group, (1, first))
+                row_of_tiles(self._plus(row, first), min(size, rows - first), group)
+
+        self._each_tile(self._problem.rows, lanes, in_group)
 
     def _panels(self, right: Value) -> _Panels:
         """Describe a right matrix that is not copied."""
@@ -1056,10 +1112,14 @@ class _Emitter:
         length: int,
         first: Value | bool,
         coming: _Coming | None = None,
+        group: Value | None = None,
     ) -> None:
         problem, width = self._problem, self._plan.columns * self._lanes
         result_row = self._address(result, (row, problem.result[0]))
         left_start, left_rows = self._left_rows(left, row, rows, length)
+        left_stride = problem.left[1]
+        if group is not None:
+            left_start, left_rows, left_stride = group, range(rows), self._lanes
 
         def tile(panel: _Index, columns: int, stride: int) -> None:
             if self._finish_with is not None:
@@ -1068,6 +1128,7 @@ class _Emitter:
             self._broadcast_tile(
                 left_start,
                 left_rows,
+                left_stride,
                 self._ahead(left, left_start, row, rows, panel) if problem.listed == "rows" else (),
                 panels.source(panel),
                 stride,
@@ -1087,6 +1148,7 @@ class _Emitter:
         self,
         left: Value,
         left_rows: Sequence[_Index],
+        left_stride: int,
         ahead: Sequence[_Index],
         right: Value,
         right_stride: int,
@@ -1103,6 +1165,8 @@ class _Emitter:
         ----------
         left_rows : sequence of int or Value
             Where the rows of the left matrix are, in entries from its address.
+        left_stride : int
+            Entries of the left matrix from step to step.
         ahead : sequence of int or Value
             Where rows are that are read after these.
         at_turn : callable, optional
@@ -1113,7 +1177,9 @@ class _Emitter:
             (start, min(lanes, columns - start)) for start in range(0, columns, lanes)
         ]  # of a row of the tile
         left_jumps, right_jumps = self._jumps(rows, columns, right_stride, length)
-        is_listed, origin, moved = self._problem.listed == "inner", left, self._problem.left[1]
+        if self._groups:
+            left_jumps = ()
+        is_listed, origin, moved = self._problem.listed == "inner", left, left_stride
         if is_listed:
             # From step to step, the place in the list moves on.
             left = f.offset(self._listed[0], "i64", self._block_start)
