@@ -11,6 +11,7 @@ A loop that divides, or takes roots, waits for that more than for memory: it sta
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
 
 from steepest.engines.native.fuse import is_cheap, is_same_entry
 from steepest.engines.native.layout import buffers_read, buffers_written
@@ -97,7 +98,11 @@ class _Uses:
         return [*self._readers.get(buffer, ())]
 
     def is_used(
-        self, buffers: Iterable[Buffer], kind: str, after: Item, before: Item | None = None
+        self,
+        buffers: Iterable[Buffer],
+        kind: Literal["read", "written", "zeroed"],
+        after: Item,
+        before: Item | None = None,
     ) -> bool:
         """Whether an item behind one, and before another, reads, writes or zeroes a buffer."""
         tables = {"read": self._readers, "written": self._writers, "zeroed": self._zeroing}
@@ -108,6 +113,15 @@ class _Uses:
             for buffer in buffers
             for item in tables[kind].get(buffer, ())
         )
+
+
+class _Move(NamedTuple):
+    """Statements that leave a kernel, of which the rest stays, for an earlier product."""
+
+    product: MatrixProduct
+    statements: Sequence[Statement]
+    kernel: Kernel
+    rest: Kernel
 
 
 def _is_empty(item: Item) -> bool:
@@ -139,9 +153,8 @@ def _finish(product: MatrixProduct, uses: _Uses) -> None:
         return
     others = [each for nest in kernel.nests for each in nest.statements if each not in moved]
     rest = Kernel(kernel.outer, [Nest((), others)], kernel.zeroed)
-    if not _may_be_earlier(product, moved, kernel, rest, uses):
-        return
-    if not _leaves_old(product, moved, kernel, rest, uses):
+    move = _Move(product, moved, kernel, rest)
+    if not _may_be_earlier(move, uses) or not _leaves_old(move, uses):
         return
     uses.forget(product)
     uses.forget(kernel)
@@ -205,45 +218,33 @@ def _is_simple_part(part: Expression, result: Buffer, columns: int) -> bool:
     return isinstance(part, Number)
 
 
-def _may_be_earlier(
-    product: MatrixProduct,
-    moved: Sequence[Statement],
-    kernel: Kernel,
-    rest: Kernel,
-    uses: _Uses,
-) -> bool:
-    """Whether statements may leave a kernel, of which the rest stays, for an earlier product."""
-    written = {each.buffer for each in moved}
-    touched = written.union(load.buffer for each in moved for load in loads_of(each))
+def _may_be_earlier(move: _Move, uses: _Uses) -> bool:
+    """Whether nothing on the way writes what statements touch, or reads what they write."""
+    written = {each.buffer for each in move.statements}
+    touched = written.union(load.buffer for each in move.statements for load in loads_of(each))
     return not (
-        touched.intersection(buffers_written(rest))
-        or written.intersection(rest.zeroed)
-        or uses.is_used(touched, "written", product, kernel)
-        or uses.is_used(written, "zeroed", product, kernel)
+        touched.intersection(buffers_written(move.rest))
+        or written.intersection(move.rest.zeroed)
+        or uses.is_used(touched, "written", move.product, move.kernel)
+        or uses.is_used(written, "zeroed", move.product, move.kernel)
         # Of those beside them, only what is behind them can read what they write.
-        or uses.is_used(written, "read", product, kernel)
+        or uses.is_used(written, "read", move.product, move.kernel)
     )
 
 
-def _leaves_old(
-    product: MatrixProduct,
-    moved: Sequence[Statement],
-    kernel: Kernel,
-    rest: Kernel,
-    uses: _Uses,
-) -> bool:
+def _leaves_old(move: _Move, uses: _Uses) -> bool:
     """Whether what is written over the values that it replaces may still be, when it is earlier."""
     old = {
         load.buffer
-        for each in moved
+        for each in move.statements
         for load in loads_of(each)
         if each.buffer.origin is Origin.OUTPUT
         and load.buffer.origin is Origin.INPUT
         and is_same_entry(each, load)
     }
     return not (
-        old.intersection((product.left.buffer, product.right.buffer))
-        or old.intersection(buffers_read(rest))
-        or uses.is_used(old, "read", product, kernel)
-        or uses.is_used(old, "read", kernel)
+        old.intersection((move.product.left.buffer, move.product.right.buffer))
+        or old.intersection(buffers_read(move.rest))
+        or uses.is_used(old, "read", move.product, move.kernel)
+        or uses.is_used(old, "read", move.kernel)
     )

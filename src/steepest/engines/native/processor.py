@@ -55,7 +55,8 @@ class Processor:
     def asks_ahead(self) -> bool:
         """Whether products do what Intel's processors gain by, and AMD's do not.
 
-        They ask for lines ahead, spare turns of loops, and read batches where the rows lie.
+        They ask for lines ahead, spare turns of loops, read batches where the rows lie, and copy
+        rows of a left matrix that share lines.
         """
         return self.is_x86 and not self.name.startswith("znver")
 
