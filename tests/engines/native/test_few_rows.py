@@ -1,5 +1,6 @@
 """Weights of which a step changes the rows that it has read, and nothing else."""
 
+import platform
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -53,8 +54,11 @@ def descend_by_both(
     for expected, native in zip(*leaves, strict=True):
         np.testing.assert_allclose(native, expected, rtol=tolerance, atol=tolerance)
     losses = [np.asarray(each.losses) for each in results]
-    # What is squared may be a small difference of large terms, and has their errors.
-    bound = tolerance * (np.abs(losses[0]) + np.sqrt(np.abs(losses[0])))
+    bound = tolerance * np.abs(losses[0])
+    if platform.machine() != "x86_64":
+        # NumPy adds up in another order there, and what is squared may be a small difference of
+        # large terms, whose errors it has.
+        bound += tolerance * np.sqrt(np.abs(losses[0]))
     assert (np.abs(losses[1] - losses[0]) <= bound).all()
     assert results[0].stopped == results[1].stopped
     assert results[1].engine == "native"

@@ -999,7 +999,7 @@ class _Emitter:
             )
 
     def _next_block(self, right: Value, length: int) -> Value:
-        """Find where the next block of the right matrix begins; after the last, this one."""
+        """Find where the next block of the right matrix begins; of the last block, its own."""
         end = self._plus(self._block_start, length)
         later = self._address(right, (length, self._problem.right[0]))
         is_last = self._f.compare("sge", _value(end), _integer(self._problem.inner))
@@ -1116,9 +1116,10 @@ class _Emitter:
     ) -> None:
         problem, width = self._problem, self._plan.columns * self._lanes
         result_row = self._address(result, (row, problem.result[0]))
-        left_start, left_rows = self._left_rows(left, row, rows, length)
-        left_stride = problem.left[1]
-        if group is not None:
+        if group is None:
+            left_start, left_rows = self._left_rows(left, row, rows, length)
+            left_stride = problem.left[1]
+        else:
             left_start, left_rows, left_stride = group, range(rows), self._lanes
 
         def tile(panel: _Index, columns: int, stride: int) -> None:
@@ -1177,8 +1178,6 @@ class _Emitter:
             (start, min(lanes, columns - start)) for start in range(0, columns, lanes)
         ]  # of a row of the tile
         left_jumps, right_jumps = self._jumps(rows, columns, right_stride, length)
-        if self._groups:
-            left_jumps = ()
         is_listed, origin, moved = self._problem.listed == "inner", left, left_stride
         if is_listed:
             # From step to step, the place in the list moves on.
@@ -1260,7 +1259,8 @@ class _Emitter:
         if not self._asks_ahead or length < 2 * _STEPS_AHEAD:
             return left, right
         stride, held = problem.left[1], _FIRST_CACHE // size
-        if problem.left[0] == 1 and stride * size >= _LINE and problem.rows * problem.inner > held:
+        is_far = stride * size >= _LINE and problem.rows * problem.inner > held
+        if problem.left[0] == 1 and is_far and not self._groups:
             # Those of the first and the last row of the tile may be two.
             steps = 0 if problem.listed == "inner" else _STEPS_AHEAD
             left = [steps * stride + row for row in {0, rows - 1}]

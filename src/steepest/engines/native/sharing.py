@@ -225,8 +225,7 @@ def _pause(function: Function, processor: Processor) -> None:
         function.module.declare("llvm.x86.sse2.pause", "declare void @llvm.x86.sse2.pause()")
         function.do("call void @llvm.x86.sse2.pause()")
     elif processor.is_arm:
-        # Its hint to yield does nothing on most of them; this barrier takes about as long as a
-        # pause.
+        # A barrier for instructions, as the hint to yield may take no time at all.
         function.module.declare("llvm.aarch64.isb", "declare void @llvm.aarch64.isb(i32)")
         function.do("call void @llvm.aarch64.isb(i32 15)")
 
