@@ -340,23 +340,26 @@ def test_products_are_cut_into_few_pieces(shape: tuple[int, int, int], most: int
 
 
 @pytest.mark.parametrize(
-    ("lists", "expected"),
+    ("columns", "lists", "expected"),
     [
         # Pieces of five tiles of 14 rows would leave one of them 116 of 256 rows.
-        ({"listed": "rows", "copies": True}, "rows"),
-        ({"listed": "rows"}, "columns"),
-        ({}, "columns"),
+        (128, {"listed": "rows", "copies": True}, "rows"),
+        # Half of a row of 512 bytes for each costs more than a tile of 6 rows too much for one.
+        (128, {"listed": "rows"}, "rows"),
+        (512, {"listed": "rows"}, "columns"),
+        (128, {}, "rows"),
+        (512, {}, "columns"),
     ],
-    ids=["copied", "listed", "plain"],
+    ids=["copied", "listed", "listed, wide", "plain", "plain, wide"],
 )
-def test_two_threads_get_as_much(lists: dict[str, Any], expected: str) -> None:
-    product = Product(256, 128, 784, "float", (784, 1), (128, 1), 128)
+def test_two_threads_get_as_much(columns: int, lists: dict[str, Any], expected: str) -> None:
+    product = Product(256, columns, 784, "float", (784, 1), (columns, 1), columns)
     processor = replace(host_processor(), vector_bits=512, has_masks=True)
     found = cut(replace(product, **lists), processor, 2, 8)
     assert found is not None
     axis, size = found
     assert axis == expected
-    extent = {"rows": 256, "columns": 128}[axis]
+    extent = {"rows": 256, "columns": columns}[axis]
     shares = [0, 0]
     for start in range(0, extent, size):
         shares[shares.index(min(shares))] += min(size, extent - start)

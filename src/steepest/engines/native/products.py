@@ -218,6 +218,9 @@ _STEPS_AHEAD = 16
 _LINE = 64
 # How much of the time to read from the second-level cache the processor does not compute meanwhile.
 _WAITING = 1 / 8
+# What it costs that threads share the rows of a result, in bytes of a row: processors ask for lines
+# beside those that they read, which another thread writes.
+_BORDER = 12
 # Multiply-adds of vectors up to which a product is straight-line code.
 _STRAIGHT = 128
 # Steps of a tile times its accumulators up to which the steps are straight-line code.
@@ -356,6 +359,9 @@ def cut(
             # What the busiest thread has to do, with what each piece begins or copies again.
             work = _longest_share(extent, size, threads) / extent
             work += (0.02 if copied else 0.002) * pieces
+            if name == "columns":
+                share = product.columns * _BITS[product.element] // 8 / threads
+                work *= 1 + _BORDER / share
             choices.append((pieces < 2 * threads and not copied, work, name, size))
     if not choices:
         return None
