@@ -487,36 +487,33 @@ class Function:
         """Read successive entries where the mask holds; the others are zero and not touched."""
         zero = self.zero(kind)
         name = f"llvm.masked.load.{kind.suffix}.p0"
-        self.module.declare(name, f"declare {kind} @{name}(ptr, {mask.type}, {kind})")
+        self.module.declare(name, f"declare {kind} @{name}(ptr, i32, {mask.type}, {kind})")
         align = max(kind.bits // 8, 1)
-        return self.emit(
-            kind, f"call {kind} @{name}(ptr align {align} {pointer.name}, {mask}, {zero})"
-        )
+        return self.emit(kind, f"call {kind} @{name}({pointer}, i32 {align}, {mask}, {zero})")
 
     def masked_store(self, x: Value, pointer: Value, mask: Value) -> None:
         """Write successive entries where the mask holds."""
         name = f"llvm.masked.store.{x.type.suffix}.p0"
-        self.module.declare(name, f"declare void @{name}({x.type}, ptr, {mask.type})")
+        self.module.declare(name, f"declare void @{name}({x.type}, ptr, i32, {mask.type})")
         align = max(x.type.bits // 8, 1)
-        self.do(f"call void @{name}({x}, ptr align {align} {pointer.name}, {mask})")
+        self.do(f"call void @{name}({x}, {pointer}, i32 {align}, {mask})")
 
     def gather(self, kind: Type, pointers: Value, mask: Value) -> Value:
         """Read entries from a vector of addresses where the mask holds; zero elsewhere."""
         zero = self.zero(kind)
         name = f"llvm.masked.gather.{kind.suffix}.v{kind.lanes}p0"
-        self.module.declare(name, f"declare {kind} @{name}({pointers.type}, {mask.type}, {kind})")
+        kinds = f"{pointers.type}, i32, {mask.type}, {kind}"
+        self.module.declare(name, f"declare {kind} @{name}({kinds})")
         align = max(kind.bits // 8, 1)
-        return self.emit(
-            kind,
-            f"call {kind} @{name}({pointers.type} align {align} {pointers.name}, {mask}, {zero})",
-        )
+        return self.emit(kind, f"call {kind} @{name}({pointers}, i32 {align}, {mask}, {zero})")
 
     def scatter(self, x: Value, pointers: Value, mask: Value) -> None:
         """Write entries to a vector of addresses where the mask holds."""
         name = f"llvm.masked.scatter.{x.type.suffix}.v{x.type.lanes}p0"
-        self.module.declare(name, f"declare void @{name}({x.type}, {pointers.type}, {mask.type})")
+        kinds = f"{x.type}, {pointers.type}, i32, {mask.type}"
+        self.module.declare(name, f"declare void @{name}({kinds})")
         align = max(x.type.bits // 8, 1)
-        self.do(f"call void @{name}({x}, {pointers.type} align {align} {pointers.name}, {mask})")
+        self.do(f"call void @{name}({x}, {pointers}, i32 {align}, {mask})")
 
     # Control flow.
 
