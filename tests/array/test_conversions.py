@@ -327,6 +327,33 @@ def test_modules_that_could_tell_are_left_alone(
     assert "float" not in vars(module)
 
 
+ELSEWHERE = {
+    "def keep(): return [float]\ndef other(x, y): return x is y": False,
+    "def keep(): return [float]\n@staticmethod\ndef other(x, y): return x is not y": False,
+    "def keep(): return [float]\nclass Other:\n    def same(self, x): return self is x": False,
+    "def keep(): return [float]\ndef other(x): return x is None or x is not None": True,
+    "@known(float)\ndef other(x): return x": True,
+    "TEXT = '''\ndef other(kind): return kind is float\n'''": True,
+    "def keep(): return '''\ndef other(: float\n''', [float]": True,
+    'def keep(): return """\nclass Other:\n""", [float]\ndef other(x, y): return x is y': False,
+}
+
+
+@pytest.mark.parametrize(("others", "expected"), ELSEWHERE.items(), ids=ELSEWHERE)
+def test_what_other_functions_of_the_module_do(
+    others: str, expected: bool, load: Callable[[str], ModuleType]
+) -> None:
+    known = "def known(kind): return lambda function: function\n"
+    module = load(
+        f"import numpy as np\n{known}{others}\ndef loss(x): return float(x) ** 2\n{others}\n"
+    )
+    if expected:
+        assert sd.grad(module.loss)(3.0) == 6.0
+    else:
+        with pytest.raises(TracedConversionError, match="lose the gradient"):
+            sd.grad(module.loss)(3.0)
+
+
 def test_modules_that_do_not_call_it_have_no_other(load: Callable[[str], ModuleType]) -> None:
     module = load(
         "import numpy as np\ndef f(x): return isinstance(x, float), 'float(x)', globals()\n"

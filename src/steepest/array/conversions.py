@@ -18,7 +18,6 @@ from steepest.array.buffers import duck
 from steepest.array.builtin_uses import replaceable
 from steepest.array.plain import is_known, is_traced, plain_value
 from steepest.array.standing_in import named
-from steepest.errors import is_user_code
 from steepest.graph import ArrayType
 from steepest.ops import primitive
 from steepest.ops.spec import Traced, Value, bind, released
@@ -202,13 +201,10 @@ def _plain_example(value: Any) -> Any:
 _STAND_INS: dict[str, Any] = {"float": Float, "complex": Complex}
 
 
-def converted_in(names: dict[str, Any], *, is_module: bool) -> dict[str, Any]:
-    """Find what is to stand for `float` and `complex` in a module, given its names.
+def converted_in(names: dict[str, Any], source: str | None) -> dict[str, Any]:
+    """Find what is to stand for `float` and `complex` in a module of the user's.
 
-    It is nothing where the module is not the user's. Names that are no module's are taken for
-    those of a session, of which the source is in pieces.
+    It is given by its names and its source. Names without a source are taken for those of a
+    session, of which it is in pieces.
     """
-    file = names.get("__file__")
-    if file is not None and not is_user_code(file):
-        return {}
-    return {name: _STAND_INS[name] for name in replaceable(_STAND_INS, names, is_module=is_module)}
+    return {name: _STAND_INS[name] for name in replaceable(_STAND_INS, names, source)}

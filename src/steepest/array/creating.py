@@ -55,6 +55,7 @@ from steepest.array.buffers import (
     snapshot,
     unknown_layout,
 )
+from steepest.array.builtin_uses import source_of
 from steepest.array.bytecode import instructions_of
 from steepest.array.conversions import converted_in
 from steepest.array.creation import full_like
@@ -558,16 +559,19 @@ _Found: TypeAlias = tuple[dict[str, Any], dict[str, Any]]
 
 
 def _replacements_in(names: dict[str, Any], *, is_module: bool) -> _Found:
-    stand_ins: Mapping[int, Any] = _stand_ins_by_id
-    if is_user_code(names.get("__file__") or ""):
-        stand_ins = _stand_ins_in_user_code
+    is_users = is_user_code(names.get("__file__") or "")
+    stand_ins: Mapping[int, Any] = _stand_ins_in_user_code if is_users else _stand_ins_by_id
     replacements = {
         key: stand_ins[id(value)] for key, value in list(names.items()) if id(value) in stand_ins
     }
     # Who is a library takes longer to find out.
     if not (replacements or has_numpy(names)) or _is_library(names):
         return {}, {}
-    return replacements, {**asked_in(names), **converted_in(names, is_module=is_module)}
+    if not is_users:
+        return replacements, {}
+    source = source_of(names)
+    converted = converted_in(names, source if is_module else None)
+    return replacements, {**asked_in(names, source), **converted}
 
 
 # Who calls
@@ -583,7 +587,7 @@ def _is_library(module: dict[str, Any]) -> bool:
         root = name.partition(".")[0]
         known = _known[name] = _LIBRARIES.get(root, False) or (
             any(each in (module.get("__file__") or "") for each in _INSTALLED)
-            and _has_compiled_parts(root)
+            and root in _compiled_packages(len(sys.modules))
         )
     return known
 
@@ -657,12 +661,14 @@ _known: dict[str, bool] = {}
 _INSTALLED = ("site-packages", "dist-packages")
 
 
-def _has_compiled_parts(package: str) -> bool:
+@functools.lru_cache(maxsize=1)
+def _compiled_packages(_modules: int) -> frozenset[str]:
+    """Find the packages that have compiled parts, when there are so many modules."""
     suffixes = tuple(importlib.machinery.EXTENSION_SUFFIXES)
-    return any(
-        (getattr(module, "__file__", None) or "").endswith(suffixes)
+    return frozenset(
+        name.partition(".")[0]
         for name, module in list(sys.modules.items())
-        if name == package or name.startswith(package + ".")
+        if (getattr(module, "__file__", None) or "").endswith(suffixes)
     )
 
 

@@ -7,14 +7,12 @@ those modules of the user's that have NumPy, and whose source has the names (`cr
 
 from __future__ import annotations
 
-import linecache
-import re
 from types import GenericAlias
 from typing import Any
 
 import numpy as np
 
-from steepest.errors import is_user_code
+from steepest.array.builtin_uses import name_before
 from steepest.ops.spec import Traced
 
 __all__ = ["asked_in", "has_numpy"]
@@ -62,23 +60,19 @@ def has_attribute(value: Any, name: str, /) -> bool:
 
 
 _ANSWERS = {"type": Type, "hasattr": has_attribute}
-_NAMES = re.compile(r"\b(type|hasattr)\s*[(,)]")
+_NAMES = {name: name_before(name, "[(,)]") for name in _ANSWERS}
 
 
-def asked_in(names: dict[str, Any]) -> dict[str, Any]:
-    """Find what is to stand for builtins in a module, given its names.
+def asked_in(names: dict[str, Any], source: str | None) -> dict[str, Any]:
+    """Find what is to stand for builtins in a module of the user's.
 
-    It is nothing where the module is not the user's.
+    It is given by its names and its source; that of a session is nowhere.
     """
-    file = names.get("__file__")
-    if file is not None and not is_user_code(file):
-        return {}
-    if file is None:
-        # A session, whose source is nowhere.
-        asked = set(_ANSWERS)
-    else:
-        asked = set(_NAMES.findall("".join(linecache.getlines(file, names))))
-    return {name: _ANSWERS[name] for name in asked if name not in names}
+    return {
+        name: answer
+        for name, answer in _ANSWERS.items()
+        if name not in names and (source is None or _NAMES[name].search(source))
+    }
 
 
 def has_numpy(names: dict[str, Any]) -> bool:
