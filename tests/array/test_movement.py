@@ -446,17 +446,15 @@ def _(draw: Draw, shape: tuple[int, ...]) -> Function:
     return lambda x: np.select([one, two], [x, 2 * x], default=1)
 
 
-if hasattr(np, "unstack"):
-    # NumPy 2.1's.
+@one_array("reshape into new memory")
+def _(draw: Draw, shape: tuple[int, ...]) -> Function:
+    return lambda x: np.reshape(x, (*shape, 1), copy=True)
 
-    @one_array("reshape into new memory")
-    def _(draw: Draw, shape: tuple[int, ...]) -> Function:
-        return lambda x: np.reshape(x, (*shape, 1), copy=True)
 
-    @one_array("unstack", 1)
-    def _(draw: Draw, shape: tuple[int, ...]) -> Function:
-        axis = draw(axis_of(shape))
-        return lambda x: np.unstack(x, axis=axis)
+@one_array("unstack", 1)
+def _(draw: Draw, shape: tuple[int, ...]) -> Function:
+    axis = draw(axis_of(shape))
+    return lambda x: np.unstack(x, axis=axis)
 
 
 @pytest.mark.parametrize("name", ONE_ARRAY)

@@ -48,7 +48,6 @@ RUNNING = {
         )
         for name in ("cumulative_sum", "cumulative_prod")
         for setting in (False, True)
-        if hasattr(np, name)
     },
 }
 

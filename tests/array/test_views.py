@@ -99,7 +99,7 @@ VIEWS: dict[str, Call] = {
     "roll": lambda y: np.roll(y, 0),
     "sum over no axis": lambda y: np.sum(y, axis=()),
     "tile": lambda y: np.tile(y, 1),
-    **({"unstack": lambda y: np.unstack(y)[1]} if hasattr(np, "unstack") else {}),
+    "unstack": lambda y: np.unstack(y)[1],
 }
 
 MAY_BE_REFUSED: dict[str, Call] = {

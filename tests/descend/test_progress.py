@@ -57,6 +57,8 @@ def test_where_it_shows(monkeypatch, stream, setting, shown):
 
 
 def test_what_it_says(monkeypatch):
+    # Older versions of tqdm cut what is longer than the terminal is wide.
+    monkeypatch.setenv("COLUMNS", "200")
     stderr = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stderr)
     result = run(progress=True, validate=np.arange(10.0))

@@ -273,8 +273,6 @@ _CASTING = frozenset(
         "trace",
         "var",
     )
-    # NumPy 2.1's.
-    if hasattr(np, name)
 )
 """Functions that cast their results to any dtype of what is given as out=."""
 _TAKING = (np.compress, np.take)

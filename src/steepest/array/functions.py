@@ -91,9 +91,9 @@ FOLLOWED: frozenset[Callable[..., Any]] = frozenset(
         np.squeeze,
         np.swapaxes,
         np.transpose,
+        np.unstack,
         np.vsplit,
         *windows.FUNCTIONS,
-        *(getattr(np, name) for name in ("unstack",) if hasattr(np, name)),
     }
 )
 """Functions that write, or whose results are views: they are told which memory is whose also where

@@ -1102,7 +1102,5 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.delete: delete,
     np.insert: insert,
     np.diff: diff,
+    np.unstack: unstack,
 }
-# NumPy 2.1's.
-if hasattr(np, "unstack"):
-    FUNCTIONS[np.unstack] = unstack

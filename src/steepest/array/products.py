@@ -724,10 +724,6 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.linalg.tensordot: linalg_tensordot,
     np.linalg.vecdot: linalg_vecdot,
     np.linalg.cross: linalg_cross,
-    # Since NumPy 2.2.
-    **{
-        getattr(np, name): _generalised(name, composite)
-        for name, composite in {"matvec": matvec, "vecmat": vecmat}.items()
-        if hasattr(np, name)
-    },
+    np.matvec: _generalised("matvec", matvec),
+    np.vecmat: _generalised("vecmat", vecmat),
 }

@@ -407,13 +407,6 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Value]] = {
     np.interp: interp,
     np.convolve: convolve,
     np.correlate: correlate,
-    # NumPy 2.1's.
-    **{
-        getattr(np, name): _cumulative(run, first, name)
-        for name, run, first in (
-            ("cumulative_sum", np.cumsum, 0),
-            ("cumulative_prod", np.cumprod, 1),
-        )
-        if hasattr(np, name)
-    },
+    np.cumulative_sum: _cumulative(np.cumsum, 0, "cumulative_sum"),
+    np.cumulative_prod: _cumulative(np.cumprod, 1, "cumulative_prod"),
 }
