@@ -280,6 +280,15 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Mod
     return load
 
 
+def check_conversion(loss: Callable[[Any], Any], x: Any, is_converted: bool) -> None:
+    """A sum of squares has its gradient, or its `float` is refused."""
+    if is_converted:
+        assert np.array_equal(sd.grad(loss)(x), 2 * x)
+    else:
+        with pytest.raises(TracedConversionError, match="lose the gradient"):
+            sd.grad(loss)(x)
+
+
 BODIES = {
     "kind is float": False,
     "float is not kind": False,
@@ -319,11 +328,7 @@ def test_modules_that_could_tell_are_left_alone(
         "        add = lambda each: float(each**2)\n"
         "        return float(sum(add(each) for each in x))\n"
     )
-    if expected:
-        assert np.array_equal(sd.grad(module.Model().loss)(X), 2 * X)
-    else:
-        with pytest.raises(TracedConversionError, match="lose the gradient"):
-            sd.grad(module.Model().loss)(X)
+    check_conversion(module.Model().loss, X, expected)
     assert "float" not in vars(module)
 
 
@@ -347,11 +352,7 @@ def test_what_other_functions_of_the_module_do(
     module = load(
         f"import numpy as np\n{known}{others}\ndef loss(x): return float(x) ** 2\n{others}\n"
     )
-    if expected:
-        assert sd.grad(module.loss)(3.0) == 6.0
-    else:
-        with pytest.raises(TracedConversionError, match="lose the gradient"):
-            sd.grad(module.loss)(3.0)
+    check_conversion(module.loss, 3.0, expected)
 
 
 def test_modules_that_do_not_call_it_have_no_other(load: Callable[[str], ModuleType]) -> None:

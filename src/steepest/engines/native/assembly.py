@@ -486,6 +486,7 @@ class Function:
     def masked_load(self, kind: Type, pointer: Value, mask: Value) -> Value:
         """Read successive entries where the mask holds; the others are zero and not touched."""
         zero = self.zero(kind)
+        # Here and below the alignment is a number, as in LLVM 20; 22 reads that too.
         name = f"llvm.masked.load.{kind.suffix}.p0"
         self.module.declare(name, f"declare {kind} @{name}(ptr, i32, {mask.type}, {kind})")
         align = max(kind.bits // 8, 1)
