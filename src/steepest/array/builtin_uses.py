@@ -18,7 +18,7 @@ import linecache
 import re
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, TypeAlias
@@ -45,7 +45,7 @@ def source_of(names: dict[str, Any]) -> str | None:
 
 def name_before(name: str, what: str) -> re.Pattern[str]:
     """Make the expression that finds a name before something else."""
-    # It begins with the name, not with a boundary: so it is found in a thirtieth of the time.
+    # It begins with the name, for which `re` looks twenty times as fast as for a boundary.
     return re.compile(rf"{name}(?<!\w{name})\s*{what}")
 
 
@@ -124,13 +124,13 @@ def _only_calls(code: CodeType, name: str) -> bool:
     return True
 
 
-def _uses_in(source: str, names: dict[str, Any], wanted: Iterable[str]) -> _Uses | None:
+def _uses_in(source: str, names: dict[str, Any], wanted: Sequence[str]) -> _Uses | None:
     """Read a source for what it does with some builtins; None where it cannot be read."""
     key = names.get("__name__"), source, tuple(wanted)
     if key in _read:
         return _read[key]
     try:
-        uses = _Uses(source, names, key[-1])
+        uses = _Uses(source, names, wanted)
     except (SyntaxError, ValueError, RecursionError):
         uses = None
     if len(_read) >= _MOST_READ:
@@ -150,23 +150,23 @@ def _tree_of(parts: Iterable[str], source: str) -> ast.Module:
 class _Uses:
     """What the functions in a source do with some builtins.
 
-    Only the parts are parsed that matter, which are a third of large packages.
+    Only the parts are parsed that matter: to parse a source takes longer than all else.
 
     Parameters
     ----------
     source : str
     names : dict
         Of the module.
-    wanted : tuple of str
+    wanted : sequence of str
         The builtins.
 
     Attributes
     ----------
     called : set of str
-        What functions call.
+        Those that functions call.
     """
 
-    def __init__(self, source: str, names: dict[str, Any], wanted: tuple[str, ...]) -> None:
+    def __init__(self, source: str, names: dict[str, Any], wanted: Sequence[str]) -> None:
         self.called: set[str] = set()
         self._kept: set[str] = set()
         self._told: set[str] = set()

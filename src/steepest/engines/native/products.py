@@ -218,8 +218,8 @@ _STEPS_AHEAD = 16
 _LINE = 64
 # How much of the time to read from the second-level cache the processor does not compute meanwhile.
 _WAITING = 1 / 8
-# What it costs that threads share the rows of a result, in bytes of a row: processors ask for lines
-# beside those that they read, which another thread writes.
+# What it costs that threads share the rows of a result, in bytes of a row: probably, processors ask
+# for lines beside those that they read, which another thread writes.
 _BORDER = 12
 # Multiply-adds of vectors up to which a product is straight-line code.
 _STRAIGHT = 128
